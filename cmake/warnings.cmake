@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+add_library(lych_flags INTERFACE)
+target_compile_options(lych_flags INTERFACE
+	-Wall -Wextra -Wshadow -Wvla -Wundef
+	$<$<COMPILE_LANGUAGE:C>:-Wmissing-prototypes>
+	$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes>
+	-fstack-protector-strong -fno-omit-frame-pointer)
+target_compile_definitions(lych_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64
+	$<$<AND:$<NOT:$<CONFIG:Debug>>,$<STREQUAL:${LYCH_SANITIZE},>>:_FORTIFY_SOURCE=2>)
+if(LYCH_WERROR)
+	target_compile_options(lych_flags INTERFACE -Werror)
+endif()
+if(LYCH_SANITIZE)
+	target_compile_options(lych_flags INTERFACE -fsanitize=${LYCH_SANITIZE} -fno-sanitize-recover=undefined)
+	target_link_options(lych_flags INTERFACE -fsanitize=${LYCH_SANITIZE})
+endif()

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which bytes of a file will be executable, as fs/binfmt_elf.c and glibc's ld.so map them: whole
+ * pages, later segments over earlier ones. Pure: headers in, ranges out.
+ */
+#ifndef LYCH_RANGE_H
+#define LYCH_RANGE_H
+
+#include "elf.h"
+
+#define RANGE_PAGE UINT64_C(4096)
+
+/* Bytes of the file that stand at consecutive addresses. */
+struct range {
+	uint64_t vaddr;
+	uint64_t off;
+	uint64_t len;
+	bool writable;  /* also writable: what is scanned may not be what runs */
+	bool joins;     /* continues right behind the range before it: sequences can lie across */
+};
+
+struct range_list {
+	struct range *items; /* owned; ascending by vaddr */
+	size_t count;
+};
+
+/* Things about the layout that a user must know; a set. */
+enum range_flag {
+	RANGE_TRUNCATED = 1,    /* an executable segment reaches beyond the end of the file */
+	RANGE_OVERLAP = 2,      /* segments lie over each other; the later one counts, as for the loaders */
+	RANGE_MISALIGNED = 4,   /* vaddr and offset differ modulo the page: no loader takes it; scanned as is */
+	RANGE_WRITABLE = 8,     /* an executable segment is writable */
+	RANGE_EXEC_STACK = 16,  /* PT_GNU_STACK asks for an executable stack */
+};
+
+/*
+ * range_of_segments works for executables and shared objects, range_of_sections for ET_REL (each
+ * section with SHF_EXECINSTR by itself; vaddr is the file offset). file_size clips. Returns 0, -ENOMEM,
+ * or -EBADMSG: more segments than any loader takes, or addresses that wrap. Free with range_free.
+ */
+LYCH_MUST_CHECK int range_of_segments(struct range_list *out, unsigned *flags, const Elf64_Phdr *phdrs,
+				      size_t nphdrs, uint64_t file_size);
+LYCH_MUST_CHECK int range_of_sections(struct range_list *out, unsigned *flags, const Elf64_Shdr *shdrs,
+				      size_t nshdrs, uint64_t file_size);
+void range_free(struct range_list *list);
+
+#endif /* LYCH_RANGE_H */
