@@ -16,3 +16,8 @@ if(LYCH_SANITIZE)
 	target_compile_options(lych_flags INTERFACE -fsanitize=${LYCH_SANITIZE} -fno-sanitize-recover=undefined)
 	target_link_options(lych_flags INTERFACE -fsanitize=${LYCH_SANITIZE})
 endif()
+if(LYCH_FUZZ)
+	# Coverage in everything; main() comes from libFuzzer in the fuzz targets only.
+	target_compile_options(lych_flags INTERFACE -fsanitize=fuzzer-no-link)
+	target_link_options(lych_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
