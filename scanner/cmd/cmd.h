@@ -9,7 +9,9 @@
 #define LYCHGATE_CMD_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <lychgate/base.h>
 
@@ -49,8 +51,24 @@ bool cmd_color_enabled(int fd, enum cmd_color_mode mode);
 
 /* ---- messages and output -------------------------------------------------------------------- */
 
-/* "lychgate: " and the message and a newline on stderr; a progress bar is taken away first. */
+/*
+ * "lychgate: ", the message and a newline on stderr. Not while a scan runs: what it says goes through
+ * its report, so that it comes in order and does not run into the progress bar.
+ */
 void cmd_error(const char *fmt, ...) LYCH_PRINTF(1, 2);
+
+/* What an errno value means, negative or positive: also one outside the library's closed list. */
+const char *cmd_strerror(int err);
+
+/* Reads an address, hexadecimal with or without 0x, nothing before or behind. 0 or -EINVAL. */
+int cmd_address_parse(uint64_t *out, const char *text);
+
+/* For argp's --version: the versions of the command, the library and its disassembler. */
+struct argp_state;
+void cmd_version(FILE *out, struct argp_state *state);
+
+/* Writes to stdout at once and remembers why that failed, for cmd_close_stdout. 0 or -EIO. */
+int cmd_write(const void *data, size_t len);
 
 /*
  * Flushes and closes stdout and returns status, or says on stderr why output was lost (a full disk,
@@ -59,8 +77,5 @@ void cmd_error(const char *fmt, ...) LYCH_PRINTF(1, 2);
  * SIGPIPE keeps its default action: `lychgate scan / | head` ends by the signal as filters do.
  */
 int cmd_close_stdout(int status);
-
-/* Takes the progress bar away before something else is printed; nothing when there is none. */
-void cmd_progress_clear(void);
 
 #endif /* LYCHGATE_CMD_H */
