@@ -23,7 +23,8 @@ LYCH_QEMU_MAJOR=9
 # lych_vm_tool PATH: sets lych_command to the command line that starts a program of vm/root.
 lych_vm_tool() {
 	local root=$LYCH_CACHE/vm/root
-	lych_command=("$root/lib64/ld-linux-x86-64.so.2" --library-path
+	# Not by way of lib64, where an absolute link leads to this machine's own loader.
+	lych_command=("$root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path
 		"$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" "$root$1")
 }
 
