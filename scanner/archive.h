@@ -11,6 +11,7 @@ struct archive_member {
 	uint64_t size;
 };
 
+/* "!<arch>\n" or "!<thin>\n" at the begin of a file. */
 bool archive_identify(const uint8_t *head, size_t len);
 
 /*

@@ -20,8 +20,8 @@ struct source source_part(const struct source *src, uint64_t off, uint64_t len)
 
 	off = off < src->size ? off : src->size;
 	len = len < src->size - off ? len : src->size - off;
-	if (src->fd < 0) {
-		part.mem = src->mem + off;
+	if (src->fd < 0 && off > 0) {
+		part.mem = src->mem + off; /* an empty source may have no memory at all */
 	}
 	part.base = src->base + off;
 	part.size = len;
@@ -33,7 +33,7 @@ int source_read_some(const struct source *src, uint64_t off, void *buf, size_t l
 	size_t done = 0;
 
 	*got = 0;
-	if (off >= src->size) {
+	if (off >= src->size || len == 0) {
 		return 0;
 	}
 	if (len > src->size - off) {
@@ -77,4 +77,49 @@ int source_read(const struct source *src, uint64_t off, void *buf, size_t len)
 		return -ESTALE;
 	}
 	return rc;
+}
+
+/* lseek, with the offset of the open file put back where it was. */
+static off_t seek_data(int fd, off_t off, int whence)
+{
+	off_t before = lseek(fd, 0, SEEK_CUR);
+	off_t found = lseek(fd, off, whence);
+	int error = errno;
+
+	if (before >= 0 && found >= 0) {
+		(void)lseek(fd, before, SEEK_SET);
+	}
+	errno = error;
+	return found;
+}
+
+int source_next_data(const struct source *src, uint64_t off, uint64_t *start, uint64_t *end)
+{
+	off_t found;
+
+	if (off >= src->size) {
+		return -ENODATA;
+	}
+	*start = off;
+	*end = src->size;
+	if (src->fd < 0 || src->base > INT64_MAX - off) {
+		return 0;
+	}
+	found = seek_data(src->fd, (off_t)(src->base + off), SEEK_DATA);
+	if (found < 0) {
+		/* ENXIO: only a hole is left. Else no such thing as holes here: all is data. */
+		return errno == ENXIO ? -ENODATA : 0;
+	}
+	if ((uint64_t)found < src->base + off) {
+		return 0;
+	}
+	if ((uint64_t)found - src->base >= src->size) {
+		return -ENODATA;
+	}
+	*start = (uint64_t)found - src->base;
+	found = seek_data(src->fd, found, SEEK_HOLE);
+	if (found > 0 && (uint64_t)found - src->base > *start && (uint64_t)found - src->base < src->size) {
+		*end = (uint64_t)found - src->base;
+	}
+	return 0;
 }

@@ -32,4 +32,15 @@ LYCH_MUST_CHECK int source_read(const struct source *src, uint64_t off, void *bu
 LYCH_MUST_CHECK int source_read_some(const struct source *src, uint64_t off, void *buf, size_t len,
 				     size_t *got);
 
+/*
+ * source_next_data gives the next stretch of data at or after off: *start >= off, *end > *start. Between stretches
+ * the file has holes, which read as zeros. For memory, and where holes are not known, it is all the rest.
+ * Returns 0, or -ENODATA: no data from off on.
+ *
+ * Asks lseek(2), which moves the offset of the open file; it is put back at once. Who shares that open file
+ * with code that uses its offset meanwhile must not call this.
+ */
+LYCH_MUST_CHECK int source_next_data(const struct source *src, uint64_t off, uint64_t *start,
+				     uint64_t *end);
+
 #endif /* LYCH_SOURCE_H */
