@@ -14,7 +14,7 @@
 
 #define ELF_MAX_SECTIONS 200000
 /* What elf_where may keep of symbols, and of unwind information without a table; sorting included. */
-#define ELF_SYMBOL_BYTES (UINT64_C(24) << 20)
+#define ELF_SYMBOL_BYTES (UINT64_C(16) << 20)
 #define ELF_UNWIND_BYTES (UINT64_C(8) << 20)
 
 enum elf_kind {
