@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+# Run after a test binary was built (see lych_vm_test.cmake): asks it for its cases and writes the list
+# of tests that ctest includes.
+execute_process(COMMAND ${binary} --gtest_list_tests OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
+set(script ${CMAKE_CURRENT_LIST_DIR}/gtest.sh)
+math(EXPR patience "${timeout} + 60")
+
+set(out "")
+# One bracketed argument after the other: no case name and no path can end a [=[ ]=] string.
+macro(add name properties)
+	string(APPEND out "add_test([=[${name}]=]")
+	foreach(word bash "${script}" ${ARGN})
+		string(APPEND out " [=[${word}]=]")
+	endforeach()
+	string(APPEND out ")\nset_tests_properties([=[${name}]=] PROPERTIES ${properties})\n")
+endmacro()
+
+add(${name}.boot "FIXTURES_SETUP ${name} RESOURCE_LOCK vm.${kernel} TIMEOUT ${patience} LABELS vm"
+	boot ${log} --kernel ${kernel} --timeout ${timeout} ${vm_args} -- ${binary})
+string(REGEX REPLACE "[^\n]*Running main[^\n]*\n" "" listing "${listing}")
+string(REPLACE ";" "" listing "${listing}")
+string(REPLACE "\n" ";" listing "${listing}")
+set(cases 0)
+foreach(line ${listing})
+	string(REGEX REPLACE " *#.*" "" line "${line}")
+	if(line MATCHES "^[^ ].*\\.$")
+		set(suite ${line})
+	elseif(line MATCHES "^  (.+)$")
+		set(case ${suite}${CMAKE_MATCH_1})
+		if(case MATCHES "DISABLED_")
+			continue()
+		endif()
+		add(${name}.${case} "FIXTURES_REQUIRED ${name} SKIP_RETURN_CODE 77 LABELS vm" case ${log} ${case})
+		math(EXPR cases "${cases} + 1")
+	endif()
+endforeach()
+if(cases EQUAL 0)
+	message(FATAL_ERROR "${binary} has no test")
+endif()
+add(${name}.end "FIXTURES_REQUIRED ${name} LABELS vm" end ${log})
+file(WRITE ${list} "${out}")
