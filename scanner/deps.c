@@ -591,7 +591,7 @@ static int add_directories(struct walk *w)
 	const struct ldso_cpu *cpu = &w->system->cpu;
 	int rc;
 
-	ldso_subdirs(&w->subdirs, &w->ldso, cpu);
+	ldso_subdirs_of(&w->subdirs, &w->ldso, cpu);
 	/* Bits of the cache's entries before 2.37: x86_64 is 1, avx512_1 2; haswell 50, xeon_phi 51. */
 	w->cache_cpu = (struct ldcache_cpu){
 		.level = w->ldso.named ? cpu->level : 0,

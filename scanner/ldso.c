@@ -113,7 +113,7 @@ int ldso_recognise(struct ldso *out, const struct source *src)
 	return 0;
 }
 
-void ldso_subdirs(struct ldso_subdirs *out, const struct ldso *ldso, const struct ldso_cpu *cpu)
+void ldso_subdirs_of(struct ldso_subdirs *out, const struct ldso *ldso, const struct ldso_cpu *cpu)
 {
 	const char *parts[4];
 	unsigned nparts = 0;

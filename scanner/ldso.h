@@ -36,7 +36,7 @@ struct ldso_subdirs {
 	size_t count;
 };
 
-void ldso_subdirs(struct ldso_subdirs *out, const struct ldso *ldso, const struct ldso_cpu *cpu);
+void ldso_subdirs_of(struct ldso_subdirs *out, const struct ldso *ldso, const struct ldso_cpu *cpu);
 
 /* Existing directories, with a slash at the end, in order. */
 struct ldso_dirs {
