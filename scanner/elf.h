@@ -117,6 +117,7 @@ size_t elf_read_vaddr(const struct elf *e, uint64_t vaddr, void *buf, size_t len
 
 /* What the file says about an address in executable memory. All best effort. */
 struct elf_where {
+	bool has_sections;    /* the file has section headers that make sense */
 	bool in_section;
 	bool section_is_code; /* SHF_EXECINSTR and not NOBITS */
 	char section[256];

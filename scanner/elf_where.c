@@ -414,6 +414,7 @@ static void where_symbol(struct elf *e, uint64_t vaddr, struct elf_where *where)
 void elf_where(struct elf *e, uint64_t vaddr, struct elf_where *where)
 {
 	memset(where, 0, sizeof(*where));
+	where->has_sections = e->nshdrs > 0;
 	where->next_symbol = UINT64_MAX;
 	where->next_fde = UINT64_MAX;
 	where_section(e, vaddr, where);
