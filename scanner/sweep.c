@@ -87,6 +87,22 @@ bool implausible(const struct insn *in, const uint8_t *bytes)
 	       memchr(one_byte, in->opcode, sizeof(one_byte)) != NULL;
 }
 
+/* Would an instruction at vaddr decode if the memory did not end within it? */
+static bool cut_off(struct window *w, uint64_t vaddr)
+{
+	uint8_t padded[LYCH_SEQUENCE_MAX] = {0};
+	const uint8_t *bytes;
+	struct insn in;
+	size_t len;
+
+	bytes = window_at(w, vaddr, &len);
+	if (len >= sizeof(padded)) {
+		return false;
+	}
+	memcpy(padded, bytes, len);
+	return insn_decode(&in, padded, sizeof(padded)) && in.len > len;
+}
+
 bool clean(struct window *w, uint64_t from, uint64_t to, uint64_t end)
 {
 	while (from < to) {
@@ -94,10 +110,7 @@ bool clean(struct window *w, uint64_t from, uint64_t to, uint64_t end)
 		struct insn in;
 
 		if (!window_decode(w, &in, from, end, &bytes)) {
-			size_t left;
-
-			(void)window_at(w, from, &left);
-			return left < LYCH_SEQUENCE_MAX; /* cut off by the end of the memory */
+			return cut_off(w, from);
 		}
 		if (implausible(&in, bytes)) {
 			return false;

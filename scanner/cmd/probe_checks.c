@@ -468,7 +468,7 @@ static void check_keys(struct report *out, const struct facts *f)
 		    "%ld of 15 are free; the runtime needs two, and one for each domain",
 		    f->keys.value);
 	} else {
-		bool no_pku = f->cpuid.kind == OUTCOME_OK && !f->cpu.pku;
+		bool no_pku = f->cpuid.kind == OUTCOME_OK && !f->cpu.ospke;
 		bool usual = no_pku && f->keys.kind == OUTCOME_ERRNO &&
 			     (f->keys.err == EINVAL || f->keys.err == ENOSPC);
 		say(out, "keys.alloc", CHECK_NO,

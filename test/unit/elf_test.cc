@@ -29,7 +29,10 @@ struct Opened {
 		source src = source_from_memory(file.data(), file.size());
 		rc = elf_open(&e, &src, &why);
 	}
-	~Opened() { elf_close(&e); }
+	~Opened()
+	{
+		elf_close(&e);
+	}
 	Opened(const Opened &) = delete;
 	struct elf_where where(uint64_t vaddr)
 	{
@@ -37,8 +40,14 @@ struct Opened {
 		elf_where(&e, vaddr, &w);
 		return w;
 	}
-	std::string symbol(uint64_t vaddr) { return where(vaddr).symbol; }
-	std::string section(uint64_t vaddr) { return where(vaddr).section; }
+	std::string symbol(uint64_t vaddr)
+	{
+		return where(vaddr).symbol;
+	}
+	std::string section(uint64_t vaddr)
+	{
+		return where(vaddr).section;
+	}
 	std::string ranges() const
 	{
 		range_list list;
@@ -48,7 +57,8 @@ struct Opened {
 			return "refused";
 		}
 		for (size_t i = 0; i < list.count; i++) {
-			out += std::to_string(list.items[i].vaddr) + "+" + std::to_string(list.items[i].len) + " ";
+			out += std::to_string(list.items[i].vaddr) + "+" +
+			       std::to_string(list.items[i].len) + " ";
 		}
 		range_free(&list);
 		return out;
@@ -67,78 +77,6 @@ ElfBuilder Library()
 	b.symbol("first", 0x1010, 0x20);
 	b.symbol("second", 0x1100, 0);
 	return b;
-}
-
-// ---- what kind of file --------------------------------------------------------------------------
-
-struct KindRow {
-	const char *name;
-	uint8_t klass, data;
-	uint16_t machine, type;
-	elf_kind kind;
-	const char *text; // of elf_foreign_name, for foreign files
-};
-
-class Kinds : public testing::TestWithParam<KindRow>
-{
-};
-
-TEST_P(Kinds, AreToldApart)
-{
-	const KindRow &row = GetParam();
-	bool big = row.data == ELFDATA2MSB;
-	uint8_t head[20] = {0x7f, 'E', 'L', 'F', row.klass, row.data, 1};
-	head[big ? 17 : 16] = static_cast<uint8_t>(row.type);
-	head[big ? 19 : 18] = static_cast<uint8_t>(row.machine);
-	head[big ? 18 : 19] = static_cast<uint8_t>(row.machine >> 8);
-	EXPECT_EQ(elf_identify(head, sizeof(head)), row.kind);
-	char buf[80];
-	if (row.kind == ELF_KIND_FOREIGN) {
-		EXPECT_STREQ(elf_foreign_name(head, sizeof(head), buf, sizeof(buf)), row.text);
-	}
-}
-
-INSTANTIATE_TEST_SUITE_P(
-	Elf, Kinds,
-	testing::Values(KindRow{"Library", 2, 1, EM_X86_64, ET_DYN, ELF_KIND_X86_64, ""},
-			KindRow{"Executable", 2, 1, EM_X86_64, ET_EXEC, ELF_KIND_X86_64, ""},
-			KindRow{"Object", 2, 1, EM_X86_64, ET_REL, ELF_KIND_X86_64, ""},
-			KindRow{"Core", 2, 1, EM_X86_64, ET_CORE, ELF_KIND_CORE, ""},
-			KindRow{"I386", 1, 1, EM_386, ET_EXEC, ELF_KIND_FOREIGN, "ELF32 i386"},
-			KindRow{"X32", 1, 1, EM_X86_64, ET_DYN, ELF_KIND_FOREIGN, "x32"},
-			KindRow{"Aarch64", 2, 1, EM_AARCH64, ET_DYN, ELF_KIND_FOREIGN, "ELF64 aarch64"},
-			KindRow{"Arm", 1, 1, EM_ARM, ET_DYN, ELF_KIND_FOREIGN, "ELF32 arm"},
-			KindRow{"CoreOfAnother", 2, 1, EM_AARCH64, ET_CORE, ELF_KIND_FOREIGN, "ELF64 aarch64"},
-			KindRow{"BigEndianMachine", 2, 2, EM_S390, ET_DYN, ELF_KIND_FOREIGN,
-				"ELF64 s390 (big-endian)"},
-			KindRow{"BigEndianX86", 2, 2, EM_X86_64, ET_DYN, ELF_KIND_FOREIGN,
-				"ELF64 x86-64 (big-endian)"},
-			KindRow{"UnknownMachine", 2, 2, 4711, ET_DYN, ELF_KIND_FOREIGN,
-				"ELF64 machine 4711 (big-endian)"},
-			KindRow{"NoClass", 0, 1, EM_X86_64, ET_DYN, ELF_KIND_FOREIGN, "ELF class 0 x86-64"},
-			KindRow{"NoByteOrder", 2, 7, EM_X86_64, ET_DYN, ELF_KIND_FOREIGN,
-				"ELF64 x86-64 (unknown byte order)"}),
-	[](const testing::TestParamInfo<KindRow> &row) { return row.param.name; });
-
-TEST(Elf, ShortBeginningsAreJudgedByWhatIsThere)
-{
-	const uint8_t head[20] = {0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 62};
-	EXPECT_EQ(elf_identify(head, 0), ELF_KIND_NONE);
-	EXPECT_EQ(elf_identify(head, 3), ELF_KIND_NONE);
-	EXPECT_EQ(elf_identify(head, 4), ELF_KIND_X86_64);
-	EXPECT_EQ(elf_identify(head, 19), ELF_KIND_X86_64);
-	const uint8_t narrow[5] = {0x7f, 'E', 'L', 'F', 1};
-	EXPECT_EQ(elf_identify(narrow, 5), ELF_KIND_FOREIGN);
-	char buf[40];
-	EXPECT_STREQ(elf_foreign_name(narrow, 5, buf, sizeof(buf)), "ELF (truncated)");
-	EXPECT_EQ(elf_identify(reinterpret_cast<const uint8_t *>("#!/bin/sh"), 9), ELF_KIND_NONE);
-}
-
-TEST(Elf, ForeignNamesFitAnyBuffer)
-{
-	uint8_t head[20] = {0x7f, 'E', 'L', 'F', 1, 2, 1};
-	char buf[8];
-	EXPECT_STREQ(elf_foreign_name(head, sizeof(head), buf, sizeof(buf)), "ELF32 m");
 }
 
 // ---- headers ------------------------------------------------------------------------------------
@@ -169,21 +107,27 @@ INSTANTIATE_TEST_SUITE_P(
 		HeaderRow{"Good", [](Elf64_Ehdr &) {}, 0},
 		HeaderRow{"TheKernelDoesNotLookAtVersions",
 			  [](Elf64_Ehdr &h) { h.e_version = 7, h.e_ident[EI_VERSION] = 9; }, 0},
-		HeaderRow{"NorAtTheAbi", [](Elf64_Ehdr &h) { h.e_ident[EI_OSABI] = ELFOSABI_OPENBSD; }, 0},
+		HeaderRow{"NorAtTheAbi",
+			  [](Elf64_Ehdr &h) { h.e_ident[EI_OSABI] = ELFOSABI_OPENBSD; }, 0},
 		HeaderRow{"NorAtTheHeaderSize", [](Elf64_Ehdr &h) { h.e_ehsize = 1; }, 0},
 		HeaderRow{"NoSegments", [](Elf64_Ehdr &h) { h.e_phnum = 0, h.e_phentsize = 0; }, 0},
-		HeaderRow{"SegmentsOfAnotherSize", [](Elf64_Ehdr &h) { h.e_phentsize = 57; }, -EBADMSG},
+		HeaderRow{"SegmentsOfAnotherSize", [](Elf64_Ehdr &h) { h.e_phentsize = 57; },
+			  -EBADMSG},
 		HeaderRow{"TypeNone", [](Elf64_Ehdr &h) { h.e_type = ET_NONE; }, -EBADMSG},
 		HeaderRow{"TypeCore", [](Elf64_Ehdr &h) { h.e_type = ET_CORE; }, -EBADMSG},
 		HeaderRow{"TypeUnknown", [](Elf64_Ehdr &h) { h.e_type = 0xff01; }, -EBADMSG},
 		HeaderRow{"OtherMachine", [](Elf64_Ehdr &h) { h.e_machine = EM_386; }, -EBADMSG},
-		HeaderRow{"SegmentsBeyondTheFile", [](Elf64_Ehdr &h) { h.e_phoff = 1 << 20; }, -ENODATA},
-		HeaderRow{"TooManySegmentsForTheFile", [](Elf64_Ehdr &h) { h.e_phnum = 0xffff; }, -ENODATA},
-		HeaderRow{"OffsetOfSegmentsWraps", [](Elf64_Ehdr &h) { h.e_phoff = UINT64_MAX - 10; },
-			  -EBADMSG},
+		HeaderRow{"SegmentsBeyondTheFile", [](Elf64_Ehdr &h) { h.e_phoff = 1 << 20; },
+			  -ENODATA},
+		HeaderRow{"TooManySegmentsForTheFile", [](Elf64_Ehdr &h) { h.e_phnum = 0xffff; },
+			  -ENODATA},
+		HeaderRow{"OffsetOfSegmentsWraps",
+			  [](Elf64_Ehdr &h) { h.e_phoff = UINT64_MAX - 10; }, -EBADMSG},
 		HeaderRow{"NoSectionHeaders", [](Elf64_Ehdr &h) { h.e_shoff = 0; }, 0},
-		HeaderRow{"SectionHeadersBeyondTheFile", [](Elf64_Ehdr &h) { h.e_shoff = UINT64_MAX - 1; }, 0},
-		HeaderRow{"SectionHeadersOfAnotherSize", [](Elf64_Ehdr &h) { h.e_shentsize = 63; }, 0},
+		HeaderRow{"SectionHeadersBeyondTheFile",
+			  [](Elf64_Ehdr &h) { h.e_shoff = UINT64_MAX - 1; }, 0},
+		HeaderRow{"SectionHeadersOfAnotherSize", [](Elf64_Ehdr &h) { h.e_shentsize = 63; },
+			  0},
 		HeaderRow{"TooManySectionHeaders", [](Elf64_Ehdr &h) { h.e_shnum = 60000; }, 0},
 		HeaderRow{"ObjectWithoutSectionHeaders",
 			  [](Elf64_Ehdr &h) { h.e_type = ET_REL, h.e_shoff = 0; }, -EBADMSG},
@@ -256,7 +200,8 @@ TEST(Elf, AddressesBecomeOffsetsAsLoadersMapThem)
 	EXPECT_EQ(elf_vaddr_to_off(&f.e, 0x3001), 0x2001u);
 	EXPECT_EQ(elf_vaddr_to_off(&f.e, 0x3fff), LYCH_NO_OFFSET); // beyond the file
 	uint8_t buf[0x2000];
-	EXPECT_EQ(elf_read_vaddr(&f.e, 0xf00, buf, sizeof(buf)), 0x1100u); // two segments, then a gap
+	EXPECT_EQ(elf_read_vaddr(&f.e, 0xf00, buf, sizeof(buf)),
+		  0x1100u); // two segments, then a gap
 	EXPECT_EQ(elf_read_vaddr(&f.e, 0x2500, buf, sizeof(buf)), 0u);
 }
 
@@ -378,7 +323,8 @@ TEST(Elf, InObjectsEverythingIsAFileOffset)
 	b.type = ET_REL;
 	b.reserve(0x400);
 	uint16_t text = b.section(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, 0x100, 0x80);
-	uint16_t cold = b.section(".text.unlikely", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0, 0x200, 0x80);
+	uint16_t cold = b.section(".text.unlikely", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0,
+				  0x200, 0x80);
 	uint16_t data = b.section(".data", SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, 0, 0x300, 0x80);
 	uint16_t bss = b.section(".bss", SHT_NOBITS, SHF_ALLOC | SHF_WRITE, 0, 0x100, 0x80);
 	b.symbol("f", 0x10, 4, ELF64_ST_INFO(STB_GLOBAL, STT_FUNC), text);
@@ -433,8 +379,8 @@ TEST(Elf, OverBudgetTheAnswersAreTheSame)
 		uint64_t vaddr = 0xf00 + random() % 0x5400;
 		auto x = indexed.where(vaddr);
 		auto y = streamed.where(vaddr);
-		ASSERT_EQ(memcmp(&x, &y, sizeof(x)), 0)
-			<< std::hex << vaddr << " " << x.symbol << " " << y.symbol << " seed " << seed;
+		ASSERT_EQ(memcmp(&x, &y, sizeof(x)), 0) << std::hex << vaddr << " " << x.symbol
+							<< " " << y.symbol << " seed " << seed;
 	}
 	EXPECT_GT(indexed.e.nsymbols, 1000u);
 	EXPECT_TRUE(streamed.e.symbols_streamed);
@@ -455,7 +401,8 @@ TEST(Elf, OverBudgetTheAnswersAreTheSame)
 void Note(ElfBuilder &b, uint64_t *off, const std::string &owner, uint32_t type, const Bytes &desc,
 	  uint64_t align = 4)
 {
-	b.value(*off, Elf64_Nhdr{static_cast<uint32_t>(owner.size()), static_cast<uint32_t>(desc.size()), type});
+	b.value(*off, Elf64_Nhdr{static_cast<uint32_t>(owner.size()),
+				 static_cast<uint32_t>(desc.size()), type});
 	b.put(*off + 12, owner.data(), owner.size());
 	uint64_t at = (*off + 12 + owner.size() + align - 1) & ~(align - 1);
 	b.bytes(at, desc);
@@ -471,8 +418,8 @@ std::vector<std::string> Notes(const elf &e, int stop = 0)
 	} collect{{}, stop};
 	int rc = elf_notes(
 		&e,
-		[](void *ctx, const char *owner, size_t owner_len, uint32_t type, const uint8_t *desc,
-		   size_t desc_len, uint64_t vaddr) {
+		[](void *ctx, const char *owner, size_t owner_len, uint32_t type,
+		   const uint8_t *desc, size_t desc_len, uint64_t vaddr) {
 			char buf[64];
 			snprintf(buf, sizeof(buf), ":%u:%zu@%lx", type, desc_len, vaddr);
 			auto *c = static_cast<Collect *>(ctx);
@@ -499,8 +446,9 @@ TEST(Elf, NotesAreGivenWithTheirAddresses)
 	b.program_header(PT_NOTE, PF_R, 0x600, 0x600, wide - 0x600, wide - 0x600).p_align = 8;
 	Opened f(b.build());
 	ASSERT_EQ(f.rc, 0);
-	EXPECT_EQ(Notes(f.e), (std::vector<std::string>{"GNU:3:20@410=171", "Lychgate:1:5@43c=1", ":7:0@450",
-							"GNU:5:12@610=9", "odd:6:1@630=8"}));
+	EXPECT_EQ(Notes(f.e),
+		  (std::vector<std::string>{"GNU:3:20@410=171", "Lychgate:1:5@43c=1", ":7:0@450",
+					    "GNU:5:12@610=9", "odd:6:1@630=8"}));
 	EXPECT_EQ(f.e.build_id_len, 20);
 	EXPECT_EQ(f.e.build_id[19], 0xab);
 	EXPECT_EQ(Notes(f.e, -ECANCELED).size(), 1u);
@@ -560,38 +508,6 @@ TEST(Elf, TextRelocationsAreTold)
 	EXPECT_TRUE(Textrel({{DT_TEXTREL, {0}}, {DT_NULL, {0}}}));
 	EXPECT_FALSE(Textrel({{DT_NULL, {0}}, {DT_TEXTREL, {0}}}));
 	EXPECT_FALSE(Textrel({}));
-}
-
-// ---- strings ------------------------------------------------------------------------------------
-
-std::string Clean(const std::string &text, size_t size = 100)
-{
-	std::vector<char> buf(size + 1, '#');
-	elf_clean_string(buf.data(), size, text.data(), text.size());
-	EXPECT_EQ(buf[size], '#');
-	return size > 0 ? buf.data() : "";
-}
-
-TEST(Elf, StringsAreCleanedForReports)
-{
-	EXPECT_EQ(Clean("memcpy@@GLIBC"), "memcpy@@GLIBC");
-	EXPECT_EQ(Clean("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80"), "gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80");
-	EXPECT_EQ(Clean("a\tb\nc\x7f"), "a?b?c?");
-	EXPECT_EQ(Clean("\xff\xc0\x80\xed\xa0\x80"), "??????"); // no byte of UTF-8, too long a form, a surrogate
-	EXPECT_EQ(Clean("\xe2\x82"), "??");
-	EXPECT_EQ(Clean("\xc2\x9b" "31m"), "?31m");               // CSI as one character
-	EXPECT_EQ(Clean("a\xe2\x80\xae" "b"), "a?b");             // right-to-left override
-	EXPECT_EQ(Clean("\xf4\x90\x80\x80"), "????");             // beyond the last code point
-	EXPECT_EQ(Clean(std::string("ab\0cd", 5)), "ab");
-}
-
-TEST(Elf, StringsAreCutBetweenCharacters)
-{
-	EXPECT_EQ(Clean("abcdef", 4), "abc");
-	EXPECT_EQ(Clean("ab\xe2\x82\xac", 5), "ab");
-	EXPECT_EQ(Clean("ab\xe2\x82\xac", 6), "ab\xe2\x82\xac");
-	EXPECT_EQ(Clean("abc", 1), "");
-	EXPECT_EQ(Clean("abc", 0), "");
 }
 
 } // namespace

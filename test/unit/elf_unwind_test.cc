@@ -27,7 +27,10 @@ struct Frame {
 		const auto *from = reinterpret_cast<const uint8_t *>(&value);
 		out.insert(out.end(), from, from + sizeof(value));
 	}
-	uint64_t here() const { return kFrame + out.size(); }
+	uint64_t here() const
+	{
+		return kFrame + out.size();
+	}
 	void finish(size_t at)
 	{
 		out.resize((out.size() + 3) & ~size_t{3});
@@ -40,7 +43,8 @@ struct Frame {
 		put(uint32_t{0});
 		put(uint32_t{0});
 		put(version);
-		out.insert(out.end(), augmentation.c_str(), augmentation.c_str() + augmentation.size() + 1);
+		out.insert(out.end(), augmentation.c_str(),
+			   augmentation.c_str() + augmentation.size() + 1);
 		if (version == 4) {
 			put(uint16_t{8});
 		}
@@ -85,17 +89,22 @@ struct Opened {
 		b.bytes(kFrame, frame.out);
 		b.bytes(kHeader, header);
 		if (!header.empty()) {
-			b.program_header(PT_GNU_EH_FRAME, PF_R, kHeader, kHeader, header.size(), header.size());
+			b.program_header(PT_GNU_EH_FRAME, PF_R, kHeader, kHeader, header.size(),
+					 header.size());
 		}
 		if (said) {
-			b.section(".eh_frame", SHT_PROGBITS, SHF_ALLOC, kFrame, kFrame, frame.out.size());
+			b.section(".eh_frame", SHT_PROGBITS, SHF_ALLOC, kFrame, kFrame,
+				  frame.out.size());
 		}
 		file = b.build();
 		source src = source_from_memory(file.data(), file.size());
 		const char *why;
 		EXPECT_EQ(elf_open(&e, &src, &why), 0) << why;
 	}
-	~Opened() { elf_close(&e); }
+	~Opened()
+	{
+		elf_close(&e);
+	}
 	Opened(const Opened &) = delete;
 	std::string where(uint64_t vaddr)
 	{
@@ -105,8 +114,8 @@ struct Opened {
 		if (!w.has_fdes) {
 			return "nothing";
 		}
-		snprintf(buf, sizeof(buf), "%s %lx-%lx next %lx", w.in_fde ? "in" : "out", w.fde_start, w.fde_end,
-			 w.next_fde);
+		snprintf(buf, sizeof(buf), "%s %lx-%lx next %lx", w.in_fde ? "in" : "out",
+			 w.fde_start, w.fde_end, w.next_fde);
 		return buf;
 	}
 };
@@ -141,27 +150,33 @@ TEST_P(Encodings, AreReadOrPassedOver)
 
 INSTANTIATE_TEST_SUITE_P(
 	Unwind, Encodings,
-	testing::Values(Row{"PcrelSdata4", "zR", {0x1b}, 1, 0x1b, true},
-			Row{"PcrelSdata8", "zR", {0x1c}, 1, 0x1c, true},
-			Row{"PcrelAbsptr", "zR", {0x10}, 1, 0x10, true},
-			Row{"Absptr", "zR", {0x00}, 1, 0x00, true},
-			Row{"Udata2", "zR", {0x02}, 1, 0x02, true},
-			Row{"Udata4", "zR", {0x03}, 1, 0x03, true},
-			Row{"Udata8", "zR", {0x04}, 1, 0x04, true},
-			Row{"Sdata2", "zR", {0x0a}, 1, 0x0a, true},
-			Row{"NoAugmentation", "", {}, 1, 0x00, true},
-			Row{"AugmentationWithoutEncoding", "z", {}, 1, 0x00, true},
-			Row{"PersonalityBefore", "zPLR", {0x9b, 1, 2, 3, 4, 0x1b, 0x1b}, 1, 0x1b, true},
-			Row{"WidePersonalityBefore", "zPR", {0, 1, 2, 3, 4, 5, 6, 7, 8, 0x1b}, 1, 0x1b, true},
-			Row{"SignalFrame", "zSR", {0x1b}, 1, 0x1b, true},
-			Row{"Version3", "zR", {0x1b}, 3, 0x1b, true},
-			Row{"Version4", "zR", {0x1b}, 4, 0x1b, true},
-			Row{"Version2IsUnknown", "zR", {0x1b}, 2, 0x1b, false},
-			Row{"IndirectIsUnknown", "zR", {0x9b}, 1, 0x1b, false},
-			Row{"OmittedIsUnknown", "zR", {0xff}, 1, 0x1b, false},
-			Row{"UnknownLetter", "zXR", {0x1b}, 1, 0x1b, false},
-			Row{"OldAugmentation", "eh", {0x1b}, 1, 0x1b, false},
-			Row{"EncodingBeyondTheCie", "zPLR", {0x9b}, 1, 0x1b, false}),
+	testing::Values(
+		Row{"PcrelSdata4", "zR", {0x1b}, 1, 0x1b, true},
+		Row{"PcrelSdata8", "zR", {0x1c}, 1, 0x1c, true},
+		Row{"PcrelAbsptr", "zR", {0x10}, 1, 0x10, true},
+		Row{"Absptr", "zR", {0x00}, 1, 0x00, true},
+		Row{"Udata2", "zR", {0x02}, 1, 0x02, true},
+		Row{"Udata4", "zR", {0x03}, 1, 0x03, true},
+		Row{"Udata8", "zR", {0x04}, 1, 0x04, true},
+		Row{"Sdata2", "zR", {0x0a}, 1, 0x0a, true},
+		Row{"NoAugmentation", "", {}, 1, 0x00, true},
+		Row{"AugmentationWithoutEncoding", "z", {}, 1, 0x00, true},
+		Row{"PersonalityBefore", "zPLR", {0x9b, 1, 2, 3, 4, 0x1b, 0x1b}, 1, 0x1b, true},
+		Row{"WidePersonalityBefore",
+		    "zPR",
+		    {0, 1, 2, 3, 4, 5, 6, 7, 8, 0x1b},
+		    1,
+		    0x1b,
+		    true},
+		Row{"SignalFrame", "zSR", {0x1b}, 1, 0x1b, true},
+		Row{"Version3", "zR", {0x1b}, 3, 0x1b, true},
+		Row{"Version4", "zR", {0x1b}, 4, 0x1b, true},
+		Row{"Version2IsUnknown", "zR", {0x1b}, 2, 0x1b, false},
+		Row{"IndirectIsUnknown", "zR", {0x9b}, 1, 0x1b, false},
+		Row{"OmittedIsUnknown", "zR", {0xff}, 1, 0x1b, false},
+		Row{"UnknownLetter", "zXR", {0x1b}, 1, 0x1b, false},
+		Row{"OldAugmentation", "eh", {0x1b}, 1, 0x1b, false},
+		Row{"EncodingBeyondTheCie", "zPLR", {0x9b}, 1, 0x1b, false}),
 	[](const testing::TestParamInfo<Row> &row) { return row.param.name; });
 
 Frame TwoFunctions()
@@ -193,7 +208,8 @@ constexpr int32_t R(uint64_t vaddr)
 
 TEST(Unwind, TheSearchTableIsUsed)
 {
-	Opened f(TwoFunctions(), Header(0x3b, 2, {R(0x1100), R(kFrame + 20), R(0x1400), R(kFrame + 40)}));
+	Opened f(TwoFunctions(),
+		 Header(0x3b, 2, {R(0x1100), R(kFrame + 20), R(0x1400), R(kFrame + 40)}));
 	EXPECT_EQ(f.where(0x1110), "in 1100-1130 next 1400");
 	EXPECT_EQ(f.where(0x1420), "out 1400-1420 next ffffffffffffffff");
 	EXPECT_EQ(f.where(0x10ff), "out 0-0 next 1100");
@@ -203,7 +219,8 @@ TEST(Unwind, TheSearchTableIsUsed)
 
 TEST(Unwind, AnEntryThatItsFdeContradictsIsNotBelieved)
 {
-	Opened f(TwoFunctions(), Header(0x3b, 2, {R(0x1100), R(kFrame + 40), R(0x1400), R(0x7fff0000)}));
+	Opened f(TwoFunctions(),
+		 Header(0x3b, 2, {R(0x1100), R(kFrame + 40), R(0x1400), R(0x7fff0000)}));
 	EXPECT_EQ(f.where(0x1110), "out 1100-1100 next 1400");
 	EXPECT_EQ(f.where(0x1410), "out 1400-1400 next ffffffffffffffff");
 }
@@ -217,7 +234,8 @@ TEST(Unwind, WithoutAUsableTableTheFramesAreWalked)
 		EXPECT_EQ(f.where(0x1110), "in 1100-1130 next 1400");
 	}
 	// The header alone says where they are, too.
-	EXPECT_EQ(Opened(TwoFunctions(), Header(0xff, 0, {}), false).where(0x1110), "in 1100-1130 next 1400");
+	EXPECT_EQ(Opened(TwoFunctions(), Header(0xff, 0, {}), false).where(0x1110),
+		  "in 1100-1130 next 1400");
 	EXPECT_EQ(Opened(TwoFunctions(), {}, false).where(0x1110), "nothing");
 }
 
@@ -248,7 +266,8 @@ TEST(Unwind, MutationsNeverCrash)
 	const unsigned seed = 31337;
 	std::mt19937 random(seed);
 	RecordProperty("seed", static_cast<int>(seed));
-	Opened with(TwoFunctions(), Header(0x3b, 2, {R(0x1100), R(kFrame + 20), R(0x1400), R(kFrame + 40)}));
+	Opened with(TwoFunctions(),
+		    Header(0x3b, 2, {R(0x1100), R(kFrame + 20), R(0x1400), R(kFrame + 40)}));
 	Opened without(TwoFunctions());
 	for (int round = 0; round < 20000; round++) {
 		Bytes bad = round % 2 ? with.file : without.file;

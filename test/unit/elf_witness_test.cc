@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The reader's answers about real libraries against those of libelf and libdw, which share no code with it.
+// The reader's answers about real libraries against those of libelf and libdw, which share no code
+// with it.
 #include <elfutils/libdw.h>
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
@@ -31,7 +32,8 @@ std::vector<std::string> Files()
 	dl_iterate_phdr(
 		[](dl_phdr_info *info, size_t, void *ctx) {
 			if (info->dlpi_name[0] == '/') {
-				static_cast<std::vector<std::string> *>(ctx)->push_back(info->dlpi_name);
+				static_cast<std::vector<std::string> *>(ctx)->push_back(
+					info->dlpi_name);
 			}
 			return 0;
 		},
@@ -144,8 +146,8 @@ std::vector<Symbol> Symbols(Elf *theirs, const elf &ours, uint32_t type)
 		for (int i = 0; gelf_getsym(data, i, &sym) != nullptr; i++) {
 			int kind = GELF_ST_TYPE(sym.st_info);
 			const char *name = elf_strptr(theirs, shdr.sh_link, sym.st_name);
-			bool place = kind == STT_FUNC || kind == STT_GNU_IFUNC || kind == STT_NOTYPE ||
-				     kind == STT_OBJECT;
+			bool place = kind == STT_FUNC || kind == STT_GNU_IFUNC ||
+				     kind == STT_NOTYPE || kind == STT_OBJECT;
 			bool executable = false;
 			for (size_t p = 0; p < ours.nphdrs; p++) {
 				const Elf64_Phdr &ph = ours.phdrs[p];
@@ -222,7 +224,8 @@ TEST_P(Witness, BuildIdIsTheSame)
 	EXPECT_EQ(memcmp(ours.build_id, id, ours.build_id_len), 0);
 }
 
-// dwarf_cfi_addrframe finds the FDE by its own walk over .eh_frame and gives the row of it that holds the address.
+// dwarf_cfi_addrframe finds the FDE by its own walk over .eh_frame and gives the row of it that
+// holds the address.
 TEST_P(Witness, FdesAreTheSame)
 {
 	Dwarf_CFI *cfi = dwarf_getcfi_elf(theirs);
@@ -250,9 +253,11 @@ TEST_P(Witness, FdesAreTheSame)
 		}
 	}
 	EXPECT_GT(inside, addresses.size() / 20);
+	dwarf_cfi_end(cfi);
 }
 
-// Walking .eh_frame gives what the linker's table gives, whether or not section headers say where it is.
+// Walking .eh_frame gives what the linker's table gives, whether or not section headers say where
+// it is.
 TEST_P(Witness, FdesNeedNoSearchTable)
 {
 	for (bool section_headers : {true, false}) {
@@ -285,7 +290,9 @@ TEST_P(Witness, FdesNeedNoSearchTable)
 INSTANTIATE_TEST_SUITE_P(Elf, Witness, testing::ValuesIn(Files()),
 			 [](const testing::TestParamInfo<std::string> &file) {
 				 std::string name = file.param.substr(file.param.rfind('/') + 1);
-				 std::replace_if(name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
+				 std::replace_if(
+					 name.begin(), name.end(),
+					 [](char c) { return !isalnum(c); }, '_');
 				 return name;
 			 });
 
