@@ -16,7 +16,7 @@ TEST(Baseline, WhatItListsIsReportedAsKnownAndDoesNotFail)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
 	std::string baseline = tree.path("baseline");
-	Run run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf});
+	Outcome run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_EQ(read_text(baseline).find("# lychgate baseline 1\n"), 0u);
 	EXPECT_THAT(read_text(baseline), HasSubstr("\nwrpkru 0x1002 build-id:1111111111111111111111111111111111111111\t" +
@@ -81,7 +81,7 @@ TEST(Baseline, GatesAndAcceptedFindingsAreNotListed)
 		GTEST_SKIP() << "no " << libc;
 	}
 	std::string baseline = tree.path("baseline");
-	Run run = lychgate({"scan", "--assume-runtime", "--baseline", baseline, "--update-baseline", libc});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--baseline", baseline, "--update-baseline", libc});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(read_text(baseline), Not(HasSubstr("wrpkru")));
 }
@@ -90,7 +90,7 @@ TEST(Baseline, MissingFileIsAnErrorUnlessItIsToBeWritten)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(clean_code()));
-	Run run = lychgate({"scan", "--baseline", tree.path("none"), elf});
+	Outcome run = lychgate({"scan", "--baseline", tree.path("none"), elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("none: no such file"));
 	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none"), "--update-baseline", elf}).exit_code, 0);
@@ -102,7 +102,7 @@ TEST(Baseline, WhatIsNotABaselineIsRefusedAndNeverOverwritten)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code()));
 	std::string before = read_text(elf);
-	Run run = lychgate({"scan", "--baseline", elf, "--update-baseline", elf});
+	Outcome run = lychgate({"scan", "--baseline", elf, "--update-baseline", elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("not a baseline"));
 	EXPECT_EQ(read_text(elf), before);
@@ -116,8 +116,8 @@ TEST(Baseline, FileThatWasScannedIsNotOverwritten)
 	Tree tree;
 	std::string content = "# lychgate baseline 1\n";
 	std::string baseline = tree.text("baseline", content);
-	symlink("baseline", tree.path("link").c_str());
-	Run run = lychgate({"scan", "--raw", "--baseline", baseline, "--update-baseline", tree.path("link")});
+	tree.link("link", "baseline");
+	Outcome run = lychgate({"scan", "--raw", "--baseline", baseline, "--update-baseline", tree.path("link")});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("was itself scanned"));
 	EXPECT_EQ(read_text(baseline), content);
@@ -137,7 +137,7 @@ TEST_P(BadBaseline, IsRefusedWithTheLineNumber)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(clean_code()));
 	std::string baseline = tree.text("baseline", std::string("# lychgate baseline 1\n\n") + GetParam().line + "\n");
-	Run run = lychgate({"scan", "--baseline", baseline, elf});
+	Outcome run = lychgate({"scan", "--baseline", baseline, elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("baseline:3: not a line of a baseline"));
 }
@@ -171,7 +171,7 @@ TEST(Baseline, IsNotUpdatedWhenSomethingCouldNotBeRead)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
 	std::string baseline = tree.path("baseline");
-	Run run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf, "/nonexistent"});
+	Outcome run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf, "/nonexistent"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("not updated"));
 	EXPECT_NE(access(baseline.c_str(), F_OK), 0);
@@ -186,8 +186,8 @@ TEST(Baseline, UpdateKeepsLinkAndModeAndLeavesNothingBeside)
 	tree.dir("d");
 	std::string target = tree.text("d/target", "");
 	chmod(target.c_str(), 0640);
-	symlink("d/target", tree.path("link").c_str());
-	Run run = lychgate({"scan", "--baseline", tree.path("link"), "--update-baseline", elf});
+	tree.link("link", "d/target");
+	Outcome run = lychgate({"scan", "--baseline", tree.path("link"), "--update-baseline", elf});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	struct stat st;
 	ASSERT_EQ(lstat(tree.path("link").c_str(), &st), 0);

@@ -88,7 +88,7 @@ struct Stream {
 
 } // namespace
 
-Run lychgate(const std::vector<std::string> &args, const RunOptions &options)
+Outcome lychgate(const std::vector<std::string> &args, const RunOptions &options)
 {
 	Stream in;
 	Stream out;
@@ -96,7 +96,7 @@ Run lychgate(const std::vector<std::string> &args, const RunOptions &options)
 	struct rusage usage = {};
 	int status = 0;
 	int out_fd = -1;
-	Run run;
+	Outcome run;
 
 	in.open(false);
 	out.open(options.out_is_pty);
@@ -147,7 +147,7 @@ Run lychgate(const std::vector<std::string> &args, const RunOptions &options)
 	return run;
 }
 
-std::ostream &operator<<(std::ostream &stream, const Run &run)
+std::ostream &operator<<(std::ostream &stream, const Outcome &run)
 {
 	return stream << "exit code " << run.exit_code << ", signal " << run.signal << "\n--- stdout\n"
 		      << run.out.substr(0, 4000) << "\n--- stderr\n"
@@ -191,6 +191,14 @@ std::string Tree::dir(const std::string &name) const
 		}
 	}
 	mkdir(path(name).c_str(), 0777);
+	return path(name);
+}
+
+std::string Tree::link(const std::string &name, const std::string &target) const
+{
+	if (symlink(target.c_str(), path(name).c_str()) != 0) {
+		throw std::runtime_error("cannot make " + path(name));
+	}
 	return path(name);
 }
 

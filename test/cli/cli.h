@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-struct Run {
+struct Outcome {
 	int exit_code = -1; // -1: ended by a signal
 	int signal = 0;
 	long max_rss_kib = 0;
@@ -24,7 +24,7 @@ struct Run {
 };
 
 // So that a failed expectation shows what the command said.
-std::ostream &operator<<(std::ostream &stream, const Run &run);
+std::ostream &operator<<(std::ostream &stream, const Outcome &run);
 
 struct RunOptions {
 	std::string cwd;                                          // "": the test's own
@@ -39,8 +39,15 @@ struct RunOptions {
 	bool closed_pipe = false; // standard output is a pipe that nobody reads
 };
 
+inline RunOptions output_to(const std::string &path)
+{
+	RunOptions options;
+	options.output = path;
+	return options;
+}
+
 // lychgate ARGS...; NO_COLOR and TERM are unset unless given.
-Run lychgate(const std::vector<std::string> &args, const RunOptions &options = {});
+Outcome lychgate(const std::vector<std::string> &args, const RunOptions &options = {});
 
 // A temporary directory that goes away, read-only parts and all.
 class Tree
@@ -56,6 +63,8 @@ class Tree
 	std::string file(const std::string &name, const std::vector<uint8_t> &data) const;
 	std::string text(const std::string &name, const std::string &data) const;
 	std::string dir(const std::string &name) const;
+	// A symbolic link.
+	std::string link(const std::string &name, const std::string &target) const;
 
       private:
 	std::string root_;

@@ -38,7 +38,7 @@ std::string shell(const std::string &command, int *status = nullptr)
 
 std::set<std::string> long_options(const std::string &text)
 {
-	static const std::regex option("(^|[ ,\\[|(])(--[a-z][a-z-]+)");
+	static const std::regex option("(^|[\n ,\\[|(])(--[a-z][a-z-]+)");
 	std::set<std::string> found;
 	for (auto i = std::sregex_iterator(text.begin(), text.end(), option); i != std::sregex_iterator(); ++i) {
 		found.insert((*i)[2]);

@@ -19,7 +19,7 @@ static std::string planted(const std::string &placement)
 
 TEST(Explain, InstructionOnPurposeIsShownWithItsNeighboursAndAdvice)
 {
-	Run run = lychgate({"explain", planted("instruction")});
+	Outcome run = lychgate({"explain", planted("instruction")});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, ContainsRegex(":0x[0-9a-f]+: stray WRPKRU\n"));
 	EXPECT_THAT(run.out, HasSubstr("  bytes      0f 01 ef\n"));
@@ -38,7 +38,7 @@ TEST(Explain, InstructionOnPurposeIsShownWithItsNeighboursAndAdvice)
 
 TEST(Explain, ImmediateIsUnderlinedWithinItsInstruction)
 {
-	Run run = lychgate({"explain", planted("inside immediate")});
+	Outcome run = lychgate({"explain", planted("inside immediate")});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, ContainsRegex("  > 0x[0-9a-f]+ +b8 90 0f 01 ef +mov eax, 0xef010f90\n"
 					   " +\\^\\^ \\^\\^ \\^\\^\n"));
@@ -62,7 +62,7 @@ TEST(Explain, PlaceWithoutFindingShowsInstructionsAndEndsWith0)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(clean_code()));
-	Run run = lychgate({"explain", elf + ":1000"});
+	Outcome run = lychgate({"explain", elf + ":1000"});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.out, HasSubstr(":0x1000: nothing here that lychgate looks for\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\n  - 0x1000 +31 c0 +xor eax, eax\n"));
@@ -72,7 +72,7 @@ TEST(Explain, PlaceWithoutFindingShowsInstructionsAndEndsWith0)
 TEST(Explain, LooksForEveryClass)
 {
 	Tree tree;
-	Run run = lychgate({"explain", tree.file("a.so", elf_with({0x0f, 0x05, 0xc3})) + ":1000"});
+	Outcome run = lychgate({"explain", tree.file("a.so", elf_with({0x0f, 0x05, 0xc3})) + ":1000"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("stray SYSCALL"));
 	EXPECT_THAT(run.out, HasSubstr("Do not try to remove it"));
@@ -82,7 +82,7 @@ TEST(Explain, RawCodeAndPathsWithColons)
 {
 	Tree tree;
 	std::string raw = tree.file("a:b.bin", stray_code());
-	Run run = lychgate({"explain", "--raw", "--base", "7f0000000000", raw + ":7f0000000002"});
+	Outcome run = lychgate({"explain", "--raw", "--base", "7f0000000000", raw + ":7f0000000002"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("a:b.bin:0x7f0000000002: stray WRPKRU"));
 }
@@ -91,7 +91,7 @@ TEST(Explain, AddressOutsideTheCodeAndMissingFilesAreErrors)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(clean_code()));
-	Run run = lychgate({"explain", elf + ":deadbeef"});
+	Outcome run = lychgate({"explain", elf + ":deadbeef"});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("0xdeadbeef is not in executable memory of"));
 	run = lychgate({"explain", "/nonexistent:10"});
@@ -103,5 +103,5 @@ TEST(Explain, AddressOutsideTheCodeAndMissingFilesAreErrors)
 
 TEST(Explain, OutputThatCannotBeWrittenIsAnInternalError)
 {
-	EXPECT_EQ(lychgate({"explain", planted("instruction")}, {.output = "/dev/full"}).exit_code, 4);
+	EXPECT_EQ(lychgate({"explain", planted("instruction")}, output_to("/dev/full")).exit_code, 4);
 }

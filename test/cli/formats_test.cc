@@ -12,7 +12,7 @@ static const std::vector<uint8_t> build_id(20, 0xab);
 
 TEST(Jsonl, BeginsWithAHeaderAndEndsWithASummary)
 {
-	Run run = lychgate({"scan", "--format", "jsonl", CLI_PLANTED});
+	Outcome run = lychgate({"scan", "--format", "jsonl", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	std::vector<Json> all = records(run.out);
 	ASSERT_GE(all.size(), 4u);
@@ -79,7 +79,7 @@ TEST(Jsonl, PlacementInsideSaysWhichParts)
 
 TEST(Jsonl, DiagnosticsAreRecordsAsWell)
 {
-	Run run = lychgate({"scan", "--format", "jsonl", "/nonexistent"});
+	Outcome run = lychgate({"scan", "--format", "jsonl", "/nonexistent"});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	std::vector<Json> list = records(run.out, "diagnostic");
 	ASSERT_EQ(list.size(), 1u) << run;
@@ -135,7 +135,7 @@ static Json sarif(const std::vector<std::string> &args, int exit_code, const Run
 {
 	std::vector<std::string> all = {"scan", "--format", "sarif"};
 	all.insert(all.end(), args.begin(), args.end());
-	Run run = lychgate(all, options);
+	Outcome run = lychgate(all, options);
 	EXPECT_EQ(run.exit_code, exit_code) << run;
 	return parse_json(run.out);
 }
@@ -246,10 +246,10 @@ TEST(Formats, AgreeOnFindingsAndExitCode)
 		     {CLI_PLANTED, CLI_ARCHIVE}, {"--fail-on", "syscall", CLI_PLANTED}, {"/nonexistent"}}) {
 		std::vector<std::string> text = {"scan"};
 		text.insert(text.end(), args.begin(), args.end());
-		Run plain = lychgate(text);
+		Outcome plain = lychgate(text);
 		std::vector<std::string> jsonl = text;
 		jsonl.insert(jsonl.begin() + 1, {"--format", "jsonl"});
-		Run lines = lychgate(jsonl);
+		Outcome lines = lychgate(jsonl);
 		Json doc = sarif(args, plain.exit_code);
 		EXPECT_EQ(lines.exit_code, plain.exit_code);
 		EXPECT_EQ(records(lines.out, "finding").size(), lines_of(plain.out).size());

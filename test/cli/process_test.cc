@@ -64,7 +64,7 @@ TEST(Pid, CodeMadeAtRunTimeIsFound)
 {
 	Child child(CLI_CHILD, "jit");
 	ASSERT_THAT(child.said, HasSubstr("ready"));
-	Run run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	char expected[64];
 	snprintf(expected, sizeof(expected), ":0x%llx: stray wrpkru: ",
@@ -77,7 +77,7 @@ TEST(Pid, CodeMadeAtRunTimeIsFound)
 TEST(Pid, ChildWithoutSuchCodeHasOnlyTheCLibrarysOwn)
 {
 	Child child(CLI_CHILD, "clean");
-	Run run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.out, HasSubstr("[accepted]"));
 }
@@ -90,7 +90,7 @@ TEST(Pid, DeletedFilesAreScannedFromMemory)
 	Child child(copy, "jit");
 	ASSERT_THAT(child.said, HasSubstr("ready"));
 	unlink(copy.c_str());
-	Run run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, Not(HasSubstr("error")));
 }
@@ -98,7 +98,7 @@ TEST(Pid, DeletedFilesAreScannedFromMemory)
 TEST(Pid, JsonAndSarifNameTheProcess)
 {
 	Child child(CLI_CHILD, "jit");
-	Run run = lychgate({"scan", "--assume-runtime", "--format", "jsonl", "--pid", child.name()});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--format", "jsonl", "--pid", child.name()});
 	bool found = false;
 	for (const Json &f : records(run.out, "finding")) {
 		EXPECT_EQ(json_integer_value(at(f, "pid")), child.pid);
@@ -127,7 +127,7 @@ TEST(Pid, MemoryOfNoFileCannotBeInABaseline)
 {
 	Tree tree;
 	Child child(CLI_CHILD, "jit");
-	Run run = lychgate({"scan", "--assume-runtime", "--baseline", tree.path("b"), "--update-baseline", "--pid",
+	Outcome run = lychgate({"scan", "--assume-runtime", "--baseline", tree.path("b"), "--update-baseline", "--pid",
 			    child.name()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("belongs to no file"));
@@ -140,7 +140,7 @@ TEST(Pid, ProcessThatDoesNotExistIsAnError)
 		_exit(0);
 	}
 	waitpid(pid, nullptr, 0);
-	Run run = lychgate({"scan", "--pid", std::to_string(pid)});
+	Outcome run = lychgate({"scan", "--pid", std::to_string(pid)});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("pid " + std::to_string(pid) + ": error: "));
 	EXPECT_EQ(lychgate({"scan", "--skip-unreadable", "--pid", std::to_string(pid)}).exit_code, 0);
@@ -152,7 +152,7 @@ TEST(Pid, SeveralProcessesAndFilesInOneRun)
 	Child a(CLI_CHILD, "clean");
 	Child b(CLI_CHILD, "jit");
 	std::string elf = tree.file("a.so", elf_with(stray_code()));
-	Run run = lychgate({"scan", "--assume-runtime", "--pid", a.name(), "--pid", b.name(), elf});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", a.name(), "--pid", b.name(), elf});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_EQ(run.out.find(elf + ":0x1002"), 0u) << "files first\n" << run;
 	EXPECT_THAT(run.err, HasSubstr("1 file and 2 processes scanned"));
@@ -162,7 +162,7 @@ TEST(Pid, SeveralProcessesAndFilesInOneRun)
 TEST(Deps, FindsWhatALibraryBringsIn)
 {
 	EXPECT_EQ(lychgate({"scan", CLI_USER}).exit_code, 0) << "the program itself is clean";
-	Run run = lychgate({"scan", "--assume-runtime", "--deps", CLI_USER});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--deps", CLI_USER});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, ContainsRegex("libcli_planted\\.so:0x[0-9a-f]+: stray wrpkru"));
 	EXPECT_THAT(run.out, HasSubstr("libc.so.6:"));
@@ -170,7 +170,7 @@ TEST(Deps, FindsWhatALibraryBringsIn)
 
 TEST(Deps, SharedLibrariesOfTwoProgramsAreScannedOnce)
 {
-	Run run = lychgate({"scan", "--deps", CLI_USER, "--deps", CLI_CHILD});
+	Outcome run = lychgate({"scan", "--deps", CLI_USER, "--deps", CLI_CHILD});
 	std::vector<std::string> lines = lines_of(run.out);
 	std::sort(lines.begin(), lines.end());
 	EXPECT_EQ(std::adjacent_find(lines.begin(), lines.end()), lines.end()) << run;
@@ -185,13 +185,13 @@ TEST(Deps, LibraryPathIsSearchedAndTheEnvironmentIsNot)
 	options.environ = {{"LD_LIBRARY_PATH", tree.path()}};
 	EXPECT_EQ(lychgate({"scan", "--assume-runtime", "--deps", CLI_USER}, options).exit_code, 1)
 		<< "who sets the environment could hide a library";
-	Run run = lychgate({"scan", "--assume-runtime", "--library-path", tree.path(), "--deps", CLI_USER});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--library-path", tree.path(), "--deps", CLI_USER});
 	EXPECT_EQ(run.exit_code, 0) << run;
 }
 
 TEST(Deps, MissingProgramIsAnError)
 {
-	Run run = lychgate({"scan", "--deps", "/nonexistent/program"});
+	Outcome run = lychgate({"scan", "--deps", "/nonexistent/program"});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("/nonexistent/program: error: "));
 }

@@ -15,7 +15,7 @@ TEST(Scan, FindingIsOneLineInTheDocumentedForm)
 {
 	Tree tree;
 	std::string elf = tree.file("bad.so", elf_with(stray_code()));
-	Run run = lychgate({"scan", elf});
+	Outcome run = lychgate({"scan", elf});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_EQ(run.out, elf + ":0x1002: stray wrpkru: instruction: 0f 01 ef  ; wrpkru\n");
 	EXPECT_THAT(run.err, HasSubstr("1 file scanned")) << run;
@@ -25,7 +25,7 @@ TEST(Scan, FindingIsOneLineInTheDocumentedForm)
 TEST(Scan, CleanFileSaysSoAndEndsWith0)
 {
 	Tree tree;
-	Run run = lychgate({"scan", tree.file("good.so", elf_with(clean_code()))});
+	Outcome run = lychgate({"scan", tree.file("good.so", elf_with(clean_code()))});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_EQ(run.out, "");
 	EXPECT_THAT(run.err, HasSubstr("1 file scanned"));
@@ -34,7 +34,7 @@ TEST(Scan, CleanFileSaysSoAndEndsWith0)
 
 TEST(Scan, LibraryFromTheToolchainIsPlacedInItsFunctions)
 {
-	Run run = lychgate({"scan", CLI_PLANTED});
+	Outcome run = lychgate({"scan", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, ContainsRegex("stray wrpkru: instruction: 0f 01 ef  ; wrpkru  in planted_open\\+0x"));
 	EXPECT_THAT(run.out, ContainsRegex("stray wrpkru: inside immediate: 0f 01 ef  ; mov eax, 0xef010f90  in "
@@ -44,7 +44,7 @@ TEST(Scan, LibraryFromTheToolchainIsPlacedInItsFunctions)
 
 TEST(Scan, VerboseAddsSectionOffsetBuildIdAndReason)
 {
-	Run run = lychgate({"scan", "-v", CLI_PLANTED});
+	Outcome run = lychgate({"scan", "-v", CLI_PLANTED});
 	EXPECT_THAT(run.out, ContainsRegex("\n\tsection \\.text, file offset 0x[0-9a-f]+, build-id [0-9a-f]{40}: ."));
 	Tree tree;
 	run = lychgate({"scan", "-v", tree.file("a.so", elf_with(stray_code()))});
@@ -53,7 +53,7 @@ TEST(Scan, VerboseAddsSectionOffsetBuildIdAndReason)
 
 TEST(Scan, ArchiveMembersAreNamed)
 {
-	Run run = lychgate({"scan", CLI_ARCHIVE});
+	Outcome run = lychgate({"scan", CLI_ARCHIVE});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr(std::string(CLI_ARCHIVE) + "(planted.c.o):0x")) << run;
 	EXPECT_THAT(run.out, Not(HasSubstr("clean.c.o")));
@@ -62,21 +62,21 @@ TEST(Scan, ArchiveMembersAreNamed)
 TEST(Scan, QuietPrintsNothingAtAllForFindings)
 {
 	Tree tree;
-	Run run = lychgate({"scan", "-q", tree.file("bad.so", elf_with(stray_code()))});
+	Outcome run = lychgate({"scan", "-q", tree.file("bad.so", elf_with(stray_code()))});
 	EXPECT_EQ(run.exit_code, 1);
 	EXPECT_EQ(run.out + run.err, "") << run;
 }
 
 TEST(Scan, QuietStillReportsErrors)
 {
-	Run run = lychgate({"scan", "-q", "/nonexistent/file"});
+	Outcome run = lychgate({"scan", "-q", "/nonexistent/file"});
 	EXPECT_EQ(run.exit_code, 2);
 	EXPECT_EQ(run.err, "lychgate: /nonexistent/file: error: no such file or process\n");
 }
 
 TEST(Scan, SummaryCountsByClassVerdictAndPlacement)
 {
-	Run run = lychgate({"scan", "--summary", CLI_PLANTED});
+	Outcome run = lychgate({"scan", "--summary", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1);
 	EXPECT_THAT(run.out, ContainsRegex("\n\nclass +verdict +placement +fails +known +reported +accepted\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\nwrpkru +stray +instruction +1 +0 +0 +0\n"));
@@ -87,7 +87,7 @@ TEST(Scan, SummaryCountsByClassVerdictAndPlacement)
 
 TEST(Scan, QuietSummaryIsOnlyTheTable)
 {
-	Run run = lychgate({"scan", "-q", "--summary", CLI_PLANTED});
+	Outcome run = lychgate({"scan", "-q", "--summary", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1);
 	EXPECT_EQ(run.out.find("class "), 0u) << run;
 	EXPECT_EQ(run.err, "");
@@ -100,7 +100,7 @@ TEST(Scan, ClassesOutsideThePolicyAreNotLookedFor)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(syscall_code));
 	EXPECT_EQ(lychgate({"scan", elf}).exit_code, 0);
-	Run run = lychgate({"scan", "--find", "syscall", elf});
+	Outcome run = lychgate({"scan", "--find", "syscall", elf});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr(":0x1000: stray syscall: instruction: 0f 05  ; syscall")) << run;
 }
@@ -125,7 +125,7 @@ TEST(Scan, FailOnNarrowsWhatFailsAndSearchesForItAsWell)
 	std::string stray = tree.file("stray.so", elf_with(stray_code()));
 	std::string sys = tree.file("sys.so", elf_with(syscall_code));
 
-	Run run = lychgate({"scan", "--fail-on", "syscall", stray});
+	Outcome run = lychgate({"scan", "--fail-on", "syscall", stray});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.out, HasSubstr("stray wrpkru")) << "still reported";
 	EXPECT_THAT(run.out, HasSubstr("  [reported]\n"));
@@ -140,7 +140,7 @@ TEST(Scan, AssumeRuntimeAcceptsTheCLibrarysOwnAndNothingElse)
 	if (access(libc.c_str(), R_OK) != 0) {
 		GTEST_SKIP() << "no " << libc;
 	}
-	Run run = lychgate({"scan", libc});
+	Outcome run = lychgate({"scan", libc});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("runtime-handled wrpkru: instruction: 0f 01 ef")) << run;
 	run = lychgate({"scan", "--assume-runtime", libc});
@@ -153,7 +153,7 @@ TEST(Scan, RawCodeHasTheAddressesThatBaseGives)
 {
 	Tree tree;
 	std::string raw = tree.file("code.bin", stray_code());
-	Run run = lychgate({"scan", "--raw", raw});
+	Outcome run = lychgate({"scan", "--raw", raw});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("code.bin:0x2: stray wrpkru"));
 	run = lychgate({"scan", "--raw", "--base", "0xffffffffff600000", raw});
@@ -166,7 +166,7 @@ TEST(Scan, RawCodeHasTheAddressesThatBaseGives)
 TEST(ScanErrors, FileGivenByNameThatIsNotCodeIsAnError)
 {
 	Tree tree;
-	Run run = lychgate({"scan", tree.text("readme.txt", "hello")});
+	Outcome run = lychgate({"scan", tree.text("readme.txt", "hello")});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("readme.txt: error: "));
 	EXPECT_THAT(run.err, HasSubstr("1 could not be read completely"));
@@ -176,7 +176,7 @@ TEST(ScanErrors, FindingsOutweighUnreadableFiles)
 {
 	Tree tree;
 	std::string bad = tree.file("bad.so", elf_with(stray_code()));
-	Run run = lychgate({"scan", "/nonexistent", bad});
+	Outcome run = lychgate({"scan", "/nonexistent", bad});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("/nonexistent: error"));
 }
@@ -189,7 +189,7 @@ TEST(ScanErrors, UnreadableFileEndsWith2UnlessSkipped)
 	chmod(locked.c_str(), 0);
 	RunOptions mortal;
 	mortal.no_dac_override = true;
-	Run run = lychgate({"scan", good, locked}, mortal);
+	Outcome run = lychgate({"scan", good, locked}, mortal);
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("locked.so: error: permission denied"));
 	EXPECT_EQ(lychgate({"scan", "--skip-unreadable", good, locked}, mortal).exit_code, 0);
@@ -200,7 +200,7 @@ TEST(ScanErrors, DevicesAndFifosAreRefusedWithoutOpeningThem)
 	Tree tree;
 	std::string fifo = tree.path("fifo");
 	ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
-	Run run = lychgate({"scan", fifo, "/dev/null"});
+	Outcome run = lychgate({"scan", fifo, "/dev/null"});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("fifo: error: not a regular file"));
 	EXPECT_THAT(run.err, HasSubstr("/dev/null: error: not a regular file"));
@@ -210,20 +210,29 @@ TEST(ScanErrors, MaxSizeRefusesLargerFilesAloud)
 {
 	Tree tree;
 	std::string elf = tree.file("bad.so", elf_with(stray_code()));
-	Run run = lychgate({"scan", "--max-size", "1K", elf});
+	Outcome run = lychgate({"scan", "--max-size", "1K", elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
-	EXPECT_THAT(run.err, HasSubstr("larger than"));
+	EXPECT_THAT(run.err, HasSubstr("more than the limit"));
 	EXPECT_EQ(lychgate({"scan", "--max-size", "1M", elf}).exit_code, 1);
 }
 
 TEST(ScanErrors, TimeoutGivesUpOnAFileAloud)
 {
 	Tree tree;
-	std::string sparse = tree.file("sparse.bin", clean_code());
-	ASSERT_EQ(truncate(sparse.c_str(), off_t{1} << 40), 0);
-	Run run = lychgate({"scan", "--raw", "--timeout", "0.2", sparse});
+	std::string large = tree.file("large.bin", std::vector<uint8_t>(size_t{64} << 20, 0x90));
+	Outcome run = lychgate({"scan", "--raw", "--timeout", "0.001", large});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("time limit"));
+}
+
+TEST(ScanErrors, SparseTerabytesTakeNoTime)
+{
+	Tree tree;
+	std::string sparse = tree.file("sparse.bin", stray_code());
+	ASSERT_EQ(truncate(sparse.c_str(), off_t{1} << 40), 0);
+	Outcome run = lychgate({"scan", "--raw", "--timeout", "20", sparse});
+	EXPECT_EQ(run.exit_code, 1) << run;
+	EXPECT_EQ(count_of(run.out, "stray"), 1u);
 }
 
 TEST(ScanErrors, CoreFilesAndOtherMachinesAreRefusedByNameWhenNamed)
@@ -234,7 +243,7 @@ TEST(ScanErrors, CoreFilesAndOtherMachinesAreRefusedByNameWhenNamed)
 	std::vector<uint8_t> arm = elf_with(stray_code());
 	arm[18] = 183; // e_machine = EM_AARCH64
 	arm[19] = 0;
-	Run run = lychgate({"scan", tree.file("core", core), tree.file("arm.so", arm)});
+	Outcome run = lychgate({"scan", tree.file("core", core), tree.file("arm.so", arm)});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, ContainsRegex("/core: error: .*core file"));
 	EXPECT_THAT(run.err, ContainsRegex("/arm\\.so: error: "));
@@ -244,7 +253,7 @@ TEST(ScanErrors, CoreFilesAndOtherMachinesAreRefusedByNameWhenNamed)
 TEST(ScanErrors, FullDiskIsNotSilent)
 {
 	for (const char *format : {"text", "jsonl", "sarif"}) {
-		Run run = lychgate({"scan", "--format", format, CLI_PLANTED}, {.output = "/dev/full"});
+		Outcome run = lychgate({"scan", "--format", format, CLI_PLANTED}, output_to("/dev/full"));
 		EXPECT_EQ(run.exit_code, 4) << format << run;
 		EXPECT_THAT(run.err, HasSubstr("output could not be written: No space left on device")) << format;
 	}
@@ -254,7 +263,7 @@ TEST(ScanErrors, ClosedPipeEndsBySigpipeAsFiltersDo)
 {
 	RunOptions options;
 	options.closed_pipe = true;
-	Run run = lychgate({"scan", CLI_PLANTED}, options);
+	Outcome run = lychgate({"scan", CLI_PLANTED}, options);
 	EXPECT_EQ(run.signal, 13) << run;
 	options.ignore_sigpipe = true;
 	run = lychgate({"scan", CLI_PLANTED}, options);
@@ -268,7 +277,7 @@ TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
 {
 	Tree tree;
 	std::string elf = tree.file("a\033[2J\n\xff\xe2\x80\xae" "b\\.so", elf_with(stray_code()));
-	Run run = lychgate({"scan", elf});
+	Outcome run = lychgate({"scan", elf});
 	EXPECT_THAT(run.out, HasSubstr("/a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xaeb\\\\.so:0x1002: stray")) << run;
 	EXPECT_EQ(lines_of(run.out).size(), 1u);
 }
@@ -276,7 +285,7 @@ TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
 TEST(ScanNames, OtherScriptsAreLeftAsTheyAre)
 {
 	Tree tree;
-	Run run = lychgate({"scan", tree.file("bücher-図書.so", elf_with(stray_code()))});
+	Outcome run = lychgate({"scan", tree.file("bücher-図書.so", elf_with(stray_code()))});
 	EXPECT_THAT(run.out, HasSubstr("/bücher-図書.so:0x1002: stray")) << run;
 }
 
@@ -313,7 +322,7 @@ TEST(ScanProgress, BarAppearsOnATerminalAfterASecondAndGoesAway)
 	RunOptions options;
 	options.err_is_pty = true;
 	options.hold_input_s = 1.6;
-	Run run = lychgate({"scan", "--files-from", "-"}, options);
+	Outcome run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_THAT(run.err, HasSubstr("MB/s")) << run;
 	size_t bar = run.err.rfind("MB/s");
 	size_t total = run.err.find("lychgate: 0 files scanned");

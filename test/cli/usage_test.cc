@@ -6,7 +6,7 @@ using testing::StartsWith;
 
 TEST(Usage, WithoutVerbShowsHelpOnStandardErrorAndFails)
 {
-	Run run = lychgate({});
+	Outcome run = lychgate({});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_EQ(run.out, "");
 	EXPECT_THAT(run.err, HasSubstr("Usage: lychgate VERB"));
@@ -14,7 +14,7 @@ TEST(Usage, WithoutVerbShowsHelpOnStandardErrorAndFails)
 
 TEST(Usage, HelpGoesToStandardOutputAndNamesEveryVerb)
 {
-	Run run = lychgate({"--help"});
+	Outcome run = lychgate({"--help"});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	for (const char *verb : {"scan", "explain", "doctor"}) {
 		EXPECT_THAT(run.out, HasSubstr(std::string("\n  ") + verb)) << run;
@@ -25,7 +25,7 @@ TEST(Usage, HelpGoesToStandardOutputAndNamesEveryVerb)
 TEST(Usage, VersionNamesLibraryAndDisassembler)
 {
 	for (const char *option : {"--version", "-V"}) {
-		Run run = lychgate({option});
+		Outcome run = lychgate({option});
 		EXPECT_EQ(run.exit_code, 0) << run;
 		EXPECT_THAT(run.out, StartsWith("lychgate " LYCH_VERSION "\nliblychscan " LYCH_VERSION "\nCapstone "));
 		EXPECT_NE(run.out.back(), ' ');
@@ -36,7 +36,7 @@ TEST(Usage, VersionNamesLibraryAndDisassembler)
 TEST(Usage, EachVerbHasHelpThatStatesExitCodes)
 {
 	for (const char *verb : {"scan", "explain"}) {
-		Run run = lychgate({verb, "--help"});
+		Outcome run = lychgate({verb, "--help"});
 		EXPECT_EQ(run.exit_code, 0) << run;
 		EXPECT_THAT(run.out, StartsWith(std::string("Usage: lychgate ") + verb)) << run;
 		EXPECT_THAT(run.out, HasSubstr("Exit status"));
@@ -46,7 +46,7 @@ TEST(Usage, EachVerbHasHelpThatStatesExitCodes)
 
 TEST(Usage, HelpThatCannotBeWrittenIsAnInternalError)
 {
-	Run run = lychgate({"scan", "--help"}, {.output = "/dev/full"});
+	Outcome run = lychgate({"scan", "--help"}, output_to("/dev/full"));
 	EXPECT_EQ(run.exit_code, 4) << run;
 	EXPECT_THAT(run.err, HasSubstr("No space left on device"));
 }
@@ -63,7 +63,7 @@ class WrongUsageTest : public testing::TestWithParam<WrongUsage>
 
 TEST_P(WrongUsageTest, IsExplainedOnStandardErrorWithExitCode2)
 {
-	Run run = lychgate(GetParam().args);
+	Outcome run = lychgate(GetParam().args);
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_EQ(run.out, "") << run;
 	EXPECT_THAT(run.err, HasSubstr(GetParam().says)) << run;

@@ -37,7 +37,7 @@ TEST(Walk, DirectoryIsScannedRecursivelySortedByName)
 		tree.file(name, elf_with(stray_code()));
 	}
 	tree.text("d/readme", "not code");
-	Run run = lychgate({"scan", "d"}, in_tree);
+	Outcome run = lychgate({"scan", "d"}, in_tree);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(files_in(run.out),
 		    ElementsAre("d/a/y/x.so", "d/a/z.so", "d/a-b.so", "d/a.so", "d/b.so", "d/c/1.so"));
@@ -60,12 +60,12 @@ TEST(Walk, OutputIsTheSameForAnyNumberOfThreads)
 		}
 		tree.file(name, i % 11 == 0 ? std::vector<uint8_t>{1, 2, 3} : elf_with(code));
 	}
-	symlink("/nonexistent", tree.path("3/link").c_str());
+	tree.link("3/link", "/nonexistent");
 	for (const char *format : {"text", "jsonl", "sarif"}) {
-		Run one = lychgate({"scan", "-v", "--format", format, "-j1", tree.path(), "/nonexistent"});
+		Outcome one = lychgate({"scan", "-v", "--format", format, "-j1", tree.path(), "/nonexistent"});
 		EXPECT_EQ(one.exit_code, 1) << one;
 		for (const char *threads : {"-j2", "-j7", "-j64"}) {
-			Run many = lychgate({"scan", "-v", "--format", format, threads, tree.path(), "/nonexistent"});
+			Outcome many = lychgate({"scan", "-v", "--format", format, threads, tree.path(), "/nonexistent"});
 			EXPECT_EQ(one.out, many.out) << format << threads;
 			EXPECT_EQ(one.err, many.err) << format << threads;
 			EXPECT_EQ(one.exit_code, many.exit_code);
@@ -78,17 +78,17 @@ TEST(Walk, LinksInsideAreNotFollowedButALinkThatIsNamedIs)
 	Tree tree;
 	tree.file("real/bad.so", elf_with(stray_code()));
 	tree.dir("d");
-	symlink("../real/bad.so", tree.path("d/file-link").c_str());
-	symlink("../real", tree.path("d/dir-link").c_str());
-	symlink(".", tree.path("d/loop").c_str());
-	Run run = lychgate({"scan", "-v", tree.path("d")});
+	tree.link("d/file-link", "../real/bad.so");
+	tree.link("d/dir-link", "../real");
+	tree.link("d/loop", ".");
+	Outcome run = lychgate({"scan", "-v", tree.path("d")});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.err, HasSubstr("0 files scanned"));
 	EXPECT_THAT(run.err, HasSubstr("3 links, devices and other special files"));
 	EXPECT_EQ(lychgate({"scan", tree.path("d/file-link")}).exit_code, 1);
 	EXPECT_EQ(lychgate({"scan", tree.path("d/dir-link")}).exit_code, 1);
-	symlink("b", tree.path("a").c_str());
-	symlink("a", tree.path("b").c_str());
+	tree.link("a", "b");
+	tree.link("b", "a");
 	run = lychgate({"scan", tree.path("a")});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("too many symbolic links"));
@@ -104,7 +104,7 @@ TEST(Walk, FifosSocketsAndDevicesInsideArePassedOver)
 	address.sun_family = AF_UNIX;
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", tree.path("d/socket").c_str());
 	ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr *>(&address), sizeof(address)), 0);
-	Run run = lychgate({"scan", "-v", tree.path()});
+	Outcome run = lychgate({"scan", "-v", tree.path()});
 	close(fd);
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.err, HasSubstr("2 links, devices and other special files"));
@@ -119,7 +119,7 @@ TEST(Walk, OtherMachinesAndCoreFilesInsideAreNotedWithVAndCounted)
 	std::vector<uint8_t> arm = elf_with(stray_code());
 	arm[18] = 183; // e_machine = EM_AARCH64
 	tree.file("d/arm.so", arm);
-	Run run = lychgate({"scan", tree.path("d")});
+	Outcome run = lychgate({"scan", tree.path("d")});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.err, HasSubstr("2 for other machines or core files passed over"));
 	EXPECT_THAT(run.err, Not(HasSubstr("arm.so")));
@@ -137,7 +137,7 @@ TEST(Walk, BrokenElfInsideIsAnErrorAndTheRestIsScanned)
 	broken.resize(40);
 	tree.file("d/a-broken.so", broken);
 	tree.file("d/good.so", elf_with(clean_code()));
-	Run run = lychgate({"scan", tree.path("d")});
+	Outcome run = lychgate({"scan", tree.path("d")});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("a-broken.so: error: "));
 	EXPECT_THAT(run.err, HasSubstr("1 file scanned"));
@@ -151,7 +151,7 @@ TEST(Walk, UnreadableDirectoryIsAnErrorAndTheRestIsScanned)
 	chmod(tree.path("d/locked").c_str(), 0);
 	RunOptions mortal;
 	mortal.no_dac_override = true;
-	Run run = lychgate({"scan", tree.path("d")}, mortal);
+	Outcome run = lychgate({"scan", tree.path("d")}, mortal);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("d/locked: error: permission denied"));
 	EXPECT_EQ(lines_of(run.out).size(), 1u) << run;
@@ -168,7 +168,7 @@ TEST(Walk, ExcludesByNameAndByPath)
 	for (const char *name : {"keep/a.so", "keep/a.so.debug", "build/b.so", "keep/test/c.so"}) {
 		tree.file(name, elf_with(stray_code()));
 	}
-	Run run = lychgate({"scan", "-v", "--exclude", "*.debug", "--exclude", "build", "--exclude", "./keep/test", "."},
+	Outcome run = lychgate({"scan", "-v", "--exclude", "*.debug", "--exclude", "build", "--exclude", "./keep/test", "."},
 			   in_tree);
 	EXPECT_EQ(count_of(run.out, ": stray"), 1u) << run;
 	EXPECT_EQ(files_in(run.out)[0], "./keep/a.so");
@@ -200,7 +200,7 @@ TEST(Walk, DeeperThanPathMaxIsStillScanned)
 		}
 	}
 	close(dir);
-	Run run = lychgate({"scan", tree.path()});
+	Outcome run = lychgate({"scan", tree.path()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	std::vector<std::string> found = files_in(run.out);
 	ASSERT_EQ(found.size(), 3u) << run;
@@ -215,7 +215,7 @@ TEST(Walk, PseudoFileSystemsAreNotEnteredFromOutside)
 	if (access("/proc/self/maps", R_OK) != 0) {
 		GTEST_SKIP() << "no /proc";
 	}
-	Run run = lychgate({"scan", "-v", "--exclude", "/[!p]*", "/"});
+	Outcome run = lychgate({"scan", "-v", "--exclude", "/[!p]*", "/"});
 	EXPECT_THAT(run.err, HasSubstr("/proc: note: a pseudo file system is not entered")) << run;
 	EXPECT_THAT(run.err, HasSubstr("1 pseudo file systems"));
 }
@@ -240,7 +240,7 @@ TEST(Walk, ManyFilesInOneDirectoryStayWithinMemory)
 		}
 	}
 	close(dir);
-	Run run = lychgate({"scan", tree.path("d")}, {.output = tree.path("out")});
+	Outcome run = lychgate({"scan", tree.path("d")}, output_to(tree.path("out")));
 	EXPECT_EQ(run.exit_code, 1) << run;
 	std::vector<std::string> found = files_in(read_text(tree.path("out")));
 	EXPECT_EQ(found.size(), static_cast<size_t>(links));
@@ -253,26 +253,28 @@ TEST(Walk, ManyFilesInOneDirectoryStayWithinMemory)
 
 TEST(Walk, VeryManyFindingsStayWithinMemoryAndInOrder)
 {
+	// Four reports of 8 MB each, more than may wait for their turn together.
+	constexpr size_t files = 4;
+	constexpr size_t findings = 12000;
 	Tree tree;
 	std::vector<uint8_t> code;
-	for (int i = 0; i < 60000; i++) {
+	for (size_t i = 0; i < findings; i++) {
 		code.insert(code.end(), {0x0f, 0x01, 0xef});
 	}
-	for (const char *name : {"d/1", "d/2", "d/3", "d/4"}) {
-		tree.file(name, code);
+	for (size_t i = 0; i < files; i++) {
+		tree.file("d/" + std::to_string(i), code);
 	}
-	std::string expected;
-	Run run = lychgate({"scan", "--raw", "-j4", "-v", tree.path("d")}, {.output = tree.path("out")});
+	Outcome run = lychgate({"scan", "--raw", "-j4", "--format", "jsonl", tree.path("d")}, output_to(tree.path("out")));
 	EXPECT_EQ(run.exit_code, 1) << run;
-	std::vector<std::string> lines = lines_of(read_text(tree.path("out")));
-	ASSERT_EQ(lines.size(), 4u * 60000 * 2);
-	for (size_t i = 0; i < 4; i++) {
-		for (size_t k = 0; k < 60000; k++) {
-			char head[200];
-			snprintf(head, sizeof(head), "%s/%zu:0x%zx: stray", tree.path("d").c_str(), i + 1, 3 * k);
-			const std::string &line = lines[2 * (i * 60000 + k)];
-			ASSERT_EQ(line.compare(0, strlen(head), head), 0) << line;
-		}
+	std::string out = read_text(tree.path("out"));
+	EXPECT_GT(out.size(), size_t{24} << 20);
+	std::vector<std::string> lines = lines_of(out);
+	ASSERT_EQ(lines.size(), files * findings + 2);
+	for (size_t i = 0; i < files * findings; i++) {
+		char head[200];
+		snprintf(head, sizeof(head), "{\"type\":\"finding\",\"file\":\"%s/%zu\",\"vaddr\":\"0x%zx\",",
+			 tree.path("d").c_str(), i / findings, 3 * (i % findings));
+		ASSERT_EQ(lines[i + 1].compare(0, strlen(head), head), 0) << lines[i + 1];
 	}
 	if (!sanitized) {
 		EXPECT_LT(run.max_rss_kib, 64 * 1024);
@@ -287,7 +289,7 @@ TEST(Walk, SmallDescriptorLimitIsEnoughForDeepTreesAndManyThreads)
 		dir += "/x";
 		tree.file(dir + "/a.so", elf_with(stray_code()));
 	}
-	Run run = lychgate({"scan", "-j64", tree.path("d")});
+	Outcome run = lychgate({"scan", "-j64", tree.path("d")});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_EQ(lines_of(run.out).size(), 200u);
 }
@@ -303,7 +305,7 @@ TEST(FilesFrom, NamesComeFromAFileOrStandardInput)
 	tree.file("a.so", elf_with(stray_code()));
 	tree.text("notes.txt", "text");
 	tree.text("list", "b.so\n\na.so\nnotes.txt");
-	Run run = lychgate({"scan", "--files-from", "list"}, options);
+	Outcome run = lychgate({"scan", "--files-from", "list"}, options);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(files_in(run.out), ElementsAre("b.so", "a.so")) << "in the order of the list";
 	EXPECT_THAT(run.err, Not(HasSubstr("notes.txt"))) << "what is not code in a list is passed over";
@@ -320,7 +322,7 @@ TEST(FilesFrom, NulSeparatesWhereThereIsOne)
 	tree.file("new\nline.so", elf_with(stray_code()));
 	tree.file("b.so", elf_with(stray_code()));
 	options.input = std::string("new\nline.so\0b.so\0", 17);
-	Run run = lychgate({"scan", "--files-from", "-"}, options);
+	Outcome run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_THAT(files_in(run.out), ElementsAre("new\\x0aline.so", "b.so")) << run;
 	options.input = "new\nline.so";
 	EXPECT_EQ(lines_of(lychgate({"scan", "-0", "--files-from", "-"}, options).out).size(), 1u);
@@ -332,7 +334,7 @@ TEST(FilesFrom, MissingNamesAndListsAreErrors)
 	Tree tree;
 	RunOptions options;
 	options.input = "/nonexistent/x.so\n";
-	Run run = lychgate({"scan", "--files-from", "-"}, options);
+	Outcome run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("/nonexistent/x.so: error: "));
 	run = lychgate({"scan", "--files-from", "/nonexistent/list"});
@@ -356,7 +358,7 @@ TEST(FilesFrom, NameThatIsTooLongIsAnErrorAndTheRestIsScanned)
 	Tree tree;
 	RunOptions options;
 	options.input = std::string(200000, 'x') + "\n" + tree.file("a.so", elf_with(stray_code())) + "\n";
-	Run run = lychgate({"scan", "--files-from", "-"}, options);
+	Outcome run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("a name in the list is too long"));
 	EXPECT_THAT(run.err, HasSubstr("1 could not be read"));
@@ -372,7 +374,7 @@ TEST(FilesFrom, LongListsKeepTheirNamesWhole)
 		// Names across every border of the reader's buffer.
 		options.input += "missing-" + std::to_string(i) + std::string(static_cast<size_t>(i % 60), 'x') + "\n";
 	}
-	Run run = lychgate({"scan", "-q", "--files-from", "-"}, options);
+	Outcome run = lychgate({"scan", "-q", "--files-from", "-"}, options);
 	std::string names;
 	for (const std::string &line : lines_of(run.err)) {
 		size_t begin = strlen("lychgate: ");
