@@ -93,6 +93,8 @@ static void say_flags(struct subject *subject, unsigned flags, bool textrel)
 		 "segments lie over each other; scanned as the loaders map them, later over earlier"},
 		{RANGE_WRITABLE, LYCH_DIAG_WARNING, 0,
 		 "an executable segment is writable: what runs may not be what was scanned"},
+		{RANGE_NO_STACK_HEADER, LYCH_DIAG_WARNING, 0,
+		 "has no PT_GNU_STACK header: glibc before 2.41 makes stacks executable for it"},
 		{RANGE_EXEC_STACK, LYCH_DIAG_WARNING, 0,
 		 "asks for an executable stack: what is written there can run and was not scanned"},
 	};
@@ -165,7 +167,9 @@ static int scan_elf(struct subject *subject)
 			rc = scan_ranges(subject, &elf, &ranges);
 			range_free(&ranges);
 		} else if (rc == -EBADMSG) {
-			why = "segments that no loader could map";
+			why = (flags & RANGE_REPEATED) != 0
+				      ? "maps the same bytes executable many times over"
+				      : "segments that no loader could map";
 		}
 		elf_close(&elf);
 	}

@@ -219,8 +219,8 @@ LYCH_API LYCH_MUST_CHECK int lych_scan_buffer(const void *buf, size_t len,
 
 /*
  * lych_scan_fd scans an open file: ELF64 x86-64 of any type, a static archive, or with
- * LYCH_SCAN_RAW flat code. fd must allow pread; its offset is not used or moved; it stays the
- * caller's. name is what reports call the file and is copied nowhere.
+ * LYCH_SCAN_RAW flat code. fd must allow pread; its offset is not used (for a sparse file it is moved
+ * to find the holes, and put back); it stays the caller's. name is what reports call the file.
  *
  * Returns 0 when everything was scanned, findings or not; else the first of -EINVAL, -ENOMEM,
  * -ENOTSUP, -ENOEXEC, -EPROTOTYPE, -ELIBBAD, -EBADMSG, -ENODATA, -ESTALE, -EFBIG, -ETIMEDOUT, -EIO,

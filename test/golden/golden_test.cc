@@ -142,10 +142,10 @@ TEST_P(Golden, ReportIsAsWritten)
 {
 	const fs::path source = fs::path(GOLDEN_CASES) / (GetParam() + ".s");
 	const fs::path expect = fs::path(GOLDEN_CASES) / (GetParam() + ".expect");
-	const fs::path built = fs::path(GOLDEN_OUT) / (GetParam() + ".so");
+	const fs::path built = GOLDEN_OUT + GetParam() + ".so";
 	const Case c = read_directives(source);
 	const bool object = c.cc.find("-c") == 0;
-	std::string cmd = std::string(GOLDEN_CC) + " -nostdlib -Wl,--build-id=none " + c.cc + " -o '" +
+	std::string cmd = std::string(GOLDEN_CC) + " -nostdlib -Wl,--build-id=none,-z,noexecstack " + c.cc + " -o '" +
 			  built.string() + "' '" + source.string() + "' 2>&1";
 
 	ASSERT_EQ(std::system(cmd.c_str()), 0) << cmd;
