@@ -20,7 +20,7 @@ else
 fi
 
 heading() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-words() { fold -s -w 100; }
+words() { fmt -w 100; }
 command_line() { printf '\n  %s$ %s%s\n' "$bold" "$*" "$plain"; }
 indent() { sed 's/^/  /'; }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The common archive format: "!<arch>\n", then for each member a header of 60 bytes and its contents, padded to
- * an even offset. Long names: GNU and System V keep them in a member "//" ("/123" is an offset into it), BSD puts
- * them before the contents ("#1/20"), whose size counts them. One read (two with a long name) per member.
+ * The common archive format: "!<arch>\n", then for each member a header of 60 bytes and its
+ * contents, padded to an even offset. Long names: GNU and System V keep them in a member "//"
+ * ("/123" is an offset into it), BSD puts them before the contents ("#1/20"), whose size counts
+ * them. One read (two with a long name) per member.
  *
- * A symbol or name table is one only before the first other member, where linkers look for it: a later
- * member that bears such a name is a member.
+ * A symbol or name table is one only before the first other member, where linkers look for it: a
+ * later member that bears such a name is a member.
  */
 #include <ar.h>
 #include <string.h>
@@ -24,7 +25,8 @@ struct reader {
 
 bool archive_identify(const uint8_t *head, size_t len)
 {
-	return len >= SARMAG && (memcmp(head, ARMAG, SARMAG) == 0 || memcmp(head, THIN_MAGIC, SARMAG) == 0);
+	return len >= SARMAG &&
+	       (memcmp(head, ARMAG, SARMAG) == 0 || memcmp(head, THIN_MAGIC, SARMAG) == 0);
 }
 
 /* A decimal number padded with spaces, as the header's fields are. */
@@ -56,8 +58,12 @@ static size_t trimmed(const char *text, size_t len)
 
 static bool is_table_name(const char *name, size_t len)
 {
-	static const char *const names[] = {"/", "/SYM64/", "__.SYMDEF", "__.SYMDEF SORTED",
-					    "__.SYMDEF_64", "__.SYMDEF_64 SORTED"};
+	static const char *const names[] = {"/",
+					    "/SYM64/",
+					    "__.SYMDEF",
+					    "__.SYMDEF SORTED",
+					    "__.SYMDEF_64",
+					    "__.SYMDEF_64 SORTED"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) {
@@ -78,7 +84,8 @@ static int gnu_name(const struct reader *r, uint64_t at, char *text, size_t *len
 		return 0;
 	}
 	rc = source_read_some(r->src, r->names_off + at, text,
-			      r->names_size - at < NAME_BYTES ? r->names_size - at : NAME_BYTES, len);
+			      r->names_size - at < NAME_BYTES ? r->names_size - at : NAME_BYTES,
+			      len);
 	while (n < *len && text[n] != '\n' && text[n] != '\0') {
 		n++;
 	}
@@ -87,8 +94,8 @@ static int gnu_name(const struct reader *r, uint64_t at, char *text, size_t *len
 }
 
 /*
- * Finds the member's name and takes a BSD name off its contents. *table: it is a symbol or name table. A
- * name that cannot be found is no reason not to look at the contents.
+ * Finds the member's name and takes a BSD name off its contents. *table: it is a symbol or name
+ * table. A name that cannot be found is no reason not to look at the contents.
  */
 static int read_name(struct reader *r, const struct ar_hdr *hdr, struct archive_member *member,
 		     bool *table)
@@ -101,12 +108,13 @@ static int read_name(struct reader *r, const struct ar_hdr *hdr, struct archive_
 
 	memcpy(text, hdr->ar_name, sizeof(hdr->ar_name));
 	*table = false;
-	if (field > 3 && memcmp(text, "#1/", 3) == 0 && parse_number(text + 3, field - 3, &number)) {
+	if (field > 3 && memcmp(text, "#1/", 3) == 0 &&
+	    parse_number(text + 3, field - 3, &number)) {
 		if (number > member->size) {
 			return -EBADMSG;
 		}
-		rc = source_read_some(r->src, member->off, text, number < NAME_BYTES ? number : NAME_BYTES,
-				      &len);
+		rc = source_read_some(r->src, member->off, text,
+				      number < NAME_BYTES ? number : NAME_BYTES, &len);
 		len = strnlen(text, len);
 		member->off += number;
 		member->size -= number;
@@ -157,7 +165,8 @@ int archive_each(const struct source *src, const char **why,
 
 		rc = source_read(src, off, &hdr, sizeof(hdr));
 		if (rc != 0) {
-			*why = rc == -ENODATA ? "the archive ends within the header of a member" : "";
+			*why = rc == -ENODATA ? "the archive ends within the header of a member"
+					      : "";
 			return rc;
 		}
 		if (memcmp(hdr.ar_fmag, ARFMAG, sizeof(hdr.ar_fmag)) != 0 ||
@@ -171,7 +180,8 @@ int archive_each(const struct source *src, const char **why,
 		member.size = clipped ? src->size - off : size;
 		rc = read_name(&r, &hdr, &member, &table);
 		if (rc != 0) {
-			*why = rc == -EBADMSG ? "the name of a member is longer than the member" : "";
+			*why = rc == -EBADMSG ? "the name of a member is longer than the member"
+					      : "";
 			return rc;
 		}
 		if (!table) {

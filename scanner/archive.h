@@ -15,11 +15,13 @@ struct archive_member {
 bool archive_identify(const uint8_t *head, size_t len);
 
 /*
- * archive_each calls fn for each member that is not a symbol or name table. Returns 0, what fn returned when
- * not 0, or -EBADMSG (broken header; *why a static clause, members before it were given), -ENODATA
- * (truncated: the last member is given clipped), -ENOTSUP (thin archive), -ESTALE, -EIO.
+ * archive_each calls fn for each member that is not a symbol or name table. Returns 0, what fn
+ * returned when not 0, or -EBADMSG (broken header; *why a static clause, members before it were
+ * given), -ENODATA (truncated: the last member is given clipped), -ENOTSUP (thin archive), -ESTALE,
+ * -EIO.
  */
 LYCH_MUST_CHECK int archive_each(const struct source *src, const char **why,
-				 int (*fn)(void *ctx, const struct archive_member *member), void *ctx);
+				 int (*fn)(void *ctx, const struct archive_member *member),
+				 void *ctx);
 
 #endif /* LYCH_ARCHIVE_H */

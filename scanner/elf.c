@@ -2,12 +2,13 @@
 /*
  * The reader of ELF headers.
  *
- * Why not libelf: what counts here is what the kernel (fs/binfmt_elf.c) and ld.so map, and they look at
- * less than a general reader does. libelf refuses or "repairs" files that they load, follows PN_XNUM which they
- * do not know, and takes section headers seriously, which they never read. It also maps the file, so that one
- * that shrinks meanwhile ends the program with SIGBUS, or copies tables into memory as large as the
- * file says. Here everything is read through a source, in pieces whose sizes are bounded whatever the
- * headers claim. A test compares the answers with those of libelf and libdw.
+ * Why not libelf: what counts here is what the kernel (fs/binfmt_elf.c) and ld.so map, and they
+ * look at less than a general reader does. libelf refuses or "repairs" files that they load,
+ * follows PN_XNUM which they do not know, and takes section headers seriously, which they never
+ * read. It also maps the file, so that one that shrinks meanwhile ends the program with SIGBUS, or
+ * copies tables into memory as large as the file says. Here everything is read through a source, in
+ * pieces whose sizes are bounded whatever the headers claim. A test compares the answers with those
+ * of libelf and libdw.
  *
  * A file is refused only when every loader refuses it: the kernel looks at e_type, e_machine and
  * e_phentsize, not at EI_VERSION, EI_OSABI or e_version, so neither does this.
@@ -67,8 +68,8 @@ static int read_headers(struct elf *e, const char **why)
 }
 
 /*
- * The kernel takes at most 64 KiB of program headers, ld.so any number that fits e_phnum: PN_XNUM is for it
- * not an escape but 65535 headers, and so it is here.
+ * The kernel takes at most 64 KiB of program headers, ld.so any number that fits e_phnum: PN_XNUM
+ * is for it not an escape but 65535 headers, and so it is here.
  */
 static int read_segments(struct elf *e, const char **why)
 {
@@ -324,7 +325,8 @@ void elf_dynamic_symbols(const struct elf *e, struct elf_symtab *table)
 	if (dynamic.symtab == 0 || dynamic.strtab == 0) {
 		return;
 	}
-	if (dynamic.hash != 0 && elf_read_vaddr(e, dynamic.hash, hash, sizeof(hash)) == sizeof(hash)) {
+	if (dynamic.hash != 0 &&
+	    elf_read_vaddr(e, dynamic.hash, hash, sizeof(hash)) == sizeof(hash)) {
 		count = hash[1] < MAX_HASHED ? hash[1] : MAX_HASHED;
 	} else if (dynamic.gnu_hash != 0) {
 		count = gnu_hash_count(e, dynamic.gnu_hash);
@@ -423,8 +425,8 @@ int elf_notes(const struct elf *e, note_fn fn, void *ctx)
 		const Elf64_Phdr *phdr = &e->phdrs[i];
 
 		if (phdr->p_type == PT_NOTE) {
-			rc = read_notes(e, phdr->p_offset, phdr->p_filesz, phdr->p_vaddr, phdr->p_align,
-					&left, fn, ctx);
+			rc = read_notes(e, phdr->p_offset, phdr->p_filesz, phdr->p_vaddr,
+					phdr->p_align, &left, fn, ctx);
 		}
 	}
 	for (size_t i = 0; i < e->nshdrs && rc == 0 && e->ehdr.e_type == ET_REL; i++) {
@@ -444,7 +446,8 @@ static int take_build_id(void *ctx, const char *owner, size_t owner_len, uint32_
 	struct elf *e = ctx;
 
 	(void)desc_vaddr;
-	if (owner_len != 3 || memcmp(owner, "GNU", 3) != 0 || type != NT_GNU_BUILD_ID || desc_len == 0) {
+	if (owner_len != 3 || memcmp(owner, "GNU", 3) != 0 || type != NT_GNU_BUILD_ID ||
+	    desc_len == 0) {
 		return 0;
 	}
 	e->build_id_len = (uint8_t)(desc_len < LYCH_BUILD_ID_MAX ? desc_len : LYCH_BUILD_ID_MAX);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a file's ELF headers say, read with bounded memory through a source. Program headers decide
- * what will be executable (range.h). Sections, symbols and unwind tables only explain; whatever they
- * claim, nothing is found or missed because of them.
+ * what will be executable (range.h). Sections, symbols and unwind tables only explain; whatever
+ * they claim, nothing is found or missed because of them.
  */
 #ifndef LYCH_ELF_H
 #define LYCH_ELF_H
@@ -13,8 +13,8 @@
 #include "span.h"
 
 #define ELF_MAX_SECTIONS 200000
-/* What elf_where may keep of symbols, the sort's copy included, and of unwind information without a table. */
-#define ELF_SYMBOL_BYTES (UINT64_C(24) << 20)
+/* What elf_where may keep of symbols, and of unwind information without a table; sorting included. */
+#define ELF_SYMBOL_BYTES (UINT64_C(16) << 20)
 #define ELF_UNWIND_BYTES (UINT64_C(8) << 20)
 
 enum elf_kind {
@@ -25,14 +25,15 @@ enum elf_kind {
 };
 
 /*
- * Pure: looks at the first len bytes of a file. At least 20 are needed to see more than "ELF": a shorter
- * beginning that does not contradict counts as x86-64, and elf_open says that it is truncated.
+ * Pure: looks at the first len bytes of a file. At least 20 are needed to see more than "ELF": a
+ * shorter beginning that does not contradict counts as x86-64, and elf_open says that it is
+ * truncated.
  *
  * The kernel loads by e_machine alone and looks at neither EI_CLASS nor EI_DATA, so that a file
  * called foreign here may run nevertheless: foreign never means clean.
  */
 enum elf_kind elf_identify(const uint8_t *head, size_t len);
-/* "ELF32 i386", "x32", "ELF64 aarch64", "ELF64 machine 243 (big-endian)"... into buf. Returns buf. */
+/* "ELF32 i386", "x32", "ELF64 aarch64", "ELF64 machine 243 (big-endian)" and so on, into buf. */
 const char *elf_foreign_name(const uint8_t *head, size_t len, char *buf, size_t buf_bytes);
 
 struct elf_symbol {
@@ -40,7 +41,7 @@ struct elf_symbol {
 	uint32_t name; /* offset in the string table it came from */
 	uint8_t type;  /* STT_* */
 	uint8_t table; /* which string table: 0 .symtab, 1 .dynsym */
-	uint8_t rank;  /* among symbols of one address the highest is shown: functions, then global ones */
+	uint8_t rank;  /* the highest of an address is shown: functions, then global ones */
 };
 
 struct elf_symtab {
@@ -72,23 +73,23 @@ struct elf {
 
 	/* What follows is elf_where's, filled on first use. */
 	bool sections_loaded;
-	struct span *sections; /* owned; those with an address (ET_REL: with bytes); owner: section index */
+	struct span *sections; /* owned; by address, ET_REL by offset; owner: section index */
 	size_t nsections;
 
-	uint64_t symbol_budget; /* bytes, as ELF_SYMBOL_BYTES; tests set less before the first elf_where */
+	uint64_t symbol_budget; /* ELF_SYMBOL_BYTES; tests set less before the first elf_where */
 	bool symbols_loaded;
 	struct elf_symtab symtabs[2]; /* .symtab, .dynsym */
 	struct elf_symbol *symbols;   /* owned; sorted by start; only those in executable memory */
 	size_t nsymbols;
-	bool symbols_streamed;        /* over budget: read again for each question ... */
-	uint64_t stream_left;         /* ... until so many bytes were read in all */
-	bool stream_known;            /* the last answer, good for all addresses in [first, until) */
+	bool symbols_streamed; /* over budget: read again for each question ... */
+	uint64_t stream_left;  /* ... until so many bytes were read in all */
+	bool stream_known;     /* the last answer, good for all addresses in [first, until) */
 	uint64_t stream_first, stream_until;
 	struct elf_symbol stream_symbol;
 
-	/* from PT_GNU_EH_FRAME or section .eh_frame_hdr: the sorted search table; 0 entries: none */
-	uint64_t unwind_budget; /* bytes, as ELF_UNWIND_BYTES */
+	uint64_t unwind_budget; /* ELF_UNWIND_BYTES, the same */
 	bool unwind_loaded;
+	/* from PT_GNU_EH_FRAME or section .eh_frame_hdr: the sorted search table; 0 entries: none */
 	uint64_t fde_table_vaddr; /* of the table's first entry; entries are 2 * int32 */
 	uint64_t fde_hdr_vaddr;   /* what they are relative to */
 	uint64_t fde_count;
@@ -99,10 +100,10 @@ struct elf {
 
 /*
  * elf_open reads the headers of an x86-64 ELF file. e stays in *e until elf_close; src is copied.
- * Returns 0; -EBADMSG (with *why a static clause) when no loader would accept the headers; -ENODATA (with
- * *why: the file ends within headers it promises), -ESTALE, -EIO, -ENOMEM. After an error nothing is
- * held. Section headers that make no sense are no error: nshdrs is 0; only in ET_REL, where nothing else
- * says what is code, are they.
+ * Returns 0; -EBADMSG (with *why a static clause) when no loader would accept the headers; -ENODATA
+ * (with *why: the file ends within headers it promises), -ESTALE, -EIO, -ENOMEM. After an error
+ * nothing is held. Section headers that make no sense are no error: nshdrs is 0; only in ET_REL,
+ * where nothing else says what is code, are they.
  */
 LYCH_MUST_CHECK int elf_open(struct elf *e, const struct source *src, const char **why);
 void elf_close(struct elf *e);
@@ -112,11 +113,12 @@ void elf_close(struct elf *e);
  * LYCH_NO_OFFSET when there is none in the file.
  */
 uint64_t elf_vaddr_to_off(const struct elf *e, uint64_t vaddr);
-/* Copies what the file has at vaddr, at most len bytes; returns how many. Errors read as the end. */
+/* Copies what the file has at vaddr, at most len bytes; returns how many. An error is an end. */
 size_t elf_read_vaddr(const struct elf *e, uint64_t vaddr, void *buf, size_t len);
 
 /* What the file says about an address in executable memory. All best effort. */
 struct elf_where {
+	bool has_sections;    /* the file has section headers that make sense */
 	bool in_section;
 	bool section_is_code; /* SHF_EXECINSTR and not NOBITS */
 	char section[256];
@@ -128,17 +130,17 @@ struct elf_where {
 	uint8_t symbol_type;
 	uint64_t next_symbol; /* start of the first symbol above vaddr; UINT64_MAX: none */
 
-	bool has_fdes;      /* the file has unwind information at all */
-	bool in_fde;        /* vaddr is in [fde_start, fde_end) */
-	uint64_t fde_start, fde_end;   /* of the FDE that holds vaddr, or the last one below it */
-	uint64_t next_fde;  /* start of the first FDE above vaddr; UINT64_MAX: none */
+	bool has_fdes;               /* the file has unwind information at all */
+	bool in_fde;                 /* vaddr is in [fde_start, fde_end) */
+	uint64_t fde_start, fde_end; /* of the FDE that holds vaddr, or the last one below it */
+	uint64_t next_fde;           /* start of the first FDE above vaddr; UINT64_MAX: none */
 };
 
 /*
- * In an ET_REL file vaddr is a file offset (nothing has an address yet), and section and symbol values
- * are translated to file offsets. Loads symbols and unwind table on first use (so e is not shared between
- * threads). Symbol tables beyond the memory budget are read again for each question instead, up to 4 GiB in
- * all. Never fails: what cannot be read is not said.
+ * In an ET_REL file vaddr is a file offset (nothing has an address yet), and section and symbol
+ * values are translated to file offsets. Loads symbols and unwind table on first use (so e is not
+ * shared between threads). Symbol tables beyond the memory budget are read again for each question
+ * instead, up to 4 GiB in all. Never fails: what cannot be read is not said.
  */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" /* in C++ the struct and the function share a name */
@@ -146,13 +148,14 @@ void elf_where(struct elf *e, uint64_t vaddr, struct elf_where *where);
 #pragma GCC diagnostic pop
 
 /*
- * Calls fn for each note of the PT_NOTE segments (of SHT_NOTE sections in ET_REL) in turn: owner without the
- * final NUL, descriptor (at most 1 MiB, larger ones are passed over) and its virtual address (ET_REL: file offset).
- * Of one segment at most 4 MiB are read, of all 64 MiB. fn returns 0 to go on. Returns 0, what fn returned, -ENOMEM.
+ * Calls fn for each note of the PT_NOTE segments (of SHT_NOTE sections in ET_REL) in turn: owner
+ * without the final NUL, descriptor (at most 1 MiB, larger ones are passed over) and its virtual
+ * address (ET_REL: file offset). Of one segment at most 4 MiB are read, of all 64 MiB. fn returns 0
+ * to go on. Returns 0, what fn returned, -ENOMEM.
  */
-int elf_notes(const struct elf *e, int (*fn)(void *ctx, const char *owner, size_t owner_len,
-					     uint32_t type, const uint8_t *desc, size_t desc_len,
-					     uint64_t desc_vaddr),
+int elf_notes(const struct elf *e,
+	      int (*fn)(void *ctx, const char *owner, size_t owner_len, uint32_t type,
+			const uint8_t *desc, size_t desc_len, uint64_t desc_vaddr),
 	      void *ctx);
 
 /* The section's name, cleaned; "" when there is none. */
@@ -165,8 +168,9 @@ void elf_where_unwind(struct elf *e, uint64_t vaddr, struct elf_where *where);
 void elf_dynamic_symbols(const struct elf *e, struct elf_symtab *table);
 
 /*
- * Copies a string for a report, up to its NUL or len bytes: at most size-1 bytes, never half a character.
- * Control characters, those that change the direction of text, and what is not UTF-8 become '?'.
+ * Copies a string for a report, up to its NUL or len bytes: at most size-1 bytes, never half a
+ * character. Control characters, those that change the direction of text, and what is not UTF-8
+ * become '?'.
  */
 void elf_clean_string(char *dst, size_t size, const char *src, size_t len);
 

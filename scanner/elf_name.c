@@ -10,13 +10,13 @@ static const struct {
 	uint16_t machine;
 	const char *name;
 } machines[] = {
-	{EM_386, "i386"},       {EM_X86_64, "x86-64"}, {EM_ARM, "arm"},
-	{EM_AARCH64, "aarch64"}, {EM_RISCV, "riscv"},   {EM_PPC, "powerpc"},
-	{EM_PPC64, "powerpc64"}, {EM_S390, "s390"},     {EM_MIPS, "mips"},
+	{EM_386, "i386"},        {EM_X86_64, "x86-64"},   {EM_ARM, "arm"},
+	{EM_AARCH64, "aarch64"}, {EM_RISCV, "riscv"},     {EM_PPC, "powerpc"},
+	{EM_PPC64, "powerpc64"}, {EM_S390, "s390"},       {EM_MIPS, "mips"},
 	{EM_SPARC, "sparc"},     {EM_SPARCV9, "sparc64"}, {EM_IA_64, "ia64"},
-	{EM_68K, "m68k"},        {EM_SH, "sh"},         {EM_PARISC, "hppa"},
-	{EM_ALPHA, "alpha"},     {258, "loongarch"},    {EM_BPF, "bpf"},
-	{EM_AVR, "avr"},         {EM_XTENSA, "xtensa"}, {EM_AMDGPU, "amdgpu"},
+	{EM_68K, "m68k"},        {EM_SH, "sh"},           {EM_PARISC, "hppa"},
+	{EM_ALPHA, "alpha"},     {258, "loongarch"},      {EM_BPF, "bpf"},
+	{EM_AVR, "avr"},         {EM_XTENSA, "xtensa"},   {EM_AMDGPU, "amdgpu"},
 };
 
 const char *elf_foreign_name(const uint8_t *head, size_t len, char *buf, size_t buf_bytes)
@@ -62,11 +62,17 @@ const char *elf_foreign_name(const uint8_t *head, size_t len, char *buf, size_t 
 	return buf;
 }
 
-/* The length of the UTF-8 character at s, and its code point; 0: it is none (RFC 3629, section 4). */
+/* The length of the UTF-8 character at s, and its code point; 0: it is none (RFC 3629, section 4).
+ */
 static size_t utf8_char(const uint8_t *s, size_t len, uint32_t *code)
 {
 	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
+	size_t n = s[0] < 0x80   ? 1
+		   : s[0] < 0xc2 ? 0
+		   : s[0] < 0xe0 ? 2
+		   : s[0] < 0xf0 ? 3
+		   : s[0] < 0xf5 ? 4
+				 : 0;
 
 	if (n == 0 || n > len) {
 		return 0;

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which FDE covers an address: where a function begins in files that have no symbols. Formats: Linux
- * Standard Base Core 5.0, 10.6 (.eh_frame, .eh_frame_hdr); DWARF 5, 6.4.1. Everything is read at
- * the addresses that loaders map, as an unwinder in the process would.
+ * Which FDE covers an address: where a function begins in files that have no symbols. Formats:
+ * Linux Standard Base Core 5.0, 10.6 (.eh_frame, .eh_frame_hdr); DWARF 5, 6.4.1. Everything is read
+ * at the addresses that loaders map, as an unwinder in the process would.
  *
- * The sorted table of .eh_frame_hdr is searched in the file. Only the form that every linker writes is taken
- * (pairs of int32 relative to the header); without it .eh_frame is walked once, up to 64 MiB.
+ * The sorted table of .eh_frame_hdr is searched in the file. Only the form that every linker writes
+ * is taken (pairs of int32 relative to the header); without it .eh_frame is walked once, up to 64
+ * MiB.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -198,7 +199,7 @@ struct walk {
 	const struct elf *e;
 	uint64_t window_vaddr;
 	size_t window_bytes;
-	uint64_t cie; /* the last one seen ... */
+	uint64_t cie;     /* the last one seen ... */
 	uint8_t encoding; /* ... and what it said */
 	uint8_t window[WINDOW_BYTES];
 };
@@ -232,7 +233,8 @@ static size_t walk_fdes(struct walk *walk, uint64_t vaddr, uint64_t bytes, struc
 		uint64_t id = take(&c, 4);
 		struct elf_fde fde;
 
-		/* 0 ends the list; the 64-bit form, which unwinders do not know either, is not followed. */
+		/* 0 ends the list; the 64-bit form, which unwinders do not know either, is not
+		 * followed. */
 		if (c.bad || length < 4 || length >= 0xfffffff0) {
 			break;
 		}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sections and symbols of an address. All of it comes from tables that no loader reads: it explains a finding
- * and decides nothing. The tables may be larger than memory and may lie; what is kept is bounded, and no
- * question costs more than a search, or (beyond the budget) one pass over the table.
+ * Sections and symbols of an address. All of it comes from tables that no loader reads: it explains
+ * a finding and decides nothing. The tables may be larger than memory and may lie; what is kept is
+ * bounded, and no question costs more than a search, or (beyond the budget) one pass over the
+ * table.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +90,8 @@ static void where_section(struct elf *e, uint64_t vaddr, struct elf_where *where
 	shdr = &e->shdrs[span->owner];
 	whole = section_span(e, shdr);
 	where->in_section = true;
-	where->section_is_code = (shdr->sh_flags & SHF_EXECINSTR) != 0 && shdr->sh_type != SHT_NOBITS;
+	where->section_is_code =
+		(shdr->sh_flags & SHF_EXECINSTR) != 0 && shdr->sh_type != SHT_NOBITS;
 	where->section_start = whole.start;
 	where->section_end = whole.end;
 	elf_section_name(e, where->section, sizeof(where->section), shdr);
@@ -138,7 +140,8 @@ static bool symbol_start(const struct elf *e, const Elf64_Sym *sym, uint32_t shn
 
 	if (e->ehdr.e_type == ET_REL) {
 		if (shndx >= e->nshdrs || (e->shdrs[shndx].sh_flags & SHF_EXECINSTR) == 0 ||
-		    e->shdrs[shndx].sh_type == SHT_NOBITS || sym->st_value > e->shdrs[shndx].sh_size) {
+		    e->shdrs[shndx].sh_type == SHT_NOBITS ||
+		    sym->st_value > e->shdrs[shndx].sh_size) {
 			return false;
 		}
 		return !__builtin_add_overflow(e->shdrs[shndx].sh_offset, sym->st_value, start);
@@ -196,8 +199,8 @@ static int compare_symbols(const void *a, const void *b)
 }
 
 /*
- * Calls fn for each symbol of both tables that names a place in executable memory. Returns how many bytes were
- * read; it stops where a table cannot be read further.
+ * Calls fn for each symbol of both tables that names a place in executable memory. Returns how many
+ * bytes were read; it stops where a table cannot be read further.
  */
 static uint64_t each_symbol(const struct elf *e,
 			    void (*fn)(void *ctx, const struct elf_symbol *symbol), void *ctx)
@@ -210,7 +213,8 @@ static uint64_t each_symbol(const struct elf *e,
 		const struct elf_symtab *table = &e->symtabs[t];
 
 		for (uint64_t at = 0; at < table->count;) {
-			uint64_t want = table->count - at < CHUNK_SYMBOLS ? table->count - at : CHUNK_SYMBOLS;
+			uint64_t want = table->count - at < CHUNK_SYMBOLS ? table->count - at
+									  : CHUNK_SYMBOLS;
 			uint64_t off;
 			size_t got;
 			size_t got_extended = 0;
@@ -222,7 +226,8 @@ static uint64_t each_symbol(const struct elf *e,
 			bytes += got;
 			got /= sizeof(*syms);
 			if (table->shndx_off != 0 &&
-			    !__builtin_add_overflow(table->shndx_off, at * sizeof(*extended), &off) &&
+			    !__builtin_add_overflow(table->shndx_off, at * sizeof(*extended),
+						    &off) &&
 			    source_read_some(&e->src, off, extended, got * sizeof(*extended),
 					     &got_extended) != 0) {
 				got_extended = 0;
@@ -231,7 +236,8 @@ static uint64_t each_symbol(const struct elf *e,
 				struct elf_symbol symbol = {0};
 				bool has = (i + 1) * sizeof(*extended) <= got_extended;
 
-				if (take_symbol(e, &symbol, t, &syms[i], has ? extended[i] : SHN_UNDEF)) {
+				if (take_symbol(e, &symbol, t, &syms[i],
+						has ? extended[i] : SHN_UNDEF)) {
 					fn(ctx, &symbol);
 				}
 			}
@@ -320,7 +326,8 @@ static void nearest_symbol(void *ctx, const struct elf_symbol *symbol)
 		return;
 	}
 	if (!nearest->found || symbol->start > nearest->symbol.start ||
-	    (symbol->start == nearest->symbol.start && compare_symbols(symbol, &nearest->symbol) < 0)) {
+	    (symbol->start == nearest->symbol.start &&
+	     compare_symbols(symbol, &nearest->symbol) < 0)) {
 		nearest->symbol = *symbol;
 		nearest->found = true;
 	}
@@ -331,7 +338,8 @@ static void search_stream(struct elf *e, struct nearest *nearest)
 {
 	uint64_t bytes;
 
-	if (e->stream_known && nearest->vaddr >= e->stream_first && nearest->vaddr < e->stream_until) {
+	if (e->stream_known && nearest->vaddr >= e->stream_first &&
+	    nearest->vaddr < e->stream_until) {
 		nearest->found = true;
 		nearest->symbol = e->stream_symbol;
 		nearest->next = e->stream_until;
@@ -371,7 +379,8 @@ static void search_index(const struct elf *e, struct nearest *nearest)
 	}
 }
 
-static void symbol_name(const struct elf *e, char *dst, size_t size, const struct elf_symbol *symbol)
+static void symbol_name(const struct elf *e, char *dst, size_t size,
+			const struct elf_symbol *symbol)
 {
 	const struct elf_symtab *table = &e->symtabs[symbol->table];
 	char text[NAME_BYTES];
@@ -414,6 +423,7 @@ static void where_symbol(struct elf *e, uint64_t vaddr, struct elf_where *where)
 void elf_where(struct elf *e, uint64_t vaddr, struct elf_where *where)
 {
 	memset(where, 0, sizeof(*where));
+	where->has_sections = e->nshdrs > 0;
 	where->next_symbol = UINT64_MAX;
 	where->next_fde = UINT64_MAX;
 	where_section(e, vaddr, where);

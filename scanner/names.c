@@ -101,44 +101,45 @@ int lych_classes_parse(uint32_t *out, const char *list)
 
 const char *lych_strerror(int err)
 {
-	switch (err < 0 ? -err : err) {
+	/* Not -err: INT_MIN has no opposite. */
+	switch (err > 0 ? -err : err) {
 	case 0:
 		return "no error";
-	case EINVAL:
+	case -EINVAL:
 		return "invalid argument";
-	case ENOMEM:
+	case -ENOMEM:
 		return "out of memory";
-	case ENOENT:
+	case -ENOENT:
 		return "no such file or process";
-	case ESRCH:
+	case -ESRCH:
 		return "the process ended while it was read";
-	case EACCES:
+	case -EACCES:
 		return "permission denied";
-	case EISDIR:
+	case -EISDIR:
 		return "is a directory";
-	case ENOTSUP:
+	case -ENOTSUP:
 		return "not a regular file";
-	case ENOEXEC:
+	case -ENOEXEC:
 		return "neither ELF nor an archive of ELF files";
-	case EPROTOTYPE:
+	case -EPROTOTYPE:
 		return "ELF of another machine or class";
-	case ELIBBAD:
+	case -ELIBBAD:
 		return "a core file is not scanned";
-	case EBADMSG:
+	case -EBADMSG:
 		return "broken headers";
-	case ENODATA:
+	case -ENODATA:
 		return "truncated";
-	case ESTALE:
+	case -ESTALE:
 		return "changed while it was read";
-	case EFBIG:
+	case -EFBIG:
 		return "larger than the limit";
-	case ETIMEDOUT:
+	case -ETIMEDOUT:
 		return "time limit reached";
-	case EIO:
+	case -EIO:
 		return "could not be read";
-	case ELOOP:
+	case -ELOOP:
 		return "too many symbolic links";
-	case ECANCELED:
+	case -ECANCELED:
 		return "stopped by the caller";
 	default:
 		return "unknown error";

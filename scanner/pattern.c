@@ -230,12 +230,12 @@ static __attribute__((noinline)) int test_pairs(struct scan *scan, size_t base, 
 }
 
 /*
- * Asks for the cache lines that a loop will come to in a while, len bytes of them. On memory that
- * is not in the cache the loops are bound by the number of lines on their way at once, and without
- * this the CPU's own prefetching, which stops at pages and may be off, gets too few: AVX2 and the
- * rarer policies ran at a third of the speed. Prefetching never faults; behind the end of the
- * buffer it asks for nothing that anybody will read. Into L2: that takes nothing away from the
- * lines in use.
+ * Asks for the cache lines, len bytes of them, that a loop will come to in a while. Memory that is
+ * not in the cache arrives as fast as lines are on their way at once, and the CPU's own
+ * prefetching, which stops at pages and may be off, asks for too few when there is much to do for
+ * each line: the loop for all classes ran at a third of its speed. Prefetching never faults; behind
+ * the end of the buffer it asks for what nobody will read. Into L2: that takes nothing away from
+ * the lines in use.
  */
 #define CACHE_LINE 64
 #define PREFETCH_AHEAD 4096

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The layout that loaders make. For each PT_LOAD in the order of the table, fs/binfmt_elf.c (elf_map) and
- * glibc (_dl_map_object_from_fd, _dl_map_segments) map with MAP_FIXED
+ * The layout that loaders make. For each PT_LOAD in the order of the table, fs/binfmt_elf.c
+ *(elf_map) and glibc (_dl_map_object_from_fd, _dl_map_segments) map with MAP_FIXED
  *
  *	addresses  [p_vaddr rounded down to a page, p_vaddr + p_filesz rounded up to a page)
  *	from       p_offset - (p_vaddr modulo page)
@@ -9,10 +9,10 @@
  * so that code begins before p_offset and goes on behind p_filesz, also for a p_filesz of 0 when
  * p_vaddr is not at the begin of a page.
  *
- * Where loaders differ, more is scanned rather than less. The tail of the last page behind p_filesz is zeroed
- * when p_memsz is larger, but not by every kernel for every segment: the file's bytes are taken. Pages that
- * hold only zeros (p_memsz beyond the last page of p_filesz) can hold no sequence; they may or may not replace
- * the pages of an earlier segment: taken as if not.
+ * Where loaders differ, more is scanned rather than less. The tail of the last page behind p_filesz
+ *is zeroed when p_memsz is larger, but not by every kernel for every segment: the file's bytes are
+ *taken. Pages that hold only zeros (p_memsz beyond the last page of p_filesz) can hold no sequence;
+ *they may or may not replace the pages of an earlier segment: taken as if not.
  */
 #include <stdlib.h>
 
@@ -109,8 +109,8 @@ static unsigned flags_of_segments(const Elf64_Phdr *phdrs, size_t nphdrs, uint64
 		if (phdr->p_type != PT_LOAD || (phdr->p_flags & PF_X) == 0) {
 			continue;
 		}
-		if (phdr->p_filesz > 0 && (phdr->p_offset > file_size ||
-					   phdr->p_filesz > file_size - phdr->p_offset)) {
+		if (phdr->p_filesz > 0 &&
+		    (phdr->p_offset > file_size || phdr->p_filesz > file_size - phdr->p_offset)) {
 			flags |= RANGE_TRUNCATED;
 		}
 		if (((phdr->p_vaddr ^ phdr->p_offset) & PAGE_MASK) != 0) {
@@ -134,7 +134,8 @@ static void add_range(struct range_list *list, const Elf64_Phdr *phdr, uint64_t 
 	if (start < phdr->p_vaddr && phdr->p_vaddr - start > phdr->p_offset) {
 		start = before < end ? before : end;
 	}
-	if (start == end || !range_segment_off(phdr, start, &range->off) || range->off >= file_size) {
+	if (start == end || !range_segment_off(phdr, start, &range->off) ||
+	    range->off >= file_size) {
 		return;
 	}
 	range->vaddr = start;
@@ -179,7 +180,8 @@ int range_of_segments(struct range_list *out, unsigned *flags, const Elf64_Phdr 
 			continue;
 		}
 		add_range(out, phdr, spans[i].start, spans[i].end, file_size);
-		if (out->count > count && __builtin_add_overflow(total, out->items[count].len, &total)) {
+		if (out->count > count &&
+		    __builtin_add_overflow(total, out->items[count].len, &total)) {
 			total = UINT64_MAX;
 		}
 		if (total > limit) {
@@ -229,8 +231,8 @@ static unsigned flags_of_section(const Elf64_Shdr *shdr, uint64_t file_size)
 }
 
 /*
- * In a relocatable object sections that touch are not neighbours after linking; only where they lie over each
- * other do the bytes of one go on behind the end of a piece.
+ * In a relocatable object sections that touch are not neighbours after linking; only where they lie
+ * over each other do the bytes of one go on behind the end of a piece.
  */
 int range_of_sections(struct range_list *out, unsigned *flags, const Elf64_Shdr *shdrs,
 		      size_t nshdrs, uint64_t file_size)
@@ -274,7 +276,8 @@ int range_of_sections(struct range_list *out, unsigned *flags, const Elf64_Shdr 
 		if (i > 0 && spans[i - 1].end == spans[i].start) {
 			struct span before = section_bytes(&shdrs[spans[i - 1].owner], file_size);
 
-			range->joins = whole.start != spans[i].start || before.end != spans[i - 1].end;
+			range->joins =
+				whole.start != spans[i].start || before.end != spans[i - 1].end;
 		}
 		range->vaddr = spans[i].start;
 		range->off = spans[i].start;

@@ -118,7 +118,8 @@ int source_next_data(const struct source *src, uint64_t off, uint64_t *start, ui
 	}
 	*start = (uint64_t)found - src->base;
 	found = seek_data(src->fd, found, SEEK_HOLE);
-	if (found > 0 && (uint64_t)found - src->base > *start && (uint64_t)found - src->base < src->size) {
+	if (found > 0 && (uint64_t)found - src->base > *start &&
+	    (uint64_t)found - src->base < src->size) {
 		*end = (uint64_t)found - src->base;
 	}
 	return 0;

@@ -32,7 +32,8 @@ static uint32_t cut_index(const uint64_t *cuts, size_t ncuts, uint64_t value)
 	return (uint32_t)lo;
 }
 
-/* The first cell at or after k that nobody took; halving the path keeps the sum of all calls small. */
+/* The first cell at or after k that nobody took; halving the path keeps the sum of all calls small.
+ */
 static uint32_t next_free(uint32_t *next, uint32_t k)
 {
 	while (next[k] != k) {
@@ -61,8 +62,8 @@ static size_t collect_cuts(uint64_t *cuts, const struct span *in, size_t n)
 }
 
 /*
- * All borders cut the addresses into cells. From the last interval to the first each takes the cells
- * in it that are still free, so that every cell is taken once.
+ * All borders cut the addresses into cells. From the last interval to the first each takes the
+ * cells in it that are still free, so that every cell is taken once.
  */
 int span_flatten(struct span **out, size_t *nout, const struct span *in, size_t n)
 {

@@ -11,9 +11,10 @@ struct span {
 };
 
 /*
- * span_flatten lays in[0..n) over each other, later ones on top, and stores in *out the ascending, disjoint
- * pieces that can be seen; a piece is as long as its interval allows. Empty intervals are passed over. *out is
- * the caller's to free; it has at most 2n-1 pieces. Time n log n whatever the input. Returns 0, -ENOMEM.
+ * span_flatten lays in[0..n) over each other, later ones on top, and stores in *out the ascending,
+ * disjoint pieces that can be seen; a piece is as long as its interval allows. Empty intervals are
+ * passed over. *out is the caller's to free; it has at most 2n-1 pieces. Time n log n whatever the
+ * input. Returns 0, -ENOMEM.
  */
 LYCH_MUST_CHECK int span_flatten(struct span **out, size_t *nout, const struct span *in, size_t n);
 

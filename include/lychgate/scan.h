@@ -196,7 +196,7 @@ struct lych_scan_opts {
 
 #define LYCH_SCAN_OPTS_INIT                                                                      \
 	{                                                                                        \
-		.size = sizeof(struct lych_scan_opts)                                            \
+		sizeof(struct lych_scan_opts), 0, 0, 0, 0, 0, NULL, NULL, NULL                   \
 	}
 
 /* Filled (added to, so that several scans can share one) by every scan, also a failed one. */
@@ -219,8 +219,8 @@ LYCH_API LYCH_MUST_CHECK int lych_scan_buffer(const void *buf, size_t len,
 
 /*
  * lych_scan_fd scans an open file: ELF64 x86-64 of any type, a static archive, or with
- * LYCH_SCAN_RAW flat code. fd must allow pread; its offset is not used or moved; it stays the
- * caller's. name is what reports call the file and is copied nowhere.
+ * LYCH_SCAN_RAW flat code. fd must allow pread; its offset is not used (for a sparse file it is moved
+ * to find the holes, and put back); it stays the caller's. name is what reports call the file.
  *
  * Returns 0 when everything was scanned, findings or not; else the first of -EINVAL, -ENOMEM,
  * -ENOTSUP, -ENOEXEC, -EPROTOTYPE, -ELIBBAD, -EBADMSG, -ENODATA, -ESTALE, -EFBIG, -ETIMEDOUT, -EIO,
@@ -263,12 +263,17 @@ LYCH_API LYCH_MUST_CHECK int lych_scan_explain(const char *path, uint64_t vaddr,
 /* ---- what ld.so would load ---------------------------------------------------------------- */
 
 struct lych_deps_opts {
-	size_t size;              /* sizeof(struct lych_deps_opts) */
+	size_t size;              /* sizeof(struct lych_deps_opts): set by LYCH_DEPS_OPTS_INIT */
 	const char *library_path; /* searched like LD_LIBRARY_PATH; NULL: none. The environment's
 				   * value is never used: whoever sets it could hide a library. */
 	void (*diag)(void *ctx, const struct lych_diag *diag); /* a library not found, and so on */
 	void *ctx;
 };
+
+#define LYCH_DEPS_OPTS_INIT                                                                      \
+	{                                                                                        \
+		sizeof(struct lych_deps_opts), NULL, NULL, NULL                                  \
+	}
 
 /*
  * lych_deps calls found for exe, its program interpreter, and every shared object that glibc's

@@ -39,6 +39,7 @@ struct explain {
 	enum cmd_color_mode color_mode;
 	bool color;
 	bool dangerous;
+	bool said_why; /* an error was reported */
 	size_t count;
 	struct buf out;
 };
@@ -243,12 +244,13 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 
 static void on_diag(void *ctx, const struct lych_diag *diag)
 {
+	struct explain *explain = ctx;
 	struct buf line = {0};
 
-	(void)ctx;
 	if (diag->severity == LYCH_DIAG_NOTE) {
 		return;
 	}
+	explain->said_why = explain->said_why || diag->severity == LYCH_DIAG_ERROR;
 	finding_name(&line, diag->path, diag->member, 0);
 	buf_printf(&line, ": %s: ", diag->severity == LYCH_DIAG_ERROR ? "error" : "warning");
 	buf_name(&line, diag->message);
@@ -284,7 +286,9 @@ int cmd_explain(int argc, char **argv)
 		cmd_error("0x%" PRIx64 " is not in executable memory of %s", explain.vaddr, explain.path);
 		exit_code = EXIT_USAGE;
 	} else if (rc != 0 && explain.count == 0) {
-		cmd_error("%s: %s", explain.path, cmd_strerror(rc));
+		if (!explain.said_why) {
+			cmd_error("%s: error: %s", explain.path, cmd_strerror(rc));
+		}
 		exit_code = EXIT_USAGE;
 	}
 	buf_free(&explain.out);

@@ -129,7 +129,12 @@ void hit_disassembly(struct buf *buf, const struct lych_finding *finding)
 void finding_name(struct buf *buf, const char *path, const char *member, pid_t pid)
 {
 	if (pid != 0) {
-		buf_printf(buf, path[0] != '\0' ? "pid %ld " : "pid %ld", (long)pid);
+		buf_printf(buf, "pid %ld", (long)pid);
+		/* What the library calls a process as a whole says no more. */
+		if (path[0] == '\0' || strncmp(path, "process ", strlen("process ")) == 0) {
+			return;
+		}
+		buf_str(buf, " ");
 	}
 	buf_name(buf, path);
 	if (member[0] != '\0') {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Makes ELF64 files in memory: segments, sections, symbols and bytes where the test wants them, and the
-// headers open to lies. Nothing is checked: what a test asks for is what the file says.
+// Makes ELF64 files in memory: segments, sections, symbols and bytes where the test wants them, and
+// the headers open to lies. Nothing is checked: what a test asks for is what the file says.
 //
 //	ElfBuilder b;
 //	b.segment(PF_R | PF_X, 0x1000, 0x1000, 0x800);   // p_vaddr, p_offset, p_filesz
@@ -29,7 +29,8 @@ class ElfBuilder
 	// Last change to the header, after everything else is in place.
 	std::function<void(Elf64_Ehdr &)> lie = [](Elf64_Ehdr &) {};
 	// The same for the section headers, null section and string tables included.
-	std::function<void(std::vector<Elf64_Shdr> &)> lie_sections = [](std::vector<Elf64_Shdr> &) {};
+	std::function<void(std::vector<Elf64_Shdr> &)> lie_sections =
+		[](std::vector<Elf64_Shdr> &) {};
 
 	Elf64_Phdr &program_header(uint32_t p_type, uint32_t flags, uint64_t vaddr, uint64_t off,
 				   uint64_t filesz, uint64_t memsz)
@@ -68,8 +69,14 @@ class ElfBuilder
 		syms_.push_back(sym);
 	}
 	// Puts bytes into the file; it grows as needed.
-	void bytes(uint64_t off, const std::vector<uint8_t> &data) { put(off, data.data(), data.size()); }
-	template <typename T> void value(uint64_t off, T data) { put(off, &data, sizeof(data)); }
+	void bytes(uint64_t off, const std::vector<uint8_t> &data)
+	{
+		put(off, data.data(), data.size());
+	}
+	template <typename T> void value(uint64_t off, T data)
+	{
+		put(off, &data, sizeof(data));
+	}
 	void put(uint64_t off, const void *data, size_t len)
 	{
 		reserve(off + len);

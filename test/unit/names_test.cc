@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <lychgate/scan.h>
 
+#include <climits>
+
 TEST(Names, EveryValueHasOneAndParsesBack)
 {
 	for (int c = 0; c < LYCH_CLASS_COUNT; c++) {
@@ -49,4 +51,11 @@ TEST(Names, ErrorsOfTheClosedListHaveAText)
 		EXPECT_STREQ(lych_strerror(-e), lych_strerror(e));
 	}
 	EXPECT_STREQ(lych_strerror(-EXDEV), "unknown error");
+}
+
+TEST(Names, EveryIntegerHasAnErrorText)
+{
+	EXPECT_STREQ(lych_strerror(INT_MIN), "unknown error");
+	EXPECT_STREQ(lych_strerror(INT_MAX), "unknown error");
+	EXPECT_STREQ(lych_strerror(0), "no error");
 }

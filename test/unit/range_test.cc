@@ -28,7 +28,10 @@ struct Ranges {
 	{
 		rc = range_of_sections(&list, &flags, shdrs.data(), shdrs.size(), file_size);
 	}
-	~Ranges() { range_free(&list); }
+	~Ranges()
+	{
+		range_free(&list);
+	}
 	Ranges(const Ranges &) = delete;
 	// "vaddr<off+len" with w for writable, j for joins
 	std::string text() const
@@ -37,8 +40,8 @@ struct Ranges {
 		char buf[100];
 		for (size_t i = 0; i < list.count; i++) {
 			const range &r = list.items[i];
-			snprintf(buf, sizeof(buf), "%s%lx<%lx+%lx%s%s", i > 0 ? " " : "", r.vaddr, r.off,
-				 r.len, r.writable ? "w" : "", r.joins ? "j" : "");
+			snprintf(buf, sizeof(buf), "%s%lx<%lx+%lx%s%s", i > 0 ? " " : "", r.vaddr,
+				 r.off, r.len, r.writable ? "w" : "", r.joins ? "j" : "");
 			out += buf;
 		}
 		return out;
@@ -81,7 +84,11 @@ INSTANTIATE_TEST_SUITE_P(
 	testing::Values(
 		Row{"NothingExecutable", {Load(RW, 0x1000, 0x1000, 0x1000)}, 0x10000, "", 0},
 		Row{"NoSegments", {}, 0x10000, "", 0},
-		Row{"WholePages", {Load(RX, 0x401000, 0x1000, 0x2000)}, 0x10000, "401000<1000+2000", 0},
+		Row{"WholePages",
+		    {Load(RX, 0x401000, 0x1000, 0x2000)},
+		    0x10000,
+		    "401000<1000+2000",
+		    0},
 		Row{"BytesBeforeAndBehindTheSegmentInItsPages",
 		    {Load(RX, 0x401234, 0x1234, 0x10)},
 		    0x10000,
@@ -92,7 +99,11 @@ INSTANTIATE_TEST_SUITE_P(
 		    0x10000,
 		    "401000<1000+2000",
 		    0},
-		Row{"NoFileBytesAtAPageBorderMapNothing", {Load(RX, 0x401000, 0x1000, 0)}, 0x10000, "", 0},
+		Row{"NoFileBytesAtAPageBorderMapNothing",
+		    {Load(RX, 0x401000, 0x1000, 0)},
+		    0x10000,
+		    "",
+		    0},
 		Row{"NoFileBytesWithinAPageMapThatPage",
 		    {Load(RX, 0x401800, 0x1800, 0)},
 		    0x10000,
@@ -184,9 +195,16 @@ INSTANTIATE_TEST_SUITE_P(
 		    0x10000,
 		    "402000<2000+1000",
 		    0},
-		Row{"WritableCode", {Load(RX | PF_W, 0x401000, 0x1000, 0x1000)}, 0x10000, "401000<1000+1000w",
+		Row{"WritableCode",
+		    {Load(RX | PF_W, 0x401000, 0x1000, 0x1000)},
+		    0x10000,
+		    "401000<1000+1000w",
 		    RANGE_WRITABLE},
-		Row{"ExecuteOnly", {Load(PF_X, 0x401000, 0x1000, 0x1000)}, 0x10000, "401000<1000+1000", 0},
+		Row{"ExecuteOnly",
+		    {Load(PF_X, 0x401000, 0x1000, 0x1000)},
+		    0x10000,
+		    "401000<1000+1000",
+		    0},
 		Row{"MisalignedIsScannedAsItStands",
 		    {Load(RX, 0x401800, 0x2100, 0x100)},
 		    0x10000,
@@ -277,9 +295,11 @@ TEST(Range, RandomSegmentsAgreeWithAPageTable)
 		for (size_t i = 0, n = random() % 12; i < n; i++) {
 			uint64_t vaddr = 0x400000 + random() % 0x20000;
 			uint64_t off = (random() % 0x18 << 12) + (vaddr & 0xfff);
-			phdrs.push_back(Load(random() % 3 ? RX : RW, vaddr, off, random() % 0x6000));
+			phdrs.push_back(
+				Load(random() % 3 ? RX : RW, vaddr, off, random() % 0x6000));
 		}
-		std::map<uint64_t, uint64_t> expected; // address of an executable byte -> file offset, per page
+		std::map<uint64_t, uint64_t>
+			expected; // address of an executable byte -> file offset, per page
 		for (auto [page, i] : Pages(phdrs)) {
 			uint64_t off = phdrs[i].p_offset + (page * 4096 - phdrs[i].p_vaddr);
 			if (phdrs[i].p_flags & PF_X && off < file_size) {
@@ -300,7 +320,8 @@ TEST(Range, RandomSegmentsAgreeWithAPageTable)
 			}
 			for (uint64_t at = 0; at < range.len; at += 4096) {
 				got[range.vaddr + at] = range.off + at;
-				ASSERT_TRUE(range.len - at >= 4096 || range.off + range.len == file_size);
+				ASSERT_TRUE(range.len - at >= 4096 ||
+					    range.off + range.len == file_size);
 			}
 		}
 		ASSERT_EQ(got, expected) << "round " << round << " seed " << seed;
@@ -341,8 +362,9 @@ Elf64_Shdr Section(uint64_t flags, uint64_t off, uint64_t size, uint32_t type = 
 
 TEST(Range, CodeSectionsOfAnObjectStandByThemselves)
 {
-	Ranges r({Section(SHF_EXECINSTR, 0x80, 0x10), Section(SHF_EXECINSTR | SHF_WRITE, 0x90, 0x10),
-		  Section(SHF_ALLOC, 0xa0, 0x10), Section(SHF_EXECINSTR, 0x40, 0x10),
+	Ranges r({Section(SHF_EXECINSTR, 0x80, 0x10),
+		  Section(SHF_EXECINSTR | SHF_WRITE, 0x90, 0x10), Section(SHF_ALLOC, 0xa0, 0x10),
+		  Section(SHF_EXECINSTR, 0x40, 0x10),
 		  Section(SHF_EXECINSTR, 0xb0, 0x10, SHT_NOBITS), Section(SHF_EXECINSTR, 0xc0, 0)},
 		 0x1000);
 	ASSERT_EQ(r.rc, 0);
@@ -360,7 +382,8 @@ TEST(Range, SectionsThatLieOverEachOtherGoOnIntoEachOther)
 
 TEST(Range, SectionsBeyondTheFileAreClippedAndSaid)
 {
-	Ranges r({Section(SHF_EXECINSTR, 0x80, UINT64_MAX), Section(SHF_EXECINSTR, UINT64_MAX, 5)}, 0x100);
+	Ranges r({Section(SHF_EXECINSTR, 0x80, UINT64_MAX), Section(SHF_EXECINSTR, UINT64_MAX, 5)},
+		 0x100);
 	ASSERT_EQ(r.rc, 0);
 	EXPECT_EQ(r.text(), "80<80+80");
 	EXPECT_EQ(r.flags, unsigned{RANGE_TRUNCATED});

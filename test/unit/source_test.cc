@@ -24,10 +24,14 @@ class File : public testing::Test
 		ASSERT_GE(fd, 0);
 		unlink(name);
 	}
-	void TearDown() override { close(fd); }
+	void TearDown() override
+	{
+		close(fd);
+	}
 	void write_at(off_t off, const std::string &text)
 	{
-		ASSERT_EQ(pwrite(fd, text.data(), text.size(), off), static_cast<ssize_t>(text.size()));
+		ASSERT_EQ(pwrite(fd, text.data(), text.size(), off),
+			  static_cast<ssize_t>(text.size()));
 	}
 };
 
@@ -148,7 +152,10 @@ TEST_F(File, StretchesOfDataSkipHoles)
 		ASSERT_GT(end, start);
 		ASSERT_LE(end, src.size);
 		for (const char *word : {"one", "two", "three"}) {
-			uint64_t at = (word[0] == 'o' ? 0x10000 : word[1] == 'w' ? 0x80000 : far) - 0x1000;
+			uint64_t at = (word[0] == 'o'   ? 0x10000
+				       : word[1] == 'w' ? 0x80000
+							: far) -
+				      0x1000;
 			if (start <= at && at < end) {
 				seen += Read(src, at, strlen(word));
 			}

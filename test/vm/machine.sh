@@ -7,7 +7,7 @@
 #                    unpacked from Debian's packages and run by their own ld.so; what this machine
 #                    has itself in a good version is not fetched
 #   kernel/6.1, 6.12 vmlinuz, version, and the modules for a network card
-#   capstone5/       Debian 13's libcapstone.so.5, for tests
+#   capstone5/       Debian 13's libcapstone.so.5 and include/capstone, for tests
 #
 # Sourced with LYCH_ROOT (the project) set.
 
@@ -23,7 +23,8 @@ LYCH_QEMU_MAJOR=9
 # lych_vm_tool PATH: sets lych_command to the command line that starts a program of vm/root.
 lych_vm_tool() {
 	local root=$LYCH_CACHE/vm/root
-	lych_command=("$root/lib64/ld-linux-x86-64.so.2" --library-path
+	# Not by way of lib64, where an absolute link leads to this machine's own loader.
+	lych_command=("$root/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --library-path
 		"$root/usr/lib/x86_64-linux-gnu:$root/lib/x86_64-linux-gnu" "$root$1")
 }
 
@@ -79,23 +80,29 @@ lych_fetch_machine() {
 	) 9>"$LYCH_CACHE/lock"
 }
 
-# lych_fetch_capstone5: fetches Debian 13's Capstone.
+# lych_fetch_capstone5: fetches Debian 13's Capstone, the library and its headers.
 lych_fetch_capstone5() {
 	local into=$LYCH_CACHE/capstone5
-	[[ -f $into/libcapstone.so.5 ]] && return 0
-	lych_need_apt "Debian 13's libcapstone5" || return 1
+	lych_capstone5_ready && return 0
+	lych_need_apt "Debian 13's Capstone" || return 1
 	mkdir -p "$LYCH_CACHE"
 	(
 		flock 9
 		local state=$LYCH_CACHE/apt/trixie
-		[[ -f $into/libcapstone.so.5 ]] && exit 0
-		echo "dev: fetching Debian 13's libcapstone5 into ${LYCH_CACHE#"$PWD"/} (nothing is installed)" >&2
+		lych_capstone5_ready && exit 0
+		echo "dev: fetching Debian 13's Capstone into ${LYCH_CACHE#"$PWD"/} (nothing is installed)" >&2
 		lych_apt_open "$state" trixie || exit 1
-		rm -rf "$into.new"
+		rm -rf "$into" "$into.new"
 		lych_apt_extract "$state" "$into.new" libcapstone5 './usr/lib/x86_64-linux-gnu/libcapstone.so.5*' || exit 1
-		mv "$into.new"/usr/lib/x86_64-linux-gnu/libcapstone.so.5* "$into.new" && rm -r "$into.new/usr"
-		rm -rf "$into" && mv "$into.new" "$into"
+		lych_apt_extract "$state" "$into.new" libcapstone-dev './usr/include/capstone/*' || exit 1
+		mv "$into.new"/usr/lib/x86_64-linux-gnu/libcapstone.so.5* "$into.new/usr/include" "$into.new"
+		rm -r "$into.new/usr"
+		mv "$into.new" "$into"
 	) 9>"$LYCH_CACHE/lock"
+}
+
+lych_capstone5_ready() {
+	[[ -f $LYCH_CACHE/capstone5/libcapstone.so.5 && -f $LYCH_CACHE/capstone5/include/capstone/capstone.h ]]
 }
 
 lych_need_apt() {

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+# A call and a conditional jump whose distance holds the sequence: as in libgnat and libcrypto.
+	.globl f
+	.type f, @function
+f:
+	.cfi_startproc
+	.byte 0xe8, 0x0f, 0x01, 0xef, 0xff
+	.byte 0x0f, 0x84, 0x0f, 0x01, 0xef, 0xff
+	.byte 0x0f, 0x8f, 0x12, 0x0f, 0x01, 0xef
+	ret
+	.cfi_endproc
+	.size f, . - f
