@@ -276,6 +276,7 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 	if (where.has_symbol) {
 		finding.symbol = where.symbol;
 		finding.symbol_off = hit->vaddr - where.symbol_start;
+		finding.symbol_size = where.symbol_size;
 	}
 	if (origin->elf != NULL) {
 		finding.build_id_len = origin->elf->build_id_len;

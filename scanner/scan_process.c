@@ -30,7 +30,13 @@ struct subject {
 	struct origin *explained;
 	struct elf elf;
 	int elf_fd;
+
+	/* The file behind a mapping so large that its holes are worth passing over, and its descriptor. */
+	const struct process_mapping *large;
+	int large_fd;
 };
+
+#define LARGE_BYTES (UINT64_C(16) << 20)
 
 static const char *kind_name(const struct process_mapping *m)
 {
@@ -63,12 +69,30 @@ static const struct process_mapping *mapping_of(const struct subject *subject, u
 	return subject->mappings[low];
 }
 
+static void open_large(struct subject *subject, const struct process_mapping *m)
+{
+	if (subject->large_fd >= 0) {
+		close(subject->large_fd);
+	}
+	subject->large = m;
+	subject->large_fd = -1;
+	if (m != NULL && m->end - m->start >= LARGE_BYTES &&
+	    (m->kind == PROCESS_FILE || m->kind == PROCESS_DELETED)) {
+		subject->large_fd = process_open_backing(&subject->process, m);
+	}
+}
+
 static bool next_data(void *ctx, const struct range *range, uint64_t from, uint64_t *start,
 		      uint64_t *end)
 {
-	const struct subject *subject = ctx;
+	struct subject *subject = ctx;
+	const struct process_mapping *m = mapping_of(subject, range->vaddr);
 
-	return process_next_data(&subject->process, mapping_of(subject, range->vaddr), from, start, end);
+	if (subject->large != m) {
+		open_large(subject, m);
+	}
+	return process_next_data(&subject->process, m, subject->large_fd, from,
+				 start, end);
 }
 
 static void forget_explained(struct subject *subject)
@@ -242,7 +266,7 @@ int lych_scan_process(pid_t pid, const struct lych_scan_opts *opts, struct lych_
 {
 	struct lych_scan_stats scratch;
 	struct scan scan;
-	struct subject subject = {.scan = &scan};
+	struct subject subject = {.scan = &scan, .large_fd = -1};
 	int rc = scan_begin(&scan, opts, stats, &scratch);
 
 	snprintf(subject.whole, sizeof(subject.whole), "process %ld", (long)pid);
@@ -252,6 +276,7 @@ int lych_scan_process(pid_t pid, const struct lych_scan_opts *opts, struct lych_
 			subject.mem = process_source(&subject.process);
 			rc = scan_subject(&subject);
 			forget_explained(&subject);
+			open_large(&subject, NULL);
 			for (size_t i = 0; i < subject.count; i++) {
 				free(subject.names[i]);
 			}

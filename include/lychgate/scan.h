@@ -144,8 +144,9 @@ struct lych_finding {
 	uint8_t nbytes;
 
 	const char *section;
-	const char *symbol;  /* nearest at or below the address */
-	uint64_t symbol_off; /* address minus symbol */
+	const char *symbol;   /* nearest at or below the address */
+	uint64_t symbol_off;  /* address minus symbol */
+	uint64_t symbol_size; /* 0: not known; at or below symbol_off: the symbol ends before the address */
 	uint8_t build_id[LYCH_BUILD_ID_MAX];
 	uint8_t build_id_len; /* 0: none */
 

@@ -6,7 +6,7 @@ static int show(void *ctx, const struct lych_finding *f)
 {
 	(void)ctx;
 	printf("0x%jx: %s %s: %s in %s\n", (uintmax_t)f->vaddr, lych_verdict_name(f->verdict),
-	       lych_class_name(f->cls), lych_placement_name(f->placement), f->symbol);
+	       lych_class_name(f->cls), lych_placement_name(f->placement), f->section);
 	return 0;
 }
 

@@ -176,9 +176,9 @@ static void where(struct explain *explain, const struct lych_finding *f)
 	struct buf *out = &explain->out;
 
 	if (f->symbol[0] != '\0') {
-		buf_str(out, "  in         ");
-		buf_name(out, f->symbol);
-		buf_printf(out, "+0x%" PRIx64 "\n", f->symbol_off);
+		buf_str(out, "  function   ");
+		symbol_text(out, f, "");
+		buf_str(out, "\n");
 	}
 	if (f->section[0] != '\0') {
 		buf_str(out, "  section    ");

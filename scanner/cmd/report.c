@@ -102,6 +102,17 @@ int report_write(struct buf *out)
 
 /* ---- text ------------------------------------------------------------------------------------- */
 
+void symbol_text(struct buf *buf, const struct lych_finding *finding, const char *before)
+{
+	bool ended = finding->symbol_size != 0 && finding->symbol_size <= finding->symbol_off;
+
+	if (finding->symbol[0] != '\0') {
+		buf_printf(buf, "%s%s ", before, ended ? "after" : "in");
+		buf_name(buf, finding->symbol);
+		buf_printf(buf, "+0x%" PRIx64, finding->symbol_off);
+	}
+}
+
 void placement_text(struct buf *buf, const struct lych_finding *finding)
 {
 	buf_str(buf, lych_placement_name(finding->placement));

@@ -112,6 +112,9 @@ extern const struct report_ops report_sarif;
 const char *class_title(enum lych_class cls);
 /* "inside displacement", "spanning" */
 void placement_text(struct buf *buf, const struct lych_finding *finding);
+/* "in NAME+0x12", or "after NAME+0x12" where the symbol ends before the finding, its function having no name
+ * in the file. Nothing when there is no symbol. */
+void symbol_text(struct buf *buf, const struct lych_finding *finding, const char *before);
 /* The instructions that hold the sequence: "rol r15d, 0xf | add edi, ebp" */
 void hit_disassembly(struct buf *buf, const struct lych_finding *finding);
 /* "in.a(member.o)", "pid 17 /usr/lib/x.so": path, member and process as one name, made printable. */

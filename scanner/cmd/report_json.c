@@ -92,6 +92,7 @@ static void finding(const struct report *report, struct result *result, const st
 	if (f->symbol[0] != '\0') {
 		json_put(object, "symbol", json_text(f->symbol, NULL));
 		json_put(object, "symbol_offset", json_hex(f->symbol_off));
+		json_put(object, "symbol_size", json_hex(f->symbol_size));
 	}
 	json_put(object, "build_id", json_bytes(f->build_id, f->build_id_len));
 	json_put(object, "id", json_text(hit->key, NULL));

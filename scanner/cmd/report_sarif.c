@@ -176,11 +176,7 @@ static json_t *message(const struct lych_finding *f)
 	buf_bytes(&text, f->bytes, f->nbytes);
 	buf_str(&text, "; ");
 	hit_disassembly(&text, f);
-	if (f->symbol[0] != '\0') {
-		buf_str(&text, ", in ");
-		buf_name(&text, f->symbol);
-		buf_printf(&text, "+0x%" PRIx64, f->symbol_off);
-	}
+	symbol_text(&text, f, ", ");
 	if (f->member[0] != '\0') {
 		buf_str(&text, ", archive member ");
 		buf_name(&text, f->member);

@@ -68,11 +68,7 @@ static void finding(const struct report *report, struct result *result, const st
 	buf_printf(out, "%s  ; ", report->color ? CMD_DIM : "");
 	hit_disassembly(out, f);
 	buf_str(out, reset);
-	if (f->symbol[0] != '\0') {
-		buf_str(out, "  in ");
-		buf_name(out, f->symbol);
-		buf_printf(out, "+0x%" PRIx64, f->symbol_off);
-	}
+	symbol_text(out, f, "  ");
 	if (hit->standing == STANDING_KNOWN || hit->standing == STANDING_REPORTED ||
 	    (hit->standing == STANDING_ACCEPTED && f->verdict == LYCH_VERDICT_RUNTIME)) {
 		buf_printf(out, "  [%s]", standing_name(hit->standing));

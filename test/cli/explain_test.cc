@@ -25,7 +25,7 @@ TEST(Explain, InstructionOnPurposeIsShownWithItsNeighboursAndAdvice)
 	EXPECT_THAT(run.out, HasSubstr("  bytes      0f 01 ef\n"));
 	EXPECT_THAT(run.out, HasSubstr("  placement  instruction: an instruction of its own"));
 	EXPECT_THAT(run.out, HasSubstr("unsafe occurrence"));
-	EXPECT_THAT(run.out, ContainsRegex("  in         planted_open\\+0x[0-9a-f]+\n"));
+	EXPECT_THAT(run.out, ContainsRegex("  function   in planted_open\\+0x[0-9a-f]+\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\n    0x[0-9a-f]+ +31 d2 +xor edx, edx\n  > 0x[0-9a-f]+ +0f 01 ef +wrpkru\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\n +\\^\\^ \\^\\^ \\^\\^\n"));
 	EXPECT_THAT(run.out, HasSubstr("\nWhy it is dangerous\n  WRPKRU sets the access rights"));
