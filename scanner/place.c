@@ -68,23 +68,6 @@ static void undecided(struct placement *out, const struct hit *hit, const char *
 		.placement = LYCH_PLACE_UNDECIDED, .insn_vaddr = hit->vaddr, .why = why};
 }
 
-static bool holds_implausible(struct window *w, uint64_t at, uint64_t hit_end)
-{
-	while (at < hit_end) {
-		const uint8_t *bytes;
-		struct insn in;
-
-		if (!window_decode(w, &in, at, UINT64_MAX, &bytes)) {
-			return false;
-		}
-		if (implausible(&in, bytes)) {
-			return true;
-		}
-		at += in.len;
-	}
-	return false;
-}
-
 /* The instruction at boundary holds the hit's first byte: which placement is that? */
 static void classify(struct placement *out, struct window *w, const struct hit *hit, uint64_t boundary,
 		     const char *why)
@@ -103,10 +86,6 @@ static void classify(struct placement *out, struct window *w, const struct hit *
 	if (is_the_hit(&in, boundary, hit)) {
 		out->placement = LYCH_PLACE_INSTRUCTION;
 		out->why = why_instruction(&in, hit->cls, why);
-		return;
-	}
-	if (holds_implausible(w, boundary, hit_end)) {
-		undecided(out, hit, "decodes as instructions that no compiler emits: perhaps data");
 		return;
 	}
 	if (off + hit->len <= in.len) {

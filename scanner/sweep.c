@@ -46,11 +46,11 @@ bool window_decode(struct window *w, struct insn *in, uint64_t vaddr, uint64_t e
 bool implausible(const struct insn *in, const uint8_t *bytes)
 {
 	static const uint8_t one_byte[] = {
-		0x6c, 0x6d, 0x6e, 0x6f,             /* INS, OUTS */
-		0x8e, 0x9b, 0x9d, 0xc8, 0xca, 0xcb, /* MOV Sreg, WAIT, POPF, ENTER, RETF */
-		0xcd, 0xcf, 0xd7,                   /* INT, IRET, XLAT */
-		0xe0, 0xe1, 0xe2, 0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, /* LOOP, IN, OUT */
-		0xf1, 0xf5, 0xfa, 0xfb, 0xfd,       /* INT1, CMC, CLI, STI, STD */
+		0x6c, 0x6d, 0x6e, 0x6f,       /* INS, OUTS */
+		0x8e, 0xc8, 0xca, 0xcb,       /* MOV Sreg, ENTER, RETF */
+		0xcd, 0xcf, 0xd7, 0xe0, 0xe1, /* INT, IRET, XLAT, LOOPNE, LOOPE */
+		0xe4, 0xe5, 0xe6, 0xe7, 0xec, 0xed, 0xee, 0xef, /* IN, OUT */
+		0xf1, 0xf5, 0xfa, 0xfb,       /* INT1, CMC, CLI, STI */
 	};
 	static const uint8_t two_byte[] = {
 		0x00, 0x02, 0x06, 0x07, 0x08, 0x09, 0x0e, 0x0f, /* SLDT.., LAR, CLTS, SYSRET, INVD.., 3DNow! */
@@ -59,9 +59,6 @@ bool implausible(const struct insn *in, const uint8_t *bytes)
 		0xb2, 0xb4, 0xb5,                               /* LSS, LFS, LGS */
 	};
 
-	if (in->encoding == INSN_XOP) {
-		return true;
-	}
 	if (in->encoding != INSN_LEGACY) {
 		return false;
 	}
@@ -82,9 +79,14 @@ bool implausible(const struct insn *in, const uint8_t *bytes)
 	if (in->opcode == 0x00 && in->modrm == 0x00) {
 		return true;
 	}
-	/* MOV to and from memory at an absolute 8-byte address */
-	return (in->opcode >= 0xa0 && in->opcode <= 0xa3) ||
-	       memchr(one_byte, in->opcode, sizeof(one_byte)) != NULL;
+	if (in->opcode >= 0xa0 && in->opcode <= 0xa3 && in->disp_len == 8) {
+		int64_t address;
+
+		/* MOV to and from memory at an absolute address: is it one that 4-level paging has? */
+		memcpy(&address, bytes + in->disp_off, sizeof(address));
+		return address >> 47 != 0 && address >> 47 != -1;
+	}
+	return memchr(one_byte, in->opcode, sizeof(one_byte)) != NULL;
 }
 
 /* Would an instruction at vaddr decode if the memory did not end within it? */

@@ -419,3 +419,12 @@ int scan_options_parse(struct scan_options *out, int argc, char **argv)
 	}
 	return 0;
 }
+
+void scan_options_free(struct scan_options *opts)
+{
+	free(opts->pids);
+	free(opts->paths.v);
+	free(opts->lists.v);
+	free(opts->deps.v);
+	free(opts->excludes.v);
+}

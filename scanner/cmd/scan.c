@@ -169,12 +169,14 @@ int cmd_scan(int argc, char **argv)
 	}
 	if (opts.npids > 0 && access("/proc/self/maps", R_OK) != 0) {
 		cmd_error("--pid needs /proc, which is not mounted here");
-		return EXIT_PLATFORM;
+		rc = EXIT_PLATFORM;
+		goto out;
 	}
 	if (opts.baseline != NULL) {
 		rc = baseline_load(&scan.baseline, opts.baseline, opts.update_baseline);
 		if (rc != 0) {
-			return rc == -ENOMEM ? EXIT_INTERNAL : EXIT_USAGE;
+			rc = rc == -ENOMEM ? EXIT_INTERNAL : EXIT_USAGE;
+			goto out;
 		}
 	}
 	json_object_seed(0); /* before there are threads */
@@ -188,12 +190,9 @@ int cmd_scan(int argc, char **argv)
 	if (scan.report.notes != NULL) {
 		fclose(scan.report.notes);
 	}
+out:
 	baseline_free(scan.baseline);
 	free(cwd);
-	free(opts.pids);
-	free(opts.paths.v);
-	free(opts.lists.v);
-	free(opts.deps.v);
-	free(opts.excludes.v);
+	scan_options_free(&opts);
 	return rc;
 }

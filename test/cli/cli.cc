@@ -255,6 +255,7 @@ std::vector<uint8_t> elf_with(const std::vector<uint8_t> &code, const std::vecto
 	std::vector<uint8_t> note;
 
 	elf.segment(PF_R | PF_X, 0x1000, 0x1000, code.size());
+	elf.program_header(PT_GNU_STACK, PF_R | PF_W, 0, 0, 0, 0);
 	elf.bytes(0x1000, code);
 	elf.section(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, 0x1000, code.size());
 	if (!build_id.empty()) {

@@ -20,7 +20,7 @@ find_package(lychgate 0.1 REQUIRED)
 add_executable(by-find-package $source/samples/refuse-plugin/refuse.c)
 target_link_libraries(by-find-package PRIVATE lychgate::lychscan)
 END
-cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/cmake.log"
+cmake -G Ninja -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$work/prefix" >"$work/cmake.log"
 cmake --build "$work/build" >>"$work/cmake.log"
 for program in "$work/by-pkg-config" "$work/build/by-find-package"; do
 	LD_LIBRARY_PATH=$lib "$program" "$program" | grep -qx 'may be loaded'
