@@ -400,8 +400,7 @@ static int add_libraries(struct walk *w)
 	/* Breadth first: what is found goes to the end of the list that is walked. */
 	for (size_t i = 0; rc == 0 && i < w->nobjects; i++) {
 		for (size_t n = 0; rc == 0 && n < w->objects[i].needs.count; n++) {
-			/* The list of objects moves while it grows; the items stay where they are.
-			 */
+			/* The list of objects moves while it grows; the items do not. */
 			const struct need *item = &w->objects[i].needs.items[n];
 
 			rc = need(w, (uint32_t)i, item->name, item->kind, false);
