@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What ld.so would load, by its own rules (ld.so(8); glibc's elf/dl-load.c, dl-deps.c, rtld.c), without
- * running anything. The order is that of loading. Libraries of DT_FILTER and DT_AUXILIARY come where they
- * are named, as if they were needed; ld.so puts them before the file that names them.
+ * What ld.so would load, by its own rules (ld.so(8); glibc's elf/dl-load.c, dl-deps.c, rtld.c),
+ * without running anything. The order is that of loading. Libraries of DT_FILTER and DT_AUXILIARY
+ * come where they are named, as if they were needed; ld.so puts them before the file that names
+ * them.
  *
- * Whatever the files say, there are at most MAX_OBJECTS of them, MAX_LOOKUPS names to look for, MAX_PROBES
- * looks into the file system, and MAX_BYTES of memory.
+ * Whatever the files say, there are at most MAX_OBJECTS of them, MAX_LOOKUPS names to look for,
+ * MAX_PROBES looks into the file system, and MAX_BYTES of memory.
  */
 #include <elf.h>
 #include <fcntl.h>
@@ -116,8 +117,8 @@ static char *origin_of(const char *path)
 }
 
 /* Adds an object and takes over *needs, also when it fails. */
-static int add_object(struct walk *w, const char *path, const struct stat *st, struct needs *needs, uint32_t loader,
-		      uint32_t *out)
+static int add_object(struct walk *w, const char *path, const struct stat *st, struct needs *needs,
+		      uint32_t loader, uint32_t *out)
 {
 	struct object *object;
 	int rc = deps_charge(w, needs->bytes + 2 * (sizeof(*object) + strlen(path)));
@@ -158,23 +159,25 @@ static int report(const struct walk *w, const char *path, const char *needed)
 	return w->found(w->ctx, path, needed) != 0 ? -ECANCELED : 0;
 }
 
-static void say_missing(struct walk *w, const char *name, uint32_t loader, const struct candidate *c,
-			bool preloaded)
+static void say_missing(struct walk *w, const char *name, uint32_t loader,
+			const struct candidate *c, bool preloaded)
 {
 	char shown[SHOWN_MAX], by[SHOWN_MAX];
 
 	file_clean_name(shown, sizeof(shown), name);
 	file_clean_name(by, sizeof(by), preloaded ? w->system->preload : w->objects[loader].path);
-	say(w, preloaded ? LYCH_DIAG_WARNING : LYCH_DIAG_ERROR, -ENODATA, "%s, needed by %s, was not found%s", shown, by,
+	say(w, preloaded ? LYCH_DIAG_WARNING : LYCH_DIAG_ERROR, -ENODATA,
+	    "%s, needed by %s, was not found%s", shown, by,
 	    c->foreign ? ": only for another machine" : "");
 	w->incomplete |= !preloaded;
 }
 
 /*
- * Looks for what loader calls name and adds it when it is new. What is not found or not to be loaded is said;
- * only what ends the walk is returned: -ECANCELED, -ENOMEM, -EFBIG.
+ * Looks for what loader calls name and adds it when it is new. What is not found or not to be
+ * loaded is said; only what ends the walk is returned: -ECANCELED, -ENOMEM, -EFBIG.
  */
-static int need(struct walk *w, uint32_t loader, const char *raw, enum need_kind kind, bool preloaded)
+static int need(struct walk *w, uint32_t loader, const char *raw, enum need_kind kind,
+		bool preloaded)
 {
 	struct ldso_tokens tokens = deps_tokens(w, &w->objects[loader]);
 	struct candidate c = {.loaded = false};
@@ -213,7 +216,8 @@ static int need(struct walk *w, uint32_t loader, const char *raw, enum need_kind
 
 		/* ld.so would stop here. */
 		file_clean_name(shown, sizeof(shown), name);
-		say(w, LYCH_DIAG_ERROR, rc, "%s cannot be loaded: %s", shown, why[0] != '\0' ? why : lych_strerror(rc));
+		say(w, LYCH_DIAG_ERROR, rc, "%s cannot be loaded: %s", shown,
+		    why[0] != '\0' ? why : lych_strerror(rc));
 		w->incomplete = true;
 		rc = 0;
 	}
@@ -224,7 +228,8 @@ out:
 
 /* ---- the program -------------------------------------------------------------------------- */
 
-/* /etc/ld.so.preload: names between white space and colons, comments from # to the end of the line. */
+/* /etc/ld.so.preload: names between white space and colons, comments from # to the end of the line.
+ */
 static int add_preloaded(struct walk *w)
 {
 	char text[MAX_PRELOAD + 1];
@@ -248,7 +253,8 @@ static int add_preloaded(struct walk *w)
 			*p++ = ' ';
 		}
 	}
-	for (p = strtok_r(text, ": \t\n", &save); p != NULL && rc == 0; p = strtok_r(NULL, ": \t\n", &save)) {
+	for (p = strtok_r(text, ": \t\n", &save); p != NULL && rc == 0;
+	     p = strtok_r(NULL, ": \t\n", &save)) {
 		rc = need(w, 0, p, NEED_LIBRARY, true);
 	}
 	return rc;
@@ -277,7 +283,8 @@ static int add_interpreter(struct walk *w)
 	rc = fd < 0 ? fd : needs_read(&c.needs, &src, &why);
 	if (rc == 0) {
 		/* Nobody loads what an interpreter needs but itself, and glibc's needs nothing. */
-		bool glibc = c.needs.soname != NULL && strcmp(c.needs.soname, "ld-linux-x86-64.so.2") == 0;
+		bool glibc = c.needs.soname != NULL &&
+			     strcmp(c.needs.soname, "ld-linux-x86-64.so.2") == 0;
 		bool needing = c.needs.count > 0;
 
 		needs_free_items(&c.needs);
@@ -286,14 +293,16 @@ static int add_interpreter(struct walk *w)
 		rc = rc == 0 ? report(w, path, path) : rc;
 		if (!glibc || needing) {
 			say(w, LYCH_DIAG_WARNING, 0,
-			    "the program interpreter is not glibc's ld.so: it may load other files than listed");
+			    "the program interpreter is not glibc's ld.so: it may load other files "
+			    "than listed");
 		}
 	} else if (rc != -ENOMEM) {
 		char shown[SHOWN_MAX];
 
 		file_clean_name(shown, sizeof(shown), path);
-		say(w, LYCH_DIAG_ERROR, rc == -ENOENT ? -ENODATA : rc, "the program interpreter %s cannot be loaded: %s",
-		    shown, why[0] != '\0' ? why : lych_strerror(rc));
+		say(w, LYCH_DIAG_ERROR, rc == -ENOENT ? -ENODATA : rc,
+		    "the program interpreter %s cannot be loaded: %s", shown,
+		    why[0] != '\0' ? why : lych_strerror(rc));
 		w->incomplete = true;
 		rc = 0;
 	}
@@ -340,12 +349,14 @@ static int add_program(struct walk *w)
 	if (rc == 0 && ((st.st_mode & (S_ISUID | S_ISGID)) != 0 ||
 			fgetxattr(fd, "security.capability", NULL, 0) > 0)) {
 		say(w, LYCH_DIAG_NOTE, 0,
-		    "runs with raised privileges: ld.so then ignores LD_LIBRARY_PATH and $ORIGIN outside of trusted "
+		    "runs with raised privileges: ld.so then ignores LD_LIBRARY_PATH and $ORIGIN "
+		    "outside of trusted "
 		    "directories, which is not followed here");
 	}
 	if (rc == 0 && w->objects[0].needs.audit) {
 		say(w, LYCH_DIAG_WARNING, 0,
-		    "DT_AUDIT names libraries that ld.so loads into a namespace of their own: they are not listed");
+		    "DT_AUDIT names libraries that ld.so loads into a namespace of their own: they "
+		    "are not listed");
 	}
 	rc = rc == 0 ? report(w, w->exe, w->exe) : rc;
 out:
@@ -360,7 +371,8 @@ static int add_directories(struct walk *w)
 	int rc;
 
 	ldso_subdirs_of(&w->subdirs, &w->ldso, cpu);
-	/* Bits of the cache's entries before 2.37: x86_64 is 1, avx512_1 2; haswell 50, xeon_phi 51. */
+	/* Bits of the cache's entries before 2.37: x86_64 is 1, avx512_1 2; haswell 50,
+	 * xeon_phi 51. */
 	w->cache_cpu = (struct ldcache_cpu){
 		.level = w->ldso.named ? cpu->level : 0,
 		.legacy = w->ldso.legacy,
@@ -371,11 +383,12 @@ static int add_directories(struct walk *w)
 	};
 	rc = ldcache_open(&w->cache, w->system->cache);
 	if (rc == 0 && w->opts != NULL) {
-		rc = deps_parse_dirs(w, &w->library_path, w->opts->library_path, ":;", &w->objects[0]);
+		rc = deps_parse_dirs(w, &w->library_path, w->opts->library_path, ":;",
+				     &w->objects[0]);
 	}
 	for (size_t i = 0; rc == 0 && w->ldso.system_dirs[i] != NULL; i++) {
-		rc = ldso_dirs_add(&w->system_dirs, w->ldso.system_dirs[i], ":", NULL, &w->subdirs, &w->probes,
-				   MAX_BYTES);
+		rc = ldso_dirs_add(&w->system_dirs, w->ldso.system_dirs[i], ":", NULL, &w->subdirs,
+				   &w->probes, MAX_BYTES);
 	}
 	return rc;
 }
@@ -387,7 +400,7 @@ static int add_libraries(struct walk *w)
 	/* Breadth first: what is found goes to the end of the list that is walked. */
 	for (size_t i = 0; rc == 0 && i < w->nobjects; i++) {
 		for (size_t n = 0; rc == 0 && n < w->objects[i].needs.count; n++) {
-			/* The list of objects moves while it grows; the items stay where they are. */
+			/* The list of objects moves while it grows; the items do not. */
 			const struct need *item = &w->objects[i].needs.items[n];
 
 			rc = need(w, (uint32_t)i, item->name, item->kind, false);
@@ -453,7 +466,8 @@ int deps_list(const char *exe, const struct lych_deps_opts *opts, const struct d
 	rc = rc == 0 ? add_directories(&w) : rc;
 	rc = rc == 0 ? add_libraries(&w) : rc;
 	if (w.exhausted) {
-		say(&w, LYCH_DIAG_ERROR, rc, "more libraries or directories to search than any program has");
+		say(&w, LYCH_DIAG_ERROR, rc,
+		    "more libraries or directories to search than any program has");
 	}
 out:
 	free_walk(&w);

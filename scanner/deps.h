@@ -16,6 +16,7 @@ struct deps_system deps_system_of_host(void);
 
 LYCH_MUST_CHECK int deps_list(const char *exe, const struct lych_deps_opts *opts,
 			      const struct deps_system *system,
-			      int (*found)(void *ctx, const char *path, const char *needed), void *ctx);
+			      int (*found)(void *ctx, const char *path, const char *needed),
+			      void *ctx);
 
 #endif /* LYCH_DEPS_H */

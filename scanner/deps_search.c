@@ -25,8 +25,8 @@ struct ldso_tokens deps_tokens(const struct walk *w, const struct object *object
 }
 
 /*
- * Looks whether w would be content with the file at path. Returns 0 and fills *c, -ENOENT when ld.so would pass it
- * over, another error of the closed list with *why when it would give up.
+ * Looks whether w would be content with the file at path. Returns 0 and fills *c, -ENOENT when
+ * ld.so would pass it over, another error of the closed list with *why when it would give up.
  */
 static int try_file(struct walk *w, struct candidate *c, const char *path, const char **why)
 {
@@ -68,8 +68,8 @@ static int try_file(struct walk *w, struct candidate *c, const char *path, const
 	return rc;
 }
 
-static int try_dirs(struct walk *w, struct candidate *c, const struct ldso_dirs *dirs, const char *name,
-		    const char **why)
+static int try_dirs(struct walk *w, struct candidate *c, const struct ldso_dirs *dirs,
+		    const char *name, const char **why)
 {
 	char path[PATH_MAX];
 
@@ -88,8 +88,8 @@ static int try_dirs(struct walk *w, struct candidate *c, const struct ldso_dirs 
 	return -ENOENT;
 }
 
-int deps_parse_dirs(struct walk *w, struct ldso_dirs *dirs, const char *list, const char *separators,
-		      const struct object *object)
+int deps_parse_dirs(struct walk *w, struct ldso_dirs *dirs, const char *list,
+		    const char *separators, const struct object *object)
 {
 	struct ldso_tokens tokens = deps_tokens(w, object);
 	int rc;
@@ -97,12 +97,14 @@ int deps_parse_dirs(struct walk *w, struct ldso_dirs *dirs, const char *list, co
 	if (list == NULL || list[0] == '\0') {
 		return 0;
 	}
-	rc = ldso_dirs_add(dirs, list, separators, &tokens, &w->subdirs, &w->probes, MAX_BYTES - w->bytes);
+	rc = ldso_dirs_add(dirs, list, separators, &tokens, &w->subdirs, &w->probes,
+			   MAX_BYTES - w->bytes);
 	w->exhausted |= rc == -EFBIG;
 	return rc == 0 ? deps_charge(w, dirs->bytes) : rc;
 }
 
-static int try_rpath(struct walk *w, struct candidate *c, struct object *object, const char *name, const char **why)
+static int try_rpath(struct walk *w, struct candidate *c, struct object *object, const char *name,
+		     const char **why)
 {
 	if (!object->rpath_known) {
 		int rc = deps_parse_dirs(w, &object->rpath, object->needs.rpath, ":", object);
@@ -129,8 +131,10 @@ static int try_runpath(struct walk *w, struct candidate *c, struct object *objec
 	return try_dirs(w, c, &object->runpath, name, why);
 }
 
-/* RPATHs: of the loader, of what loaded it and on up, of the program; none when the loader has a RUNPATH. */
-static int try_rpaths(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
+/* RPATHs: of the loader, of what loaded it and on up, of the program; none when the loader has a
+ * RUNPATH. */
+static int try_rpaths(struct walk *w, struct candidate *c, uint32_t loader, const char *name,
+		      const char **why)
 {
 	bool program_done = false;
 	int rc = -ENOENT;
@@ -145,14 +149,16 @@ static int try_rpaths(struct walk *w, struct candidate *c, uint32_t loader, cons
 	return rc == -ENOENT && !program_done ? try_rpath(w, c, &w->objects[0], name, why) : rc;
 }
 
-static int try_cache(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
+static int try_cache(struct walk *w, struct candidate *c, uint32_t loader, const char *name,
+		     const char **why)
 {
 	const char *path = ldcache_find(&w->cache, name, &w->cache_cpu);
 
 	if (path == NULL) {
 		return -ENOENT;
 	}
-	for (size_t i = 0; w->objects[loader].needs.nodeflib && w->ldso.system_dirs[i] != NULL; i++) {
+	for (size_t i = 0; w->objects[loader].needs.nodeflib && w->ldso.system_dirs[i] != NULL;
+	     i++) {
 		if (strncmp(path, w->ldso.system_dirs[i], strlen(w->ldso.system_dirs[i])) == 0) {
 			return -ENOENT;
 		}
@@ -160,7 +166,8 @@ static int try_cache(struct walk *w, struct candidate *c, uint32_t loader, const
 	return try_file(w, c, path, why);
 }
 
-int deps_search(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
+int deps_search(struct walk *w, struct candidate *c, uint32_t loader, const char *name,
+		const char **why)
 {
 	int rc;
 

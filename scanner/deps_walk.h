@@ -58,11 +58,11 @@ struct walk {
 /* What a search came to. */
 struct candidate {
 	char path[PATH_MAX];
-	bool loaded;     /* it is objects[object] already */
+	bool loaded; /* it is objects[object] already */
 	uint32_t object;
 	struct stat st;
 	struct needs needs;
-	bool foreign;    /* libraries of another machine were passed over */
+	bool foreign; /* libraries of another machine were passed over */
 };
 
 /* Counts memory. Returns 0 or -EFBIG. */
@@ -76,11 +76,12 @@ LYCH_MUST_CHECK int deps_parse_dirs(struct walk *w, struct ldso_dirs *dirs, cons
 				    const char *separators, const struct object *object);
 
 /*
- * Searches for the name that objects[loader] needs, tokens expanded. Returns 0 with *c filled (c->needs is the
- * caller's unless c->loaded), -ENOENT when there is none, -EFBIG with w->exhausted, -ENOMEM, or, with *why a
- * static clause, what is wrong with the file at which ld.so would give up.
+ * Searches for the name that objects[loader] needs, tokens expanded. Returns 0 with *c filled
+ * (c->needs is the caller's unless c->loaded), -ENOENT when there is none, -EFBIG with
+ * w->exhausted, -ENOMEM, or, with *why a static clause, what is wrong with the file at which ld.so
+ * would give up.
  */
-LYCH_MUST_CHECK int deps_search(struct walk *w, struct candidate *c, uint32_t loader, const char *name,
-				const char **why);
+LYCH_MUST_CHECK int deps_search(struct walk *w, struct candidate *c, uint32_t loader,
+				const char *name, const char **why);
 
 #endif /* LYCH_DEPS_WALK_H */

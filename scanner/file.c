@@ -46,8 +46,8 @@ int file_open(int dirfd, const char *path, struct stat *st)
 	if (st == NULL) {
 		st = &local;
 	}
-	/* Looked at before: opening a device can already do something. Looked at again after: it may have
-	 * been replaced in between. */
+	/* Looked at before: opening a device can already do something. Looked at again after: it
+	 * may have been replaced in between. */
 	if (fstatat(dirfd, path, st, 0) < 0) {
 		return file_error(errno);
 	}

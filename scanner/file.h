@@ -11,9 +11,9 @@
 int file_error(int err);
 
 /*
- * file_open opens a regular file for reading and fills *st (which may be NULL). Never opens a device, waits
- * for a FIFO, or becomes anybody's controlling terminal. Returns the descriptor, or -ENOENT, -EACCES,
- * -ELOOP, -EISDIR, -ENOTSUP, -ENOMEM, -EIO.
+ * file_open opens a regular file for reading and fills *st (which may be NULL). Never opens a
+ * device, waits for a FIFO, or becomes anybody's controlling terminal. Returns the descriptor, or
+ * -ENOENT, -EACCES, -ELOOP, -EISDIR, -ENOTSUP, -ENOMEM, -EIO.
  */
 LYCH_MUST_CHECK int file_open(int dirfd, const char *path, struct stat *st);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Old format: "ld.so-1.7.0", number of entries, entries of 12 bytes, and then, where the old format has its
- * strings, aligned to 8, the new one: "glibc-ld.so.cache1.1", number of entries, size of the strings, flags,
- * offset of extensions, entries of 24 bytes {flags, key, value, osversion, hwcap}. Entries descend by key,
- * in an order in which runs of digits count as numbers.
+ * Old format: "ld.so-1.7.0", number of entries, entries of 12 bytes, and then, where the old format
+ * has its strings, aligned to 8, the new one: "glibc-ld.so.cache1.1", number of entries, size of
+ * the strings, flags, offset of extensions, entries of 24 bytes {flags, key, value, osversion,
+ * hwcap}. Entries descend by key, in an order in which runs of digits count as numbers.
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -50,7 +50,8 @@ static bool has(const struct ldcache *cache, size_t off, size_t len)
 
 static bool has_magic(const struct ldcache *cache, size_t off, const char *magic)
 {
-	return has(cache, off, strlen(magic)) && memcmp(cache->file + off, magic, strlen(magic)) == 0;
+	return has(cache, off, strlen(magic)) &&
+	       memcmp(cache->file + off, magic, strlen(magic)) == 0;
 }
 
 void ldcache_take(struct ldcache *out, uint8_t *file, size_t size)
@@ -180,7 +181,7 @@ static unsigned level_of_extension(const struct ldcache *cache, uint32_t index, 
 		return 0;
 	}
 	count = u32(cache, at + 4);
-	/* The header and then {tag, flags, offset, size}; offsets count from the start of the file. */
+	/* {tag, flags, offset, size} each; offsets count from the start of the file. */
 	for (uint32_t i = 0; i < count && i < 64 && has(cache, (size_t)at + 8 + i * 16, 16); i++) {
 		size_t section = (size_t)at + 8 + i * 16;
 		uint32_t off = u32(cache, section + 8);
@@ -205,21 +206,26 @@ static unsigned level_of_extension(const struct ldcache *cache, uint32_t index, 
 }
 
 /*
- * How much an entry is worth on this machine: 0 not usable, 1 plain, more for a better subdirectory of
- * glibc-hwcaps. Bit 62 marks those; then bits 32 to 41 are the level that the library's code needs, and the
- * lower half is an index into the extension. Else the bits are capabilities, all of which must be there.
+ * How much an entry is worth on this machine: 0 not usable, 1 plain, more for a better subdirectory
+ * of glibc-hwcaps. Bit 62 marks those; then bits 32 to 41 are the level that the library's code
+ * needs, and the lower half is an index into the extension. Else the bits are capabilities, all of
+ * which must be there.
  */
-static unsigned worth(const struct ldcache *cache, const struct entry *entry, const struct ldcache_cpu *cpu)
+static unsigned worth(const struct ldcache *cache, const struct entry *entry,
+		      const struct ldcache_cpu *cpu)
 {
 	const uint64_t platforms = UINT64_C(0xf) << 48;
 	const uint64_t tls = UINT64_C(1) << 63;
 	const uint64_t needed_level = (entry->hwcap >> 32) & 0x3ff;
 
-	if (entry->flags != FLAGS_X86_64_LIBC6 || string_at(cache, cache->table, entry->value) == NULL) {
+	if (entry->flags != FLAGS_X86_64_LIBC6 ||
+	    string_at(cache, cache->table, entry->value) == NULL) {
 		return 0;
 	}
 	if ((entry->hwcap >> 42) == UINT64_C(1) << 20) {
-		return needed_level < cpu->level ? level_of_extension(cache, (uint32_t)entry->hwcap, cpu->level) : 0;
+		return needed_level < cpu->level
+			       ? level_of_extension(cache, (uint32_t)entry->hwcap, cpu->level)
+			       : 0;
 	}
 	if (!cpu->legacy) {
 		return entry->hwcap == 0;
@@ -230,7 +236,8 @@ static unsigned worth(const struct ldcache *cache, const struct entry *entry, co
 	return (entry->hwcap & platforms) == 0 || (entry->hwcap & platforms) == cpu->platform;
 }
 
-const char *ldcache_find(const struct ldcache *cache, const char *name, const struct ldcache_cpu *cpu)
+const char *ldcache_find(const struct ldcache *cache, const char *name,
+			 const struct ldcache_cpu *cpu)
 {
 	uint32_t low = 0, high = cache->entries;
 	const char *best = NULL;
@@ -259,7 +266,8 @@ const char *ldcache_find(const struct ldcache *cache, const char *name, const st
 			break;
 		}
 		value = worth(cache, &entry, cpu);
-		/* Of equals the first counts, also of plain ones: ldconfig puts those with capabilities first. */
+		/* Of equals the first counts, also of plain ones: ldconfig puts those with
+		 * capabilities first. */
 		if (value > best_worth) {
 			best_worth = value;
 			best = string_at(cache, cache->table, entry.value);

@@ -42,8 +42,8 @@ static unsigned xcr0(unsigned leaf1_ecx)
 }
 
 /*
- * The levels are those of the x86-64 psABI; the platform's rules are glibc's (sysdeps/x86/cpu-features.c): a name
- * of its own for Intel's processors only.
+ * The levels are those of the x86-64 psABI; the platform's rules are glibc's
+ * (sysdeps/x86/cpu-features.c): a name of its own for Intel's processors only.
  */
 struct ldso_cpu ldso_cpu_of_host(void)
 {
@@ -52,7 +52,8 @@ struct ldso_cpu ldso_cpu_of_host(void)
 	const unsigned ext_lahf = 1u << 0, ext_lzcnt = 1u << 5;
 	unsigned state = xcr0(one.ecx);
 	bool avx_state = all(state, 0x6), avx512_state = all(state, 0xe6);
-	bool v2 = all(one.ecx, bit_SSE3 | bit_SSSE3 | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT) &&
+	bool v2 = all(one.ecx, bit_SSE3 | bit_SSSE3 | bit_CMPXCHG16B | bit_SSE4_1 | bit_SSE4_2 |
+				       bit_POPCNT) &&
 		  all(ext.ecx, ext_lahf);
 	bool haswell = avx_state && all(one.ecx, bit_FMA | bit_MOVBE | bit_POPCNT) &&
 		       all(seven.ebx, bit_AVX2 | bit_BMI | bit_BMI2) && all(ext.ecx, ext_lzcnt);
@@ -77,8 +78,8 @@ struct ldso_cpu ldso_cpu_of_host(void)
 
 /* ---- builds of ld.so ---------------------------------------------------------------------- */
 
-static const char *const debian_dirs[] = {"/lib/x86_64-linux-gnu/", "/usr/lib/x86_64-linux-gnu/", "/lib/",
-					  "/usr/lib/", NULL};
+static const char *const debian_dirs[] = {"/lib/x86_64-linux-gnu/", "/usr/lib/x86_64-linux-gnu/",
+					  "/lib/", "/usr/lib/", NULL};
 static const char *const lib64_dirs[] = {"/lib64/", "/usr/lib64/", NULL};
 static const char *const lib_dirs[] = {"/lib/", "/usr/lib/", NULL};
 
@@ -89,7 +90,8 @@ int ldso_recognise(struct ldso *out, const struct source *src)
 	size_t len = 0;
 	char *buf;
 
-	*out = (struct ldso){.lib = "lib/x86_64-linux-gnu", .system_dirs = debian_dirs, .named = true};
+	*out = (struct ldso){
+		.lib = "lib/x86_64-linux-gnu", .system_dirs = debian_dirs, .named = true};
 	if (src == NULL || src->size == 0) {
 		return 0;
 	}
@@ -98,7 +100,8 @@ int ldso_recognise(struct ldso *out, const struct source *src)
 	if (buf == NULL) {
 		return -ENOMEM;
 	}
-	/* The default directories stand in it one after the other; the rest are words of its --help. */
+	/* The default directories stand in it one after the other; the rest are words of its
+	 * --help. */
 	if (source_read_some(src, 0, buf, len, &len) == 0 && HOLDS(buf, len, "/ld.so.cache")) {
 		if (!HOLDS(buf, len, "/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/")) {
 			bool lib64 = HOLDS(buf, len, "/lib64/\0/usr/lib64/");
@@ -120,7 +123,8 @@ void ldso_subdirs_of(struct ldso_subdirs *out, const struct ldso *ldso, const st
 
 	out->count = 0;
 	for (unsigned level = cpu->level; ldso->named && level >= 2; level--) {
-		snprintf(out->items[out->count++], sizeof(out->items[0]), "glibc-hwcaps/x86-64-v%u/", level);
+		snprintf(out->items[out->count++], sizeof(out->items[0]),
+			 "glibc-hwcaps/x86-64-v%u/", level);
 	}
 	if (ldso->legacy) {
 		/* Every subset, the one with the most important part first. */
@@ -147,7 +151,8 @@ void ldso_subdirs_of(struct ldso_subdirs *out, const struct ldso *ldso, const st
 
 static bool in_identifier(char c)
 {
-	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+	       c == '_';
 }
 
 /* How long the token at text (behind the dollar sign) is when it is name, else 0. */
@@ -230,8 +235,8 @@ static bool is_directory(const char *path, size_t *probes)
 }
 
 /* dir: without tokens, room for a slash. */
-static int add_directory(struct ldso_dirs *dirs, char *dir, const struct ldso_subdirs *subdirs, size_t *probes,
-			 size_t max_bytes)
+static int add_directory(struct ldso_dirs *dirs, char *dir, const struct ldso_subdirs *subdirs,
+			 size_t *probes, size_t max_bytes)
 {
 	char path[PATH_MAX + sizeof(subdirs->items[0])];
 	size_t len = strlen(dir);
@@ -268,8 +273,8 @@ static int add_directory(struct ldso_dirs *dirs, char *dir, const struct ldso_su
 }
 
 int ldso_dirs_add(struct ldso_dirs *dirs, const char *list, const char *separators,
-		  const struct ldso_tokens *tokens, const struct ldso_subdirs *subdirs, size_t *probes,
-		  size_t max_bytes)
+		  const struct ldso_tokens *tokens, const struct ldso_subdirs *subdirs,
+		  size_t *probes, size_t max_bytes)
 {
 	for (;;) {
 		size_t len = strcspn(list, separators);

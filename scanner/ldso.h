@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where an ld.so looks: its default directories and the subdirectories of every directory that depend on
- * the processor; tokens and lists of directories.
+ * Where an ld.so looks: its default directories and the subdirectories of every directory that
+ * depend on the processor; tokens and lists of directories.
  */
 #ifndef LYCH_LDSO_H
 #define LYCH_LDSO_H
@@ -19,13 +19,14 @@ struct ldso_cpu ldso_cpu_of_host(void);
 
 /* What differs between builds and versions of glibc. */
 struct ldso {
-	const char *lib; /* $LIB */
+	const char *lib;                /* $LIB */
 	const char *const *system_dirs; /* with a slash at the end; NULL ends the list */
-	bool named;      /* 2.33 and later: glibc-hwcaps/x86-64-v2 ... */
-	bool legacy;     /* 2.36 and earlier: tls/haswell/avx512_1/x86_64 and all its parts */
+	bool named;                     /* 2.33 and later: glibc-hwcaps/x86-64-v2 ... */
+	bool legacy; /* 2.36 and earlier: tls/haswell/avx512_1/x86_64 and all its parts */
 };
 
-/* Tells from the contents of an ld.so; with src NULL, or another file, Debian's, of 2.37 or later. */
+/* Tells from the contents of an ld.so; with src NULL, or another file, Debian's, of 2.37 or later.
+ */
 LYCH_MUST_CHECK int ldso_recognise(struct ldso *out, const struct source *src);
 
 #define LDSO_SUBDIRS_MAX 20
@@ -50,19 +51,20 @@ struct ldso_tokens {
 	const char *origin, *lib, *platform;
 };
 
-/* text with $ORIGIN, ${ORIGIN}, $LIB... replaced. Returns 0 and a string to be freed, -ENOMEM, or -EFBIG: longer
- * than a path. */
+/* text with $ORIGIN, ${ORIGIN}, $LIB... replaced. Returns 0 and a string to be freed, -ENOMEM, or
+ * -EFBIG: longer than a path. */
 LYCH_MUST_CHECK int ldso_expand(char **out, const char *text, const struct ldso_tokens *tokens);
 
 /*
- * ldso_dirs_add splits list at the characters of separators, expands tokens (none when tokens is NULL), and
- * appends those directories and their subdirectories that exist; an empty element is the current directory.
- * *probes goes down by one for each directory looked at. Returns 0, -ENOMEM, or -EFBIG when *probes is 0 or
- * bytes gets larger than max_bytes.
+ * ldso_dirs_add splits list at the characters of separators, expands tokens (none when tokens is
+ * NULL), and appends those directories and their subdirectories that exist; an empty element is the
+ * current directory. *probes goes down by one for each directory looked at. Returns 0, -ENOMEM, or
+ * -EFBIG when *probes is 0 or bytes gets larger than max_bytes.
  */
 LYCH_MUST_CHECK int ldso_dirs_add(struct ldso_dirs *dirs, const char *list, const char *separators,
-				  const struct ldso_tokens *tokens, const struct ldso_subdirs *subdirs,
-				  size_t *probes, size_t max_bytes);
+				  const struct ldso_tokens *tokens,
+				  const struct ldso_subdirs *subdirs, size_t *probes,
+				  size_t max_bytes);
 void ldso_dirs_free(struct ldso_dirs *dirs);
 
 #endif /* LYCH_LDSO_H */

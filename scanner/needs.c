@@ -31,9 +31,10 @@ void needs_free(struct needs *needs)
 	memset(needs, 0, sizeof(*needs));
 }
 
-/* Copies the string at vaddr into *out, which is replaced: of two equal tags the last one counts. */
-static int read_string(const struct elf *e, struct needs *needs, char **out, uint64_t vaddr, size_t max,
-		       const char **why)
+/* Copies the string at vaddr into *out, which is replaced: of two equal tags the last one counts.
+ */
+static int read_string(const struct elf *e, struct needs *needs, char **out, uint64_t vaddr,
+		       size_t max, const char **why)
 {
 	char *text = NULL;
 	size_t room = 0;
@@ -119,7 +120,9 @@ static uint64_t dynamic_vaddr(const struct elf *e)
 
 /* Calls fn for each entry of PT_DYNAMIC before DT_NULL. */
 static int each_dynamic(const struct elf *e, const char **why,
-			int (*fn)(void *ctx, const struct elf *e, const Elf64_Dyn *dyn, const char **why), void *ctx)
+			int (*fn)(void *ctx, const struct elf *e, const Elf64_Dyn *dyn,
+				  const char **why),
+			void *ctx)
 {
 	uint64_t vaddr = dynamic_vaddr(e);
 	Elf64_Dyn chunk[64];
@@ -128,7 +131,8 @@ static int each_dynamic(const struct elf *e, const char **why,
 		return 0;
 	}
 	for (size_t done = 0; done < MAX_ENTRIES; done += 64) {
-		size_t got = elf_read_vaddr(e, vaddr + done * sizeof(chunk[0]), chunk, sizeof(chunk));
+		size_t got =
+			elf_read_vaddr(e, vaddr + done * sizeof(chunk[0]), chunk, sizeof(chunk));
 
 		for (size_t i = 0; i < got / sizeof(chunk[0]); i++) {
 			int rc;
@@ -241,7 +245,9 @@ static int identify(const struct source *src, const char **why)
 	case ELF_KIND_FOREIGN:
 		return -EPROTOTYPE;
 	default:
-		*why = got >= 2 && memcmp(head, "#!", 2) == 0 ? "a script: look at its interpreter instead" : "";
+		*why = got >= 2 && memcmp(head, "#!", 2) == 0
+			       ? "a script: look at its interpreter instead"
+			       : "";
 		return -ENOEXEC;
 	}
 }

@@ -24,16 +24,16 @@ struct needs {
 	struct need *items; /* owned; in the order of the file */
 	size_t count;
 
-	uint16_t type;  /* e_type */
-	bool nodeflib;  /* DF_1_NODEFLIB */
-	bool audit;     /* DT_AUDIT or DT_DEPAUDIT */
-	size_t bytes;   /* of memory held */
+	uint16_t type; /* e_type */
+	bool nodeflib; /* DF_1_NODEFLIB */
+	bool audit;    /* DT_AUDIT or DT_DEPAUDIT */
+	size_t bytes;  /* of memory held */
 };
 
 /*
- * needs_read reads the file src. Returns 0, or with *why a static clause ("" when the code says all) -ENOEXEC,
- * -EPROTOTYPE, -ELIBBAD, -EBADMSG, -ENODATA, -EFBIG (more than any linker writes), -ESTALE, -EIO,
- * -ENOMEM; then nothing is held.
+ * needs_read reads the file src. Returns 0, or with *why a static clause ("" when the code says
+ * all) -ENOEXEC, -EPROTOTYPE, -ELIBBAD, -EBADMSG, -ENODATA, -EFBIG (more than any linker writes),
+ * -ESTALE, -EIO, -ENOMEM; then nothing is held.
  */
 LYCH_MUST_CHECK int needs_read(struct needs *out, const struct source *src, const char **why);
 void needs_free(struct needs *needs);

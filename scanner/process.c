@@ -16,6 +16,8 @@
 #define LINE_ROOM (64u * 1024)
 #define NAMES_MAX (8u * 1024 * 1024)
 #define PAGEMAP_BATCH 4096u
+/* Mappings of files that are smaller are read whole, holes or not. */
+#define HOLES_FROM (UINT64_C(16) << 20)
 
 static ssize_t read_again(int fd, void *buf, size_t len)
 {
@@ -28,9 +30,10 @@ static ssize_t read_again(int fd, void *buf, size_t len)
 }
 
 /*
- * Calls fn for each executable mapping, ascending and without overlaps: each read of maps is consistent in
- * itself, but between two of them a mapping can grow, so that its rest comes again. *lines counts
- * mappings of any kind. Returns 0, what fn returned when not 0, -ENOMEM, -EIO, -ESRCH.
+ * Calls fn for each executable mapping, ascending and without overlaps: each read of maps is
+ * consistent in itself, but between two of them a mapping can grow, so that its rest comes again.
+ * *lines counts mappings of any kind. Returns 0, what fn returned when not 0, -ENOMEM, -EIO,
+ * -ESRCH.
  */
 static int each_executable(int fd, size_t *lines, bool *malformed,
 			   int (*fn)(void *ctx, const struct mapping *m), void *ctx)
@@ -62,7 +65,8 @@ static int each_executable(int fd, size_t *lines, bool *malformed,
 			break;
 		}
 		if (n == 0 || (have == LINE_ROOM && memchr(buf, '\n', have) == NULL)) {
-			/* The last line without its end, or one longer than any: what is there counts. */
+			/* The last line without its end, or one longer than any: what is there
+			 * counts. */
 			buf[have++] = '\n';
 		}
 		while ((end = memchr(line, '\n', have - (size_t)(line - buf))) != NULL) {
@@ -105,7 +109,8 @@ static bool starts_with(const char *s, const char *prefix)
 static enum process_kind kind_of(const struct mapping *m)
 {
 	if (m->inode == 0 && m->path[0] == '[') {
-		/* Names in brackets without an inode are the kernel's; a program can only choose [anon:...]. */
+		/* Names in brackets without an inode are the kernel's; a program can only choose
+		 * [anon:...]. */
 		if (strcmp(m->path, "[vdso]") == 0) {
 			return PROCESS_VDSO;
 		}
@@ -205,7 +210,8 @@ static int keep_mapping(void *ctx, const struct mapping *m)
 
 enum task { TASK_LIVE, TASK_ENDED, TASK_KERNEL };
 
-/* What /proc/PID/stat says, whose fields behind the command's name are: state, five numbers, flags. */
+/* What /proc/PID/stat says, whose fields behind the command's name are: state, five numbers, flags.
+ */
 static enum task task_of(int dir)
 {
 	const unsigned long pf_exiting = 0x4, pf_kthread = 0x200000; /* include/linux/sched.h */
@@ -225,7 +231,8 @@ static enum task task_of(int dir)
 		return TASK_ENDED;
 	}
 	buf[n] = '\0';
-	p = strrchr(buf, ')'); /* the name can hold anything; the fields behind it cannot hold this */
+	p = strrchr(buf,
+		    ')'); /* the name can hold anything; the fields behind it cannot hold this */
 	if (p == NULL || sscanf(p + 1, " %c %*d %*d %*d %*d %*d %lu", &state, &flags) != 2) {
 		return TASK_ENDED;
 	}
@@ -245,8 +252,8 @@ static int open_in(int dir, const char *name)
 }
 
 /*
- * Opens and reads what dir, which becomes p's, has. A task without memory gives -ESRCH on newer kernels, 0 and
- * no mapping of any kind in *lines on older ones. On an error dir is closed.
+ * Opens and reads what dir, which becomes p's, has. A task without memory gives -ESRCH on newer
+ * kernels, 0 and no mapping of any kind in *lines on older ones. On an error dir is closed.
  */
 static int read_task(struct process *p, int dir, size_t *lines)
 {
@@ -351,14 +358,20 @@ int process_open(struct process *p, pid_t pid)
 		return -ENOMEM;
 	}
 	rc = read_task(p, dir, &lines);
-	if ((rc == 0 && lines == 0) || rc == -ESRCH) {
-		process_close(p);
-		process_clear(p, pid);
-		if (task_of(again) == TASK_KERNEL) {
-			p->dir = again; /* without memory: there is nothing to scan */
-			return 0;
+	if ((rc == 0 && lines == 0) || rc == -ESRCH || rc == -EACCES) {
+		enum task task = task_of(again);
+
+		/* Without memory, be it a zombie or a kernel thread, only root is let in: that is
+		 * no refusal. */
+		if (task != TASK_LIVE || rc != -EACCES) {
+			process_close(p);
+			process_clear(p, pid);
+			if (task == TASK_KERNEL) {
+				p->dir = again; /* there is nothing to scan */
+				return 0;
+			}
+			rc = read_other_thread(p, again);
 		}
-		rc = read_other_thread(p, again);
 	}
 	close(again);
 	return rc;
@@ -407,8 +420,8 @@ const char *process_path(const struct process *p, const struct process_mapping *
 }
 
 /* The first stretch of [from, end) that this process has in memory or in swap. */
-static bool next_populated(const struct process *p, uint64_t from, uint64_t end, uint64_t *out_start,
-			   uint64_t *out_end)
+static bool next_populated(const struct process *p, uint64_t from, uint64_t end,
+			   uint64_t *out_start, uint64_t *out_end)
 {
 	const uint64_t present_or_swapped = UINT64_C(3) << 62;
 	uint64_t entries[PAGEMAP_BATCH];
@@ -446,46 +459,19 @@ static bool next_populated(const struct process *p, uint64_t from, uint64_t end,
 }
 
 /* The first stretch at or above from where the file behind m is no hole. */
-static bool next_in_file(const struct process_mapping *m, int backing, uint64_t from, uint64_t *start,
-			 uint64_t *end)
+static bool next_in_file(const struct process_mapping *m, int backing, uint64_t from,
+			 uint64_t *start, uint64_t *end)
 {
 	struct source src = source_from_fd(backing, m->off, m->end - m->start);
 
 	if (source_next_data(&src, from - m->start, start, end) != 0) {
 		return false;
 	}
-	*start += m->start;
-	*end += m->start;
+	/* Whole pages: the rest of one can have been written by the process. */
+	*start = (*start + m->start) & ~(PAGE - 1);
+	*start = *start > from ? *start : from;
+	*end = (*end + m->start + PAGE - 1) & ~(PAGE - 1);
 	return true;
-}
-
-bool process_next_data(const struct process *p, const struct process_mapping *m, int backing, uint64_t from,
-		       uint64_t *start, uint64_t *end)
-{
-	uint64_t file_start, file_end;
-	bool in_memory, in_file = false;
-
-	from = from > m->start ? from : m->start;
-	if (from >= m->end) {
-		return false;
-	}
-	*start = from;
-	*end = m->end;
-	if ((m->kind != PROCESS_ANON && backing < 0) || p->pagemap < 0) {
-		return true;
-	}
-	if (m->kind != PROCESS_ANON) {
-		in_file = next_in_file(m, backing, from, &file_start, &file_end);
-		if (in_file && file_start == from && file_end == m->end) {
-			return true; /* without holes, as nearly all are */
-		}
-	}
-	in_memory = next_populated(p, from, m->end, start, end);
-	if (in_file && (!in_memory || file_start <= *start)) {
-		*start = file_start;
-		*end = file_end;
-	}
-	return in_file || in_memory;
 }
 
 int process_open_backing(const struct process *p, const struct process_mapping *m)
@@ -522,6 +508,39 @@ int process_open_backing(const struct process *p, const struct process_mapping *
 	return fd;
 }
 
+bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
+		       uint64_t *start, uint64_t *end)
+{
+	uint64_t file_start, file_end;
+	bool in_memory, in_file = false;
+	int backing;
+
+	from = from > m->start ? from : m->start;
+	if (from >= m->end) {
+		return false;
+	}
+	*start = from;
+	*end = m->end;
+	if (p->pagemap < 0) {
+		return true;
+	}
+	if (m->kind != PROCESS_ANON) {
+		backing = m->end - m->start >= HOLES_FROM ? process_open_backing(p, m) : -1;
+		if (backing < 0) {
+			return true;
+		}
+		in_file = next_in_file(m, backing, from, &file_start, &file_end);
+		close(backing);
+	}
+	/* Looked for before the file's data only, so that no page is asked about twice. */
+	in_memory = next_populated(p, from, in_file ? file_start : m->end, start, end);
+	if (in_file && !in_memory) {
+		*start = file_start;
+		*end = file_end;
+	}
+	return in_file || in_memory;
+}
+
 /* Whether the page of the file at off is one of those that a loader maps for the segment. */
 static bool segment_has(const Elf64_Phdr *ph, uint64_t off)
 {
@@ -532,7 +551,8 @@ static bool segment_has(const Elf64_Phdr *ph, uint64_t off)
 	    __builtin_add_overflow(ph->p_offset, ph->p_filesz - 1, &last)) {
 		return false;
 	}
-	return ((ph->p_vaddr - ph->p_offset) & (PAGE - 1)) == 0 && off >= first && off <= (last | (PAGE - 1));
+	return ((ph->p_vaddr - ph->p_offset) & (PAGE - 1)) == 0 && off >= first &&
+	       off <= (last | (PAGE - 1));
 }
 
 bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias)
@@ -542,7 +562,8 @@ bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t
 	for (size_t i = 0; i < e->nphdrs; i++) {
 		const Elf64_Phdr *ph = &e->phdrs[i];
 
-		if (segment_has(ph, m->off) && (best == NULL || (!(best->p_flags & PF_X) && (ph->p_flags & PF_X)))) {
+		if (segment_has(ph, m->off) &&
+		    (best == NULL || (!(best->p_flags & PF_X) && (ph->p_flags & PF_X)))) {
 			best = ph;
 		}
 	}
@@ -580,8 +601,8 @@ static int compare_mapping(void *ctx, const struct mapping *m)
 	old = c->at < c->p->count ? &c->p->items[c->at] : NULL;
 	if (old != NULL && old->start == m->start) {
 		c->at++;
-		if (old->end == m->end && old->off == m->off && old->dev == m->dev && old->inode == m->inode &&
-		    old->writable == m->writable) {
+		if (old->end == m->end && old->off == m->off && old->dev == m->dev &&
+		    old->inode == m->inode && old->writable == m->writable) {
 			return 0;
 		}
 		count_change(c->changes, &c->changes->gone, m->start);

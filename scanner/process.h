@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A live process: its executable mappings, and its memory as a source. Everything is opened once and
- * read through the same descriptors, which belong to one address space: neither a reused process id
- * nor an execve can mix two programs.
+ * A live process: its executable mappings, and its memory as a source. Everything is opened once
+ * and read through the same descriptors, which belong to one address space: neither a reused
+ * process id nor an execve can mix two programs.
  */
 #ifndef LYCH_PROCESS_H
 #define LYCH_PROCESS_H
@@ -14,11 +14,12 @@
 #define PROCESS_MAPPINGS_MAX (UINT32_C(1) << 19)
 
 enum process_kind {
-	PROCESS_FILE,     /* a file, as far as known still there */
-	PROCESS_DELETED,  /* a deleted file, also memfd and shared anonymous memory */
-	PROCESS_ANON,     /* private memory without a file: JIT, heap, stack */
+	PROCESS_FILE,    /* a file, as far as known still there */
+	PROCESS_DELETED, /* a deleted file, also memfd and shared anonymous memory */
+	PROCESS_ANON,    /* private memory without a file: JIT, heap, stack */
 	PROCESS_VDSO,
-	PROCESS_VSYSCALL, /* not in this process's memory and not readable: the kernel emulates it */
+	PROCESS_VSYSCALL, /* not in this process's memory and not readable: the kernel emulates it
+			   */
 	PROCESS_OTHER,    /* other memory of the kernel's making, such as [uprobes] */
 };
 
@@ -28,7 +29,7 @@ struct process_mapping {
 	uint32_t name; /* process_path() */
 	uint8_t kind;  /* enum process_kind */
 	bool readable, writable, shared;
-	bool joins;    /* begins where the one before ends: sequences can lie across */
+	bool joins; /* begins where the one before ends: sequences can lie across */
 };
 
 struct process {
@@ -39,7 +40,7 @@ struct process {
 
 	struct process_mapping *items; /* owned; ascending, not overlapping */
 	size_t count;
-	char *names;   /* owned */
+	char *names; /* owned */
 	size_t names_len, names_room;
 
 	bool too_many;   /* more than PROCESS_MAPPINGS_MAX; the rest is not listed */
@@ -48,17 +49,17 @@ struct process {
 };
 
 /*
- * process_open lists the executable mappings of pid. p stays in *p until process_close. Returns 0, -EINVAL,
- * -ENOENT (no such process), -EACCES, -ESRCH (it ended: also a zombie), -ENOMEM, -EIO. After an
- * error nothing is held.
+ * process_open lists the executable mappings of pid. p stays in *p until process_close. Returns 0,
+ * -EINVAL, -ENOENT (no such process), -EACCES, -ESRCH (it ended: also a zombie), -ENOMEM, -EIO.
+ * After an error nothing is held.
  */
 LYCH_MUST_CHECK int process_open(struct process *p, pid_t pid);
 void process_close(struct process *p);
 
 /*
- * The memory by virtual address. Reading what is mapped but has no bytes (a file's mapping beyond its
- * end, a device) gives -EIO after the bytes before it; the next page may be readable again. 0 bytes
- * mean that the address space is gone: process_gone says how.
+ * The memory by virtual address. Reading what is mapped but has no bytes (a file's mapping beyond
+ * its end, a device) gives -EIO after the bytes before it; the next page may be readable again. 0
+ * bytes mean that the address space is gone: process_gone says how.
  */
 struct source process_source(const struct process *p);
 
@@ -67,29 +68,31 @@ struct source process_source(const struct process *p);
 LYCH_MUST_CHECK int process_gone(const struct process *p);
 
 /*
- * process_next_data finds the first stretch at or above from in *m that can hold anything but zeros:
- * [*start, *end), which may touch the one before. Untouched anonymous memory and holes of a file have no
- * bytes, and reading them would make the kernel allocate memory for them. backing is the file of
- * process_open_backing, or -1: then all of a file's mapping counts. Returns false when there is none any more.
+ * process_next_data finds the first stretch at or above from in *m that can hold anything but
+ * zeros:
+ * [*start, *end), which may touch the one before. Untouched anonymous memory and holes of a large
+ * file have no bytes, and reading them would make the kernel allocate memory for them. What cannot
+ * be told counts. Returns false when there is none any more.
  */
-bool process_next_data(const struct process *p, const struct process_mapping *m, int backing, uint64_t from,
+bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
 		       uint64_t *start, uint64_t *end);
 
-/* The path as the kernel writes it, " (deleted)" cut off; "" when there is none. Raw: clean it before
- * showing it (file_clean_name). Belongs to p. */
+/* The path as the kernel writes it, " (deleted)" cut off; "" when there is none. Raw: clean it
+ * before showing it (file_clean_name). Belongs to p. */
 const char *process_path(const struct process *p, const struct process_mapping *m);
 
 /*
- * process_open_backing opens the file behind a mapping, for symbols: the file itself where the kernel
- * lets us (CAP_CHECKPOINT_RESTORE; then deleted ones, too), else what has its path now, if device
- * and inode are equal (they differ on btrfs and some overlays: then there are no symbols). Returns a
- * descriptor, -ENOENT when there is no such file, or another error of file_open.
+ * process_open_backing opens the file behind a mapping, for symbols: the file itself where the
+ * kernel lets us (CAP_CHECKPOINT_RESTORE; then deleted ones, too), else what has its path now, if
+ * device and inode are equal (they differ on btrfs and some overlays: then there are no symbols).
+ * Returns a descriptor, -ENOENT when there is no such file, or another error of file_open.
  */
 LYCH_MUST_CHECK int process_open_backing(const struct process *p, const struct process_mapping *m);
 
 /*
- * process_bias: pure. What to add to a link-time address of e for its place in the process, from the
- * loadable segment that m's file offset lies in, executable ones first. False when there is none.
+ * process_bias: pure. What to add to a link-time address of e for its place in the process, from
+ * the loadable segment that m's file offset lies in, executable ones first. False when there is
+ * none.
  */
 bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias);
 
@@ -99,8 +102,8 @@ struct process_changes {
 };
 
 /*
- * process_compare reads the mappings again and says how the executable ones differ from the list. Returns
- * 0, -ESRCH, -ESTALE, -ENOMEM, -EIO.
+ * process_compare reads the mappings again and says how the executable ones differ from the list.
+ * Returns 0, -ESRCH, -ESTALE, -ENOMEM, -EIO.
  */
 LYCH_MUST_CHECK int process_compare(const struct process *p, struct process_changes *changes);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any bytes as ld.so.cache: each key that is there is found or not for a reason, and nothing is read beyond. */
+/* Any bytes as ld.so.cache: each key that is there is found or not for a reason, and nothing is
+ * read beyond. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +10,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = {"libc.so.6", "liblych.so.1", "", "lib0000000000009999999999999.so"};
+	static const char *const names[] = {"libc.so.6", "liblych.so.1", "",
+					    "lib0000000000009999999999999.so"};
 	uint8_t *copy = malloc(size + 1);
 	struct ldcache cache;
 
@@ -27,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			const char *path = ldcache_find(&cache, names[i], &cpu);
 
 			/* A path lies in the file, whose end ends it. */
-			if (path != NULL && ((const uint8_t *)path < copy || (const uint8_t *)path + strlen(path) > copy + size)) {
+			if (path != NULL && ((const uint8_t *)path < copy ||
+					     (const uint8_t *)path + strlen(path) > copy + size)) {
 				abort();
 			}
 		}
