@@ -18,66 +18,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "deps.h"
+#include "deps_walk.h"
 #include "file.h"
-#include "ldcache.h"
-#include "needs.h"
 
-#define MAX_OBJECTS 4096u
-#define MAX_LOOKUPS 65536u
-#define MAX_PROBES 1000000u
-#define MAX_BYTES (24u << 20)
 #define MAX_PRELOAD (64u * 1024)
-#define NOBODY UINT32_MAX
-
-struct object {
-	char *path, *origin; /* owned */
-	struct needs needs;
-	struct ldso_dirs rpath, runpath;
-	bool rpath_known, runpath_known;
-	uint32_t loader; /* index, NOBODY for the program and its interpreter */
-	dev_t dev;
-	ino_t ino;
-};
-
-/* A name that an object answers to. */
-struct name {
-	uint32_t hash, object;
-	char *text; /* owned */
-};
-
-struct walk {
-	const char *exe;
-	const struct lych_deps_opts *opts;
-	const struct deps_system *system;
-	int (*found)(void *ctx, const char *path, const char *needed);
-	void *ctx;
-
-	struct object *objects; /* owned; [0] is the program */
-	size_t nobjects;
-	struct name *names; /* owned */
-	size_t nnames;
-
-	struct ldso ldso;
-	struct ldso_subdirs subdirs;
-	struct ldcache cache;
-	struct ldcache_cpu cache_cpu;
-	struct ldso_dirs library_path, system_dirs;
-
-	size_t bytes, probes, lookups;
-	bool exhausted;  /* one of the limits was reached: the walk ends with -EFBIG */
-	bool incomplete; /* something was not found */
-};
-
-/* What a search came to. */
-struct candidate {
-	char path[PATH_MAX];
-	bool loaded;     /* it is objects[object] already */
-	uint32_t object;
-	struct stat st;
-	struct needs needs;
-	bool foreign;    /* libraries of another machine were passed over */
-};
 
 LYCH_PRINTF(4, 5)
 static void say(const struct walk *w, enum lych_severity severity, int err, const char *format, ...)
@@ -108,16 +52,6 @@ static uint32_t hash_of(const char *text)
 	return hash;
 }
 
-static int charge(struct walk *w, size_t bytes)
-{
-	if (bytes > MAX_BYTES - w->bytes) {
-		w->exhausted = true;
-		return -EFBIG;
-	}
-	w->bytes += bytes;
-	return 0;
-}
-
 /* ---- objects ------------------------------------------------------------------------------ */
 
 static bool find_name(const struct walk *w, const char *text, uint32_t *object)
@@ -141,7 +75,7 @@ static int add_name(struct walk *w, uint32_t object, const char *text)
 	if (find_name(w, text, &known)) {
 		return 0;
 	}
-	rc = charge(w, strlen(text) + 2 * sizeof(struct name));
+	rc = deps_charge(w, strlen(text) + 2 * sizeof(struct name));
 	if (rc != 0) {
 		return rc;
 	}
@@ -186,7 +120,7 @@ static int add_object(struct walk *w, const char *path, const struct stat *st, s
 		      uint32_t *out)
 {
 	struct object *object;
-	int rc = charge(w, needs->bytes + 2 * (sizeof(*object) + strlen(path)));
+	int rc = deps_charge(w, needs->bytes + 2 * (sizeof(*object) + strlen(path)));
 
 	if (w->nobjects == MAX_OBJECTS) {
 		w->exhausted = true;
@@ -224,172 +158,6 @@ static int report(const struct walk *w, const char *path, const char *needed)
 	return w->found(w->ctx, path, needed) != 0 ? -ECANCELED : 0;
 }
 
-/* ---- searching ---------------------------------------------------------------------------- */
-
-static struct ldso_tokens tokens_of(const struct walk *w, const struct object *object)
-{
-	return (struct ldso_tokens){object->origin, w->ldso.lib, w->system->cpu.platform};
-}
-
-/*
- * Looks whether w would be content with the file at path. Returns 0 and fills *c, -ENOENT when ld.so would pass it
- * over, another error of the closed list with *why when it would give up.
- */
-static int try_file(struct walk *w, struct candidate *c, const char *path, const char **why)
-{
-	struct source src;
-	int fd, rc;
-
-	if (w->probes == 0) {
-		w->exhausted = true;
-		return -EFBIG;
-	}
-	w->probes--;
-	fd = file_open(AT_FDCWD, path, &c->st);
-	if (fd < 0) {
-		return fd == -ENOMEM ? fd : -ENOENT;
-	}
-	for (size_t i = 0; i < w->nobjects; i++) {
-		if (w->objects[i].ino == c->st.st_ino && w->objects[i].dev == c->st.st_dev) {
-			c->loaded = true;
-			c->object = (uint32_t)i;
-			close(fd);
-			return 0;
-		}
-	}
-	src = source_from_fd(fd, 0, (uint64_t)c->st.st_size);
-	rc = needs_read(&c->needs, &src, why);
-	close(fd);
-	if (rc == -EPROTOTYPE) {
-		c->foreign = true;
-		return -ENOENT;
-	}
-	if (rc == 0 && c->needs.type != ET_DYN && c->needs.type != ET_EXEC) {
-		*why = "a relocatable object is not a library";
-		needs_free(&c->needs);
-		rc = -EBADMSG;
-	}
-	if (rc == 0) {
-		snprintf(c->path, sizeof(c->path), "%s", path);
-	}
-	return rc;
-}
-
-static int try_dirs(struct walk *w, struct candidate *c, const struct ldso_dirs *dirs, const char *name,
-		    const char **why)
-{
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < dirs->count; i++) {
-		int len = snprintf(path, sizeof(path), "%s%s", dirs->items[i], name);
-		int rc;
-
-		if (len < 0 || (size_t)len >= sizeof(path)) {
-			continue;
-		}
-		rc = try_file(w, c, path, why);
-		if (rc != -ENOENT) {
-			return rc;
-		}
-	}
-	return -ENOENT;
-}
-
-static int parse_dirs(struct walk *w, struct ldso_dirs *dirs, const char *list, const char *separators,
-		      const struct object *object)
-{
-	struct ldso_tokens tokens = tokens_of(w, object);
-	int rc;
-
-	if (list == NULL || list[0] == '\0') {
-		return 0;
-	}
-	rc = ldso_dirs_add(dirs, list, separators, &tokens, &w->subdirs, &w->probes, MAX_BYTES - w->bytes);
-	w->exhausted |= rc == -EFBIG;
-	return rc == 0 ? charge(w, dirs->bytes) : rc;
-}
-
-static int try_rpath(struct walk *w, struct candidate *c, struct object *object, const char *name, const char **why)
-{
-	if (!object->rpath_known) {
-		int rc = parse_dirs(w, &object->rpath, object->needs.rpath, ":", object);
-
-		if (rc != 0) {
-			return rc;
-		}
-		object->rpath_known = true;
-	}
-	return try_dirs(w, c, &object->rpath, name, why);
-}
-
-static int try_runpath(struct walk *w, struct candidate *c, struct object *object, const char *name,
-		       const char **why)
-{
-	if (!object->runpath_known) {
-		int rc = parse_dirs(w, &object->runpath, object->needs.runpath, ":", object);
-
-		if (rc != 0) {
-			return rc;
-		}
-		object->runpath_known = true;
-	}
-	return try_dirs(w, c, &object->runpath, name, why);
-}
-
-/* RPATHs: of the loader, of what loaded it and on up, of the program; none when the loader has a RUNPATH. */
-static int try_rpaths(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
-{
-	bool program_done = false;
-	int rc = -ENOENT;
-
-	if (w->objects[loader].needs.runpath != NULL) {
-		return -ENOENT;
-	}
-	for (uint32_t at = loader; at != NOBODY && rc == -ENOENT; at = w->objects[at].loader) {
-		rc = try_rpath(w, c, &w->objects[at], name, why);
-		program_done |= at == 0;
-	}
-	return rc == -ENOENT && !program_done ? try_rpath(w, c, &w->objects[0], name, why) : rc;
-}
-
-static int try_cache(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
-{
-	const char *path = ldcache_find(&w->cache, name, &w->cache_cpu);
-
-	if (path == NULL) {
-		return -ENOENT;
-	}
-	for (size_t i = 0; w->objects[loader].needs.nodeflib && w->ldso.system_dirs[i] != NULL; i++) {
-		if (strncmp(path, w->ldso.system_dirs[i], strlen(w->ldso.system_dirs[i])) == 0) {
-			return -ENOENT;
-		}
-	}
-	return try_file(w, c, path, why);
-}
-
-static int search(struct walk *w, struct candidate *c, uint32_t loader, const char *name, const char **why)
-{
-	int rc;
-
-	if (strchr(name, '/') != NULL) {
-		return try_file(w, c, name, why);
-	}
-	rc = try_rpaths(w, c, loader, name, why);
-	if (rc == -ENOENT) {
-		rc = try_dirs(w, c, &w->library_path, name, why);
-	}
-	if (rc == -ENOENT) {
-		rc = try_runpath(w, c, &w->objects[loader], name, why);
-	}
-	if (rc == -ENOENT) {
-		rc = try_cache(w, c, loader, name, why);
-	}
-	if (rc == -ENOENT && !w->objects[loader].needs.nodeflib) {
-		rc = try_dirs(w, c, &w->system_dirs, name, why);
-	}
-	return rc;
-}
-
 static void say_missing(struct walk *w, const char *name, uint32_t loader, const struct candidate *c,
 			bool preloaded)
 {
@@ -408,7 +176,7 @@ static void say_missing(struct walk *w, const char *name, uint32_t loader, const
  */
 static int need(struct walk *w, uint32_t loader, const char *raw, enum need_kind kind, bool preloaded)
 {
-	struct ldso_tokens tokens = tokens_of(w, &w->objects[loader]);
+	struct ldso_tokens tokens = deps_tokens(w, &w->objects[loader]);
 	struct candidate c = {.loaded = false};
 	const char *why = "";
 	char *name = NULL;
@@ -427,7 +195,7 @@ static int need(struct walk *w, uint32_t loader, const char *raw, enum need_kind
 	if (rc == 0 && (find_name(w, name, &object) || name[0] == '\0')) {
 		goto out;
 	}
-	rc = rc == 0 ? search(w, &c, loader, name, &why) : -ENOENT;
+	rc = rc == 0 ? deps_search(w, &c, loader, name, &why) : -ENOENT;
 	if (rc == 0 && c.loaded) {
 		rc = add_name(w, c.object, name);
 	} else if (rc == 0) {
@@ -603,7 +371,7 @@ static int add_directories(struct walk *w)
 	};
 	rc = ldcache_open(&w->cache, w->system->cache);
 	if (rc == 0 && w->opts != NULL) {
-		rc = parse_dirs(w, &w->library_path, w->opts->library_path, ":;", &w->objects[0]);
+		rc = deps_parse_dirs(w, &w->library_path, w->opts->library_path, ":;", &w->objects[0]);
 	}
 	for (size_t i = 0; rc == 0 && w->ldso.system_dirs[i] != NULL; i++) {
 		rc = ldso_dirs_add(&w->system_dirs, w->ldso.system_dirs[i], ":", NULL, &w->subdirs, &w->probes,

@@ -406,28 +406,18 @@ const char *process_path(const struct process *p, const struct process_mapping *
 	return p->names + m->name;
 }
 
-bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
-		       uint64_t *start, uint64_t *end)
+/* The first stretch of [from, end) that this process has in memory or in swap. */
+static bool next_populated(const struct process *p, uint64_t from, uint64_t end, uint64_t *out_start,
+			   uint64_t *out_end)
 {
 	const uint64_t present_or_swapped = UINT64_C(3) << 62;
 	uint64_t entries[PAGEMAP_BATCH];
-	uint64_t page;
 	bool found = false;
 
-	if (from < m->start) {
-		from = m->start;
-	}
-	if (from >= m->end) {
-		return false;
-	}
-	*start = from;
-	*end = m->end;
-	/* Where there is a file its bytes count, whether this process has them mapped yet or not. */
-	if (m->kind != PROCESS_ANON || p->pagemap < 0) {
-		return true;
-	}
-	for (page = from / PAGE; page < m->end / PAGE;) {
-		uint64_t want = m->end / PAGE - page;
+	*out_start = from;
+	*out_end = end;
+	for (uint64_t page = from / PAGE; page < end / PAGE;) {
+		uint64_t want = end / PAGE - page;
 		ssize_t n;
 
 		want = want < PAGEMAP_BATCH ? want : PAGEMAP_BATCH;
@@ -435,8 +425,8 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 			  (off_t)(page * sizeof(entries[0])));
 		if (n < (ssize_t)sizeof(entries[0])) {
 			/* Not to be had after all: everything from here on counts. */
-			if (!found) {
-				*start = page * PAGE > from ? page * PAGE : from;
+			if (!found && page * PAGE > from) {
+				*out_start = page * PAGE;
 			}
 			return true;
 		}
@@ -445,14 +435,57 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 
 			if (data && !found) {
 				found = true;
-				*start = page * PAGE > from ? page * PAGE : from;
+				*out_start = page * PAGE > from ? page * PAGE : from;
 			} else if (!data && found) {
-				*end = page * PAGE;
+				*out_end = page * PAGE;
 				return true;
 			}
 		}
 	}
 	return found;
+}
+
+/* The first stretch at or above from where the file behind m is no hole. */
+static bool next_in_file(const struct process_mapping *m, int backing, uint64_t from, uint64_t *start,
+			 uint64_t *end)
+{
+	struct source src = source_from_fd(backing, m->off, m->end - m->start);
+
+	if (source_next_data(&src, from - m->start, start, end) != 0) {
+		return false;
+	}
+	*start += m->start;
+	*end += m->start;
+	return true;
+}
+
+bool process_next_data(const struct process *p, const struct process_mapping *m, int backing, uint64_t from,
+		       uint64_t *start, uint64_t *end)
+{
+	uint64_t file_start, file_end;
+	bool in_memory, in_file = false;
+
+	from = from > m->start ? from : m->start;
+	if (from >= m->end) {
+		return false;
+	}
+	*start = from;
+	*end = m->end;
+	if ((m->kind != PROCESS_ANON && backing < 0) || p->pagemap < 0) {
+		return true;
+	}
+	if (m->kind != PROCESS_ANON) {
+		in_file = next_in_file(m, backing, from, &file_start, &file_end);
+		if (in_file && file_start == from && file_end == m->end) {
+			return true; /* without holes, as nearly all are */
+		}
+	}
+	in_memory = next_populated(p, from, m->end, start, end);
+	if (in_file && (!in_memory || file_start <= *start)) {
+		*start = file_start;
+		*end = file_end;
+	}
+	return in_file || in_memory;
 }
 
 int process_open_backing(const struct process *p, const struct process_mapping *m)

@@ -68,10 +68,11 @@ LYCH_MUST_CHECK int process_gone(const struct process *p);
 
 /*
  * process_next_data finds the first stretch at or above from in *m that can hold anything but zeros:
- * [*start, *end). Untouched anonymous memory has no bytes, and reading it would make the kernel
- * allocate page tables for it. Returns false when there is none any more.
+ * [*start, *end), which may touch the one before. Untouched anonymous memory and holes of a file have no
+ * bytes, and reading them would make the kernel allocate memory for them. backing is the file of
+ * process_open_backing, or -1: then all of a file's mapping counts. Returns false when there is none any more.
  */
-bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
+bool process_next_data(const struct process *p, const struct process_mapping *m, int backing, uint64_t from,
 		       uint64_t *start, uint64_t *end);
 
 /* The path as the kernel writes it, " (deleted)" cut off; "" when there is none. Raw: clean it before

@@ -10,9 +10,9 @@
  * p_vaddr is not at the begin of a page.
  *
  * Where loaders differ, more is scanned rather than less. The tail of the last page behind p_filesz
- *is zeroed when p_memsz is larger, but not by every kernel for every segment: the file's bytes are
- *taken. Pages that hold only zeros (p_memsz beyond the last page of p_filesz) can hold no sequence;
- *they may or may not replace the pages of an earlier segment: taken as if not.
+ * is zeroed when p_memsz is larger, but not by every kernel for every segment: the file's bytes are
+ * taken. Pages that hold only zeros (p_memsz beyond the last page of p_filesz) can hold no sequence;
+ * they may or may not replace the pages of an earlier segment: taken as if not.
  */
 #include <stdlib.h>
 

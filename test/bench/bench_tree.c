@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A whole warm tree: what `lychgate scan -j N DIR...` takes, against the least that anything that
- *looks at the same bytes must do: walk the tree, open every regular file, read its first bytes, map
- *those that are ELF64 for x86-64 and sum their executable ranges, with the same number of threads.
+ * looks at the same bytes must do: walk the tree, open every regular file, read its first bytes, map
+ * those that are ELF64 for x86-64 and sum their executable ranges, with the same number of threads.
  *Both run in turn, round after round; a first round of each fills the page cache and is not
- *counted.
+ * counted.
  *
  *	bench_tree [-j THREADS] [-r ROUNDS] [-c COMMAND] [DIRECTORY...]
  *

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -110,7 +111,7 @@ class Cache
 	explicit Cache(const std::vector<uint8_t> &bytes)
 	{
 		auto *copy = static_cast<uint8_t *>(malloc(bytes.size() + 1));
-		memcpy(copy, bytes.data(), bytes.size());
+		std::copy(bytes.begin(), bytes.end(), copy);
 		ldcache_take(&cache, copy, bytes.size());
 	}
 	explicit Cache(const char *path)

@@ -352,16 +352,57 @@ TEST(Process, UntouchedAnonymousMemoryIsPassedOver)
 	ASSERT_NE(m, nullptr);
 	uint64_t start, end;
 
-	ASSERT_TRUE(process_next_data(&process.p, m, m->start, &start, &end));
+	ASSERT_TRUE(process_next_data(&process.p, m, -1, m->start, &start, &end));
 	EXPECT_EQ(start, child.at() + touched);
 	EXPECT_EQ(end, child.at() + touched + 2 * page);
 	EXPECT_EQ(process.bytes(start + 9, 3), planted);
-	ASSERT_TRUE(process_next_data(&process.p, m, start + 9, &start, &end));
+	ASSERT_TRUE(process_next_data(&process.p, m, -1, start + 9, &start, &end));
 	EXPECT_EQ(start, child.at() + touched + 9);
-	ASSERT_TRUE(process_next_data(&process.p, m, end, &start, &end));
+	ASSERT_TRUE(process_next_data(&process.p, m, -1, end, &start, &end));
 	EXPECT_EQ(start, child.at() + size - page);
 	EXPECT_EQ(end, child.at() + size);
-	EXPECT_FALSE(process_next_data(&process.p, m, end, &start, &end));
+	EXPECT_FALSE(process_next_data(&process.p, m, -1, end, &start, &end));
+}
+
+TEST(Process, HolesOfAFileArePassedOverUnlessTheProcessWroteThere)
+{
+	constexpr uint64_t size = UINT64_C(1) << 40; // a terabyte that must not come into being
+	Child child([] {
+		int fd = memfd_create("sparse", 0);
+		if (ftruncate(fd, size) != 0 || pwrite(fd, wrpkru, 3, 1 << 30) != 3) {
+			return MAP_FAILED;
+		}
+		void *mem = mmap(nullptr, size, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+		if (mem != MAP_FAILED) {
+			memcpy(static_cast<uint8_t *>(mem) + (1 << 29), wrpkru, 3);
+		}
+		return mem;
+	});
+	if (child.address == MAP_FAILED) {
+		GTEST_SKIP() << "no address space for it";
+	}
+	Opened process(child.pid);
+	ASSERT_EQ(process.rc, 0);
+	const process_mapping *m = process.find(child.at());
+	ASSERT_NE(m, nullptr);
+	int backing = process_open_backing(&process.p, m);
+	if (backing < 0 && geteuid() != 0) {
+		GTEST_SKIP() << "map_files needs CAP_CHECKPOINT_RESTORE";
+	}
+	ASSERT_GE(backing, 0);
+	uint64_t start, end;
+
+	ASSERT_TRUE(process_next_data(&process.p, m, backing, 0, &start, &end));
+	EXPECT_EQ(start, m->start + (1 << 29));
+	EXPECT_EQ(end, start + page);
+	EXPECT_EQ(process.bytes(start, 3), planted);
+	ASSERT_TRUE(process_next_data(&process.p, m, backing, end, &start, &end));
+	EXPECT_EQ(start, m->start + (1 << 30));
+	EXPECT_EQ(process.bytes(start, 3), planted);
+	EXPECT_FALSE(process_next_data(&process.p, m, backing, end, &start, &end));
+	EXPECT_TRUE(process_next_data(&process.p, m, -1, 0, &start, &end));
+	EXPECT_EQ(end - start, size);
+	close(backing);
 }
 
 TEST(Process, MappingsOfFilesCountInFull)
@@ -372,7 +413,7 @@ TEST(Process, MappingsOfFilesCountInFull)
 	ASSERT_NE(m, nullptr);
 	uint64_t start, end;
 
-	ASSERT_TRUE(process_next_data(&process.p, m, 0, &start, &end));
+	ASSERT_TRUE(process_next_data(&process.p, m, -1, 0, &start, &end));
 	EXPECT_EQ(start, m->start);
 	EXPECT_EQ(end, m->end);
 }
@@ -511,6 +552,22 @@ TEST(Process, NoSuchProcessIsSaid)
 	EXPECT_EQ(Opened(-1).rc, -EINVAL);
 }
 
+TEST(Process, OfAnotherUserIsRefused)
+{
+	if (geteuid() != 0) {
+		GTEST_SKIP() << "needs two users";
+	}
+	Child root([] { return nullptr; });
+	pid_t pid = fork();
+	if (pid == 0) {
+		const bool other = setgid(65534) == 0 && setuid(65534) == 0;
+		_exit(other && Opened(root.pid).rc == -EACCES ? 0 : 1);
+	}
+	int status = -1;
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	EXPECT_EQ(status, 0);
+}
+
 TEST(Process, ZombieHasEnded)
 {
 	Child child([] { return nullptr; });
@@ -633,75 +690,6 @@ TEST(Process, KernelThreadHasNothingToScan)
 	EXPECT_EQ(process_gone(&process.p), 0);
 	process_changes changes;
 	EXPECT_EQ(process_compare(&process.p, &changes), 0);
-}
-
-// Bias: tables of segments as linkers make them.
-Elf64_Phdr load(uint32_t flags, uint64_t off, uint64_t vaddr, uint64_t filesz)
-{
-	Elf64_Phdr ph = {};
-
-	ph.p_type = PT_LOAD;
-	ph.p_flags = flags;
-	ph.p_offset = off;
-	ph.p_vaddr = vaddr;
-	ph.p_filesz = ph.p_memsz = filesz;
-	return ph;
-}
-
-bool bias_of(std::vector<Elf64_Phdr> phdrs, uint64_t start, uint64_t off, uint64_t *bias)
-{
-	elf e = {};
-	process_mapping m = {};
-
-	e.phdrs = phdrs.data();
-	e.nphdrs = phdrs.size();
-	m.start = start;
-	m.end = start + page;
-	m.off = off;
-	return process_bias(&e, &m, bias);
-}
-
-TEST(ProcessBias, IsTheDistanceBetweenLinkAddressAndMapping)
-{
-	uint64_t bias = 1;
-	std::vector<Elf64_Phdr> phdrs = {load(PF_R, 0, 0, 0x800), load(PF_R | PF_X, 0x1000, 0x1000, 0x5123),
-					 load(PF_R | PF_W, 0x6d00, 0x8d00, 0x200)};
-
-	EXPECT_TRUE(bias_of(phdrs, 0x7f0000001000, 0x1000, &bias));
-	EXPECT_EQ(bias, 0x7f0000000000u);
-	// Split in two by mprotect: the second half's offset is inside the segment.
-	EXPECT_TRUE(bias_of(phdrs, 0x7f0000003000, 0x3000, &bias));
-	EXPECT_EQ(bias, 0x7f0000000000u);
-	// The page of the file where text ends and data begins is in both; executable memory is text.
-	EXPECT_TRUE(bias_of(phdrs, 0x7f0000006000, 0x6000, &bias));
-	EXPECT_EQ(bias, 0x7f0000000000u);
-	EXPECT_FALSE(bias_of(phdrs, 0x7f0000006000, 0x7000, &bias));
-}
-
-TEST(ProcessBias, IsZeroForAFixedExecutable)
-{
-	uint64_t bias = 1;
-
-	EXPECT_TRUE(bias_of({load(PF_R | PF_X, 0x123, 0x400123, 0x100)}, 0x400000, 0, &bias));
-	EXPECT_EQ(bias, 0u);
-}
-
-TEST(ProcessBias, CountsModulo2To64)
-{
-	uint64_t bias = 1;
-
-	EXPECT_TRUE(bias_of({load(PF_R | PF_X, 0, 0xffffffff80000000, 0x100)}, 0x1000, 0, &bias));
-	EXPECT_EQ(bias, UINT64_C(0x80001000));
-}
-
-TEST(ProcessBias, IgnoresSegmentsThatNoLoaderTakes)
-{
-	uint64_t bias;
-
-	EXPECT_FALSE(bias_of({load(PF_X, 0x1000, 0x1001, 0x100)}, 0x7f0000000000, 0x1000, &bias));
-	EXPECT_FALSE(bias_of({load(PF_X, 0x1000, 0x1000, UINT64_MAX)}, 0x7f0000000000, 0x1000, &bias));
-	EXPECT_FALSE(bias_of({load(PF_X, 0x1000, 0x1000, 0)}, 0x7f0000000000, 0x1000, &bias));
-	EXPECT_FALSE(bias_of({}, 0x7f0000000000, 0, &bias));
 }
 
 TEST(Process, BiasOfThisProgramAgreesWithItsOwnHeaders)
