@@ -11,7 +11,7 @@
 #include "maps.h"
 
 /* More executable mappings than these are not kept; a process may have a million of all kinds. */
-#define PROCESS_MAPPINGS_MAX (UINT32_C(1) << 19)
+#define PROCESS_MAPPINGS_MAX (UINT32_C(1) << 18)
 
 enum process_kind {
 	PROCESS_FILE,    /* a file, as far as known still there */

@@ -19,10 +19,10 @@ struct baseline {
 	dev_t dev;
 	ino_t ino;
 	mode_t mode;
-	struct buf text;    /* of the file, NUL after each key */
-	const char **keys;  /* sorted */
+	struct buf text;   /* of the file, NUL after each key */
+	const char **keys; /* sorted */
 	size_t nkeys;
-	struct buf lines;   /* collected */
+	struct buf lines; /* collected */
 };
 
 void baseline_key(struct buf *out, const struct lych_finding *f)
@@ -78,7 +78,8 @@ static bool valid_key(const char *key)
 		return false;
 	}
 	p += len + 1;
-	return (strncmp(p, "build-id:", 9) == 0 && p[9] != '\0') || (strncmp(p, "path:", 5) == 0 && p[5] != '\0');
+	return (strncmp(p, "build-id:", 9) == 0 && p[9] != '\0') ||
+	       (strncmp(p, "path:", 5) == 0 && p[5] != '\0');
 }
 
 static int parse(struct baseline *baseline)
@@ -97,7 +98,8 @@ static int parse(struct baseline *baseline)
 	line = baseline->text.data;
 	if (strlen(line) + 1 != baseline->text.len || strncmp(line, HEADER, strlen(HEADER)) != 0 ||
 	    strchr("\r\n", line[strlen(HEADER)]) == NULL) {
-		cmd_error("%s: not a baseline: it does not begin with `%s'", baseline->path, HEADER);
+		cmd_error("%s: not a baseline: it does not begin with `%s'", baseline->path,
+			  HEADER);
 		return -EBADMSG;
 	}
 	for (size_t lines = 1; *line != '\0'; number++) {
@@ -108,11 +110,13 @@ static int parse(struct baseline *baseline)
 		line[strcspn(line, "\t\r")] = '\0';
 		if (line[0] != '#' && line[0] != '\0') {
 			if (!valid_key(line)) {
-				cmd_error("%s:%zu: not a line of a baseline", baseline->path, number);
+				cmd_error("%s:%zu: not a line of a baseline", baseline->path,
+					  number);
 				return -EBADMSG;
 			}
 			if (baseline->nkeys + 1 == lines) {
-				const char **keys = reallocarray(baseline->keys, lines * 2, sizeof(*keys));
+				const char **keys =
+					reallocarray(baseline->keys, lines * 2, sizeof(*keys));
 
 				if (keys == NULL) {
 					return -ENOMEM;
@@ -201,7 +205,8 @@ void baseline_free(struct baseline *baseline)
 bool baseline_knows(const struct baseline *baseline, const char *key)
 {
 	return key[0] != '\0' && baseline->nkeys != 0 &&
-	       bsearch(&key, baseline->keys, baseline->nkeys, sizeof(*baseline->keys), compare_keys) != NULL;
+	       bsearch(&key, baseline->keys, baseline->nkeys, sizeof(*baseline->keys),
+		       compare_keys) != NULL;
 }
 
 bool baseline_is(const struct baseline *baseline, const struct stat *st)
@@ -227,7 +232,9 @@ static int write_lines(struct baseline *baseline, FILE *file, size_t *count)
 	size_t n = 0;
 
 	*count = 0;
-	fprintf(file, "%s\n# class, file offset and identity of findings that lychgate scan need not fail for\n",
+	fprintf(file,
+		"%s\n# class, file offset and identity of findings that lychgate scan need not "
+		"fail for\n",
 		HEADER);
 	for (size_t i = 0; i < baseline->lines.len; i++) {
 		n += text[i] == '\n';
@@ -248,7 +255,8 @@ static int write_lines(struct baseline *baseline, FILE *file, size_t *count)
 		size_t len = strcspn(lines[i], "\t");
 
 		/* The same library under two names is one finding. */
-		if (before == NULL || strcspn(before, "\t") != len || memcmp(before, lines[i], len) != 0) {
+		if (before == NULL || strcspn(before, "\t") != len ||
+		    memcmp(before, lines[i], len) != 0) {
 			fprintf(file, "%s\n", lines[i]);
 			(*count)++;
 		}
@@ -295,7 +303,8 @@ int baseline_write(struct baseline *baseline, size_t *count)
 		goto out;
 	}
 	rc = write_lines(baseline, file, count);
-	if (rc == 0 && (fchmod(fd, new_file_mode(baseline)) != 0 || fflush(file) != 0 || fsync(fd) != 0)) {
+	if (rc == 0 &&
+	    (fchmod(fd, new_file_mode(baseline)) != 0 || fflush(file) != 0 || fsync(fd) != 0)) {
 		rc = -errno;
 	}
 	if (fclose(file) != 0 && rc == 0) {

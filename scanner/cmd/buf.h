@@ -23,8 +23,8 @@ void buf_printf(struct buf *buf, const char *fmt, ...) LYCH_PRINTF(2, 3);
 
 /*
  * Adds a name that somebody else chose so that it cannot steer a terminal or look like another:
- * control characters (C0, C1, DEL), line and paragraph separators, direction overrides and bytes that are
- * not UTF-8 as \xNN, a backslash doubled.
+ * control characters (C0, C1, DEL), line and paragraph separators, direction overrides and bytes
+ * that are not UTF-8 as \xNN, a backslash doubled.
  */
 void buf_name(struct buf *buf, const char *name);
 
@@ -34,8 +34,8 @@ void buf_bytes(struct buf *buf, const uint8_t *bytes, size_t n);
 void buf_hex(struct buf *buf, const uint8_t *bytes, size_t n);
 
 /*
- * Length of the well-formed UTF-8 sequence that text begins with, and its code point in *out; 0 when it
- * begins with none (overlong forms and surrogates are not well-formed) or is empty.
+ * Length of the well-formed UTF-8 sequence that text begins with, and its code point in *out; 0
+ * when it begins with none (overlong forms and surrogates are not well-formed) or is empty.
  */
 size_t utf8_next(const char *text, uint32_t *out);
 

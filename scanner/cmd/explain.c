@@ -22,12 +22,12 @@ static const struct argp_option options[] = {
 	{0},
 };
 
-static const char doc[] =
-	"Look at one place of a file: the bytes, the instructions around them, why they are dangerous and what "
-	"to do about it. ADDRESS is hexadecimal, with or without 0x, as `lychgate scan' prints it."
-	"\v"
-	"Exit status: 0 nothing dangerous there (also a checked sequence or a gate); 1 a stray or runtime-handled "
-	"sequence; 2 wrong usage, or the file cannot be read; 4 internal error. More: man lychgate-explain";
+static const char doc[] = "Look at one place of a file: the bytes, the instructions around them, "
+			  "why they are dangerous and what to do about it. ADDRESS is hexadecimal, "
+			  "with or without 0x, as `lychgate scan' prints it."
+			  "\vExit status: 0 nothing dangerous there (also a checked sequence or a "
+			  "gate); 1 a stray or runtime-handled sequence; 2 wrong usage, or the "
+			  "file cannot be read; 4 internal error. More: man lychgate-explain";
 
 struct explain {
 	const char *target; /* FILE:ADDRESS */
@@ -84,7 +84,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		if (explain->target == NULL) {
 			argp_error(state, "which place? Give FILE:ADDRESS");
 		} else if (explain->base_given && !explain->raw) {
-			argp_error(state, "--base needs --raw: an ELF file has addresses of its own");
+			argp_error(state,
+				   "--base needs --raw: an ELF file has addresses of its own");
 		}
 		break;
 	default:
@@ -100,7 +101,8 @@ static const char *color(const struct explain *explain, const char *code)
 
 static void heading(struct explain *explain, const char *text)
 {
-	buf_printf(&explain->out, "\n%s%s%s\n", color(explain, CMD_BOLD), text, color(explain, CMD_RESET));
+	buf_printf(&explain->out, "\n%s%s%s\n", color(explain, CMD_BOLD), text,
+		   color(explain, CMD_RESET));
 }
 
 /* The instructions, those of the sequence marked, and its bytes underlined. */
@@ -112,8 +114,12 @@ static void listing(struct explain *explain, const struct lych_finding *f)
 		const struct lych_insn *insn = &f->insns[i];
 		bool here = f->nbytes == 0 && explain->vaddr - insn->vaddr < insn->len;
 
-		buf_printf(out, "%s  %c 0x%-12" PRIx64 "  ", insn->hit ? color(explain, CMD_BOLD) : "",
-			   insn->hit ? '>' : here ? '-' : ' ', insn->vaddr);
+		buf_printf(out, "%s  %c 0x%-12" PRIx64 "  ",
+			   insn->hit ? color(explain, CMD_BOLD) : "",
+			   insn->hit ? '>'
+			   : here    ? '-'
+				     : ' ',
+			   insn->vaddr);
 		buf_bytes(out, insn->bytes, insn->len);
 		buf_printf(out, "%*s  ", 3 * (insn->len < 10 ? 10 - insn->len : 0), "");
 		buf_name(out, insn->text);
@@ -131,8 +137,8 @@ static void listing(struct explain *explain, const struct lych_finding *f)
 	}
 }
 
-/* Breaks text at blanks so that lines fit, each after indent. */
-static void paragraph(struct buf *out, const char *text, const char *indent)
+/* Breaks text at blanks so that lines fit, the first after first, the others after indent. */
+static void paragraph(struct buf *out, const char *text, const char *first, const char *indent)
 {
 	size_t width = 0;
 
@@ -140,7 +146,8 @@ static void paragraph(struct buf *out, const char *text, const char *indent)
 		size_t len = strcspn(text, " \n");
 
 		if (width == 0 || width + 1 + len > 76) {
-			buf_printf(out, "%s%s", width == 0 ? "" : "\n", indent);
+			buf_printf(out, "%s%s", width == 0 ? "" : "\n",
+				   width == 0 ? first : indent);
 			width = strlen(indent);
 		} else {
 			buf_str(out, " ");
@@ -164,8 +171,7 @@ static void remedies(struct explain *explain, const struct lych_finding *f)
 	for (line = lines.data; !lines.failed && *line != '\0'; line = next) {
 		next = line + strcspn(line, "\n");
 		*next++ = '\0';
-		buf_str(&explain->out, "  -");
-		paragraph(&explain->out, line, "    ");
+		paragraph(&explain->out, line, "  - ", "    ");
 	}
 	explain->out.failed = explain->out.failed || lines.failed;
 	buf_free(&lines);
@@ -200,13 +206,15 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 	struct explain *explain = ctx;
 	struct buf *out = &explain->out;
 	bool found = f->nbytes != 0;
-	bool bad = found && (f->verdict == LYCH_VERDICT_STRAY || f->verdict == LYCH_VERDICT_RUNTIME);
+	bool bad =
+		found && (f->verdict == LYCH_VERDICT_STRAY || f->verdict == LYCH_VERDICT_RUNTIME);
 
 	buf_str(out, explain->count++ != 0 ? "\n" : "");
 	explain->dangerous = explain->dangerous || bad;
 	buf_str(out, color(explain, CMD_BOLD));
 	finding_name(out, f->path, f->member, 0);
-	buf_printf(out, ":0x%" PRIx64 "%s: ", found ? f->vaddr : explain->vaddr, color(explain, CMD_RESET));
+	buf_printf(out, ":0x%" PRIx64 "%s: ", found ? f->vaddr : explain->vaddr,
+		   color(explain, CMD_RESET));
 	if (!found) {
 		buf_str(out, "nothing here that lychgate looks for\n");
 		where(explain, f);
@@ -214,14 +222,15 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 		listing(explain, f);
 		return 0;
 	}
-	buf_printf(out, "%s%s %s%s\n", color(explain, bad ? CMD_RED : CMD_GREEN), lych_verdict_name(f->verdict),
-		   class_title(f->cls), color(explain, CMD_RESET));
+	buf_printf(out, "%s%s %s%s\n", color(explain, bad ? CMD_RED : CMD_GREEN),
+		   lych_verdict_name(f->verdict), class_title(f->cls), color(explain, CMD_RESET));
 	buf_str(out, "  bytes      ");
 	buf_bytes(out, f->bytes, f->nbytes);
 	buf_str(out, "\n  placement  ");
 	placement_text(out, f);
 	buf_printf(out, ": %s\n", advice_placement(f->placement));
-	buf_printf(out, "  verdict    %s: %s\n", lych_verdict_name(f->verdict), advice_verdict(f->verdict));
+	buf_printf(out, "  verdict    %s: %s\n", lych_verdict_name(f->verdict),
+		   advice_verdict(f->verdict));
 	if (f->why[0] != '\0') {
 		buf_str(out, "  because    ");
 		buf_name(out, f->why);
@@ -231,11 +240,12 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 	buf_str(out, "\n");
 	listing(explain, f);
 	heading(explain, bad ? "Why it is dangerous" : "Why such bytes are dangerous elsewhere");
-	paragraph(out, advice_danger(f->cls), "  ");
+	paragraph(out, advice_danger(f->cls), "  ", "  ");
 	if (f->placement != LYCH_PLACE_INSTRUCTION) {
 		paragraph(out,
-			  "The compiler never meant these bytes as an instruction, but the processor executes whatever "
-			  "it is pointed at.", "  ");
+			  "The compiler never meant these bytes as an instruction, but the "
+			  "processor executes whatever it is pointed at.",
+			  "  ", "  ");
 	}
 	heading(explain, "What to do");
 	remedies(explain, f);
@@ -260,7 +270,8 @@ static void on_diag(void *ctx, const struct lych_diag *diag)
 
 int cmd_explain(int argc, char **argv)
 {
-	static const struct argp argp = {options, parse_option, "FILE:ADDRESS", doc, NULL, NULL, NULL};
+	static const struct argp argp = {options, parse_option, "FILE:ADDRESS", doc, NULL,
+					 NULL,    NULL};
 	struct explain explain = {0};
 	struct lych_scan_opts lib = LYCH_SCAN_OPTS_INIT;
 	int exit_code;
@@ -283,7 +294,8 @@ int cmd_explain(int argc, char **argv)
 	} else if (report_write(&explain.out) != 0) {
 		exit_code = EXIT_INTERNAL;
 	} else if (rc == -EINVAL) {
-		cmd_error("0x%" PRIx64 " is not in executable memory of %s", explain.vaddr, explain.path);
+		cmd_error("0x%" PRIx64 " is not in executable memory of %s", explain.vaddr,
+			  explain.path);
 		exit_code = EXIT_USAGE;
 	} else if (rc != 0 && explain.count == 0) {
 		if (!explain.said_why) {

@@ -16,15 +16,16 @@
 
 struct inputs {
 	struct scan *scan;
-	bool by_name;   /* named on the command line, not in a list */
-	void *deps;     /* tree of the paths that --deps gave already */
+	bool by_name; /* named on the command line, not in a list */
+	void *deps;   /* tree of the paths that --deps gave already */
 	int status;
 };
 
 bool inputs_excluded(const struct scan_options *opts, const char *path, const char *name)
 {
 	for (size_t i = 0; i < opts->excludes.n; i++) {
-		if (fnmatch(opts->excludes.v[i], name, 0) == 0 || fnmatch(opts->excludes.v[i], path, 0) == 0) {
+		if (fnmatch(opts->excludes.v[i], name, 0) == 0 ||
+		    fnmatch(opts->excludes.v[i], path, 0) == 0) {
 			return true;
 		}
 	}
@@ -64,7 +65,8 @@ static void unreadable(struct inputs *inputs, const char *path, int err, const c
 
 static void skip(struct inputs *inputs, const char *path, enum skip kind, const char *text)
 {
-	struct lych_diag diag = {.severity = LYCH_DIAG_NOTE, .path = path, .member = "", .message = text};
+	struct lych_diag diag = {
+		.severity = LYCH_DIAG_NOTE, .path = path, .member = "", .message = text};
 	struct job *job = message(inputs, path);
 
 	if (job != NULL) {
@@ -76,7 +78,7 @@ static void skip(struct inputs *inputs, const char *path, enum skip kind, const 
 	}
 }
 
-/* ---- directories ------------------------------------------------------------------------------ */
+/* ---- directories ---------------------------------------------------------------------------- */
 
 static int walked_file(void *ctx, struct walk_dir *dir, const char *path, size_t name_len)
 {
@@ -122,7 +124,7 @@ static bool walked_excluded(void *ctx, const char *path, const char *name)
 	return excluded;
 }
 
-/* ---- one name --------------------------------------------------------------------------------- */
+/* ---- one name ------------------------------------------------------------------------------- */
 
 static const char *last_name(const char *path)
 {
@@ -157,7 +159,7 @@ static int take_path(struct inputs *inputs, const char *path)
 	return submit(inputs, job);
 }
 
-/* ---- --files-from ----------------------------------------------------------------------------- */
+/* ---- --files-from --------------------------------------------------------------------------- */
 
 struct list {
 	int fd;
@@ -191,7 +193,8 @@ static int list_fill(struct list *list)
 	return 0;
 }
 
-/* The next name, or NULL at the end or on an error, which is in *rc: -ENAMETOOLONG and go on is one. */
+/* The next name, or NULL at the end or on an error, which is in *rc: -ENAMETOOLONG and go on is
+ * one. */
 static const char *list_next(struct list *list, int *rc)
 {
 	for (*rc = 0;;) {
@@ -234,7 +237,8 @@ static const char *list_next(struct list *list, int *rc)
 static int take_list(struct inputs *inputs, const char *file)
 {
 	bool standard = strcmp(file, "-") == 0;
-	struct list list = {.fd = standard ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY)};
+	struct list list = {.fd = standard ? STDIN_FILENO
+					   : open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY)};
 	const char *shown = standard ? "standard input" : file;
 	const char *name;
 	int rc;
@@ -274,7 +278,7 @@ static int take_list(struct inputs *inputs, const char *file)
 	return inputs->status;
 }
 
-/* ---- --deps ----------------------------------------------------------------------------------- */
+/* ---- --deps --------------------------------------------------------------------------------- */
 
 struct deps {
 	struct inputs *inputs;
@@ -345,7 +349,8 @@ static int take_deps(struct inputs *inputs, const char *exe)
 		if (deps.said_why) {
 			deps.message->result.tally.unreadable++;
 		} else {
-			work_unreadable(inputs->scan, &deps.message->result, exe, rc, cmd_strerror(rc));
+			work_unreadable(inputs->scan, &deps.message->result, exe, rc,
+					cmd_strerror(rc));
 		}
 	}
 	if (inputs->status != 0) {

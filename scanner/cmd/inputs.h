@@ -11,8 +11,8 @@ struct scan;
 bool inputs_excluded(const struct scan_options *opts, const char *path, const char *name);
 
 /*
- * Submits a job for each file and process: paths, --files-from, --deps, --pid, each in the order given.
- * Returns 0, -ECANCELED when the pool was stopped, or -ENOMEM.
+ * Submits a job for each file and process: paths, --files-from, --deps, --pid, each in the order
+ * given. Returns 0, -ECANCELED when the pool was stopped, or -ENOMEM.
  */
 int inputs_submit(struct scan *scan);
 

@@ -13,7 +13,8 @@ static int add_chunk(const char *data, size_t len, void *out)
 
 void json_add(struct buf *out, json_t *value)
 {
-	if (value == NULL || json_dump_callback(value, add_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
+	if (value == NULL ||
+	    json_dump_callback(value, add_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
 		out->failed = true;
 	}
 	json_decref(value);
@@ -64,7 +65,8 @@ json_t *json_bytes(const uint8_t *bytes, size_t n)
 
 json_t *json_buf(struct buf *buf)
 {
-	json_t *value = buf->failed ? NULL : json_stringn(buf->data != NULL ? buf->data : "", buf->len);
+	json_t *value =
+		buf->failed ? NULL : json_stringn(buf->data != NULL ? buf->data : "", buf->len);
 
 	buf_free(buf);
 	return value;

@@ -20,8 +20,10 @@ static const struct verb {
 } verbs[] = {
 	{"scan", "lychgate scan", cmd_scan,
 	 "find what could write PKRU in files, directories and processes"},
-	{"explain", "lychgate explain", cmd_explain, "look at one place: what it is and what to do about it"},
-	{"doctor", "lychgate doctor", cmd_doctor, "say whether protection keys work here, and if not, why"},
+	{"explain", "lychgate explain", cmd_explain,
+	 "look at one place: what it is and what to do about it"},
+	{"doctor", "lychgate doctor", cmd_doctor,
+	 "say whether protection keys work here, and if not, why"},
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -29,7 +31,8 @@ static const struct verb {
 static void print_help(FILE *out)
 {
 	fputs("Usage: lychgate VERB [OPTION...] ...\n"
-	      "In-process isolation with x86-64 memory protection keys.\n\nVerbs:\n", out);
+	      "In-process isolation with x86-64 memory protection keys.\n\nVerbs:\n",
+	      out);
 	for (size_t i = 0; i < VERB_COUNT; i++) {
 		fprintf(out, "  %-8s  %s\n", verbs[i].name, verbs[i].what);
 	}
@@ -38,7 +41,8 @@ static void print_help(FILE *out)
 	      "  --version  versions of the command, the library and the disassembler\n\n"
 	      "Exit status: 0 clean, 1 findings, 2 wrong usage or an unreadable file,\n"
 	      "3 this machine cannot do it, 4 internal error.\n\n"
-	      "Example: lychgate scan /usr/lib      See also: man lychgate\n", out);
+	      "Example: lychgate scan /usr/lib      See also: man lychgate\n",
+	      out);
 }
 
 void cmd_version(FILE *out, struct argp_state *state)

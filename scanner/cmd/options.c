@@ -38,10 +38,13 @@ static const struct argp_option options[] = {
 	{"raw", OPT_RAW, NULL, 0, "files are flat code without headers", 1},
 	{"base", OPT_BASE, "ADDR", 0, "with --raw: address of the first byte (hexadecimal)", 1},
 	{"files-from", OPT_FILES_FROM, "FILE", 0,
-	 "also scan the files listed in FILE (- is standard input), one a line, or NUL separated", 1},
+	 "also scan the files listed in FILE (- is standard input), one a line, or NUL separated",
+	 1},
 	{"null", '0', NULL, 0, "names in --files-from end with NUL, whatever they hold", 1},
-	{"deps", OPT_DEPS, "EXE", 0, "scan EXE and all that ld.so would load for it (may be repeated)", 1},
-	{"library-path", OPT_LIBRARY_PATH, "DIRS", 0, "with --deps: search these first, as LD_LIBRARY_PATH", 1},
+	{"deps", OPT_DEPS, "EXE", 0,
+	 "scan EXE and all that ld.so would load for it (may be repeated)", 1},
+	{"library-path", OPT_LIBRARY_PATH, "DIRS", 0,
+	 "with --deps: search these first, as LD_LIBRARY_PATH", 1},
 	{"pid", OPT_PID, "N", 0, "scan the executable memory of process N (may be repeated)", 1},
 	{"exclude", OPT_EXCLUDE, "GLOB", 0,
 	 "pass over files and directories whose path or last name matches (may be repeated)", 1},
@@ -49,22 +52,29 @@ static const struct argp_option options[] = {
 	{"timeout", OPT_TIMEOUT, "SECONDS", 0, "give up on a file after so long", 1},
 	{NULL, 0, NULL, 0, "What to look for, and what fails:", 2},
 	{"policy", OPT_POLICY, "NAME", 0,
-	 "pkru (what writes PKRU; default), host (and WRGSBASE: a program that loads the runtime) or domain "
-	 "(and WRFSBASE, ENCLU: code that a domain will run; call gates count as stray)", 2},
+	 "pkru (what writes PKRU; default), host (and WRGSBASE: a program that loads the runtime) "
+	 "or domain (and WRFSBASE, ENCLU: code that a domain will run; call gates count as stray)",
+	 2},
 	{"find", OPT_FIND, "CLASS,...", 0,
 	 "instead of --policy: wrpkru, wrpkru-rex2, xrstor, enclu, wrfsbase, wrgsbase, syscall, "
-	 "sysenter, int80, or all", 2},
+	 "sysenter, int80, or all",
+	 2},
 	{"assume-runtime", OPT_ASSUME_RUNTIME, NULL, 0,
 	 "accept what the Lychgate runtime neutralises when it starts (glibc's own sequences)", 2},
-	{"fail-on", OPT_FAIL_ON, "CLASS,...", 0, "only these fail; they are searched for as well", 2},
-	{"baseline", OPT_BASELINE, "FILE", 0, "findings listed in FILE are known and do not fail", 2},
-	{"update-baseline", OPT_UPDATE_BASELINE, NULL, 0, "write what fails now to the --baseline file", 2},
+	{"fail-on", OPT_FAIL_ON, "CLASS,...", 0, "only these fail; they are searched for as well",
+	 2},
+	{"baseline", OPT_BASELINE, "FILE", 0, "findings listed in FILE are known and do not fail",
+	 2},
+	{"update-baseline", OPT_UPDATE_BASELINE, NULL, 0,
+	 "write what fails now to the --baseline file", 2},
 	{"skip-unreadable", OPT_SKIP_UNREADABLE, NULL, 0,
 	 "a file that cannot be read is no reason for exit status 2", 2},
 	{NULL, 0, NULL, 0, "Output:", 3},
 	{"format", OPT_FORMAT, "FORMAT", 0, "text (default), jsonl or sarif", 3},
-	{"summary", OPT_SUMMARY, NULL, 0, "a table by class, verdict and placement after the findings", 3},
-	{"quiet", 'q', NULL, 0, "text: no findings; no totals, notes and warnings on standard error", 3},
+	{"summary", OPT_SUMMARY, NULL, 0,
+	 "a table by class, verdict and placement after the findings", 3},
+	{"quiet", 'q', NULL, 0,
+	 "text: no findings; no totals, notes and warnings on standard error", 3},
 	{"verbose", 'v', NULL, 0, "section, offset, build-id and reason of each finding; notes", 3},
 	{"color", OPT_COLOR, "WHEN", OPTION_ARG_OPTIONAL, "auto (default), always or never", 3},
 	{"colour", OPT_COLOR, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 3},
@@ -78,12 +88,11 @@ static const char args_doc[] = "PATH...\n--deps EXE\n--pid N\n--files-from FILE"
 static const char doc[] =
 	"Find every byte sequence in executable memory that could write PKRU: in ELF files, static "
 	"archives, whole directories and live processes."
-	"\v"
-	"A finding is `stray' (the literature's \"unsafe occurrence\"), `runtime-handled', `checked' or "
-	"`gate'; the first two fail the scan.\n\n"
-	"Exit status: 0 clean; 1 findings that fail, also when some files could not be read; 2 wrong usage, "
-	"or nothing that fails but a file that could not be read; 3 this machine cannot do it; 4 internal "
-	"error. More: man lychgate-scan";
+	"\vA finding is `stray' (the literature's \"unsafe occurrence\"), `runtime-handled', "
+	"`checked' or `gate'; the first two fail the scan.\n\n"
+	"Exit status: 0 clean; 1 findings that fail, also when some files could not be read; 2 "
+	"wrong usage, or nothing that fails but a file that could not be read; 3 this machine "
+	"cannot do it; 4 internal error. More: man lychgate-scan";
 
 struct parse {
 	struct scan_options *out;
@@ -197,14 +206,15 @@ static void parse_policy(struct parse *parse, const char *arg, struct argp_state
 	}
 }
 
-static void parse_classes(uint32_t *set, const char *option, const char *arg, struct argp_state *state)
+static void parse_classes(uint32_t *set, const char *option, const char *arg,
+			  struct argp_state *state)
 {
 	uint32_t classes;
 
 	if (lych_classes_parse(&classes, arg) != 0) {
 		argp_error(state,
-			   "%s: no such class in `%s'; classes are wrpkru, wrpkru-rex2, xrstor, enclu, "
-			   "wrfsbase, wrgsbase, syscall, sysenter, int80, all",
+			   "%s: no such class in `%s'; classes are wrpkru, wrpkru-rex2, xrstor, "
+			   "enclu, wrfsbase, wrgsbase, syscall, sysenter, int80, all",
 			   option, arg);
 	} else {
 		*set |= classes;
@@ -253,7 +263,8 @@ static void check_together(const struct parse *parse, struct argp_state *state)
 	} else if (raw && out->npids > 0) {
 		argp_error(state, "--raw is for files, it cannot be used with --pid");
 	} else if (raw && out->deps.n > 0) {
-		argp_error(state, "--raw files have no dependencies, it cannot be used with --deps");
+		argp_error(state,
+			   "--raw files have no dependencies, it cannot be used with --deps");
 	} else if (parse->base_given && !raw) {
 		argp_error(state, "--base needs --raw: an ELF file has addresses of its own");
 	} else if (parse->policy_given && parse->find_given) {
@@ -296,7 +307,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_LIBRARY_PATH:
 		if (out->library_path != NULL) {
-			argp_error(state, "--library-path is given twice: separate directories by colons");
+			argp_error(state,
+				   "--library-path is given twice: separate directories by colons");
 		}
 		out->library_path = arg;
 		break;
@@ -313,7 +325,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_TIMEOUT:
 		if (parse_timeout(&out->timeout_ms, arg) != 0) {
-			argp_error(state, "--timeout: `%s' is not a time between 0.001 and 86400 seconds", arg);
+			argp_error(state,
+				   "--timeout: `%s' is not a time between 0.001 and 86400 seconds",
+				   arg);
 		}
 		break;
 	case OPT_POLICY:

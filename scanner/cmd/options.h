@@ -51,8 +51,8 @@ struct scan_options {
 };
 
 /*
- * Reads and checks the command line. Wrong usage, --help and --version end the process with the exit
- * code they have. Returns 0 or -ENOMEM; strings in *out are argv's own.
+ * Reads and checks the command line. Wrong usage, --help and --version end the process with the
+ * exit code they have. Returns 0 or -ENOMEM; strings in *out are argv's own.
  */
 int scan_options_parse(struct scan_options *out, int argc, char **argv);
 void scan_options_free(struct scan_options *opts);

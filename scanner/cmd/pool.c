@@ -20,10 +20,10 @@ struct pool {
 	unsigned nthreads;
 
 	pthread_mutex_t lock;
-	pthread_cond_t work;  /* a job came, or no more will come */
-	pthread_cond_t room;  /* a job left */
-	pthread_cond_t turn;  /* the first job changed */
-	struct job **ring;    /* jobs first..end-1, at number % window */
+	pthread_cond_t work; /* a job came, or no more will come */
+	pthread_cond_t room; /* a job left */
+	pthread_cond_t turn; /* the first job changed */
+	struct job **ring;   /* jobs first..end-1, at number % window */
 	size_t window;
 	uint64_t first; /* the next to be written */
 	uint64_t next;  /* the next to be worked on */
@@ -71,7 +71,8 @@ static void stop(struct pool *pool, int status)
 /* Writes the jobs at the head that are done. Called and returns with the lock held. */
 static void drain(struct pool *pool)
 {
-	while (!pool->emitting && pool->first < pool->end && pool->ring[pool->first % pool->window]->done) {
+	while (!pool->emitting && pool->first < pool->end &&
+	       pool->ring[pool->first % pool->window]->done) {
 		struct job *job = pool->ring[pool->first % pool->window];
 		int rc = 0;
 
@@ -132,7 +133,8 @@ int pool_grown(struct pool *pool, struct job *job)
 	pthread_mutex_lock(&pool->lock);
 	pool->buffered += bytes - job->accounted;
 	job->accounted = bytes;
-	while (!atomic_load(&pool->stopped) && pool->buffered > BUFFERED_MAX && pool->first != job->number) {
+	while (!atomic_load(&pool->stopped) && pool->buffered > BUFFERED_MAX &&
+	       pool->first != job->number) {
 		pthread_cond_wait(&pool->turn, &pool->lock);
 	}
 	/* The first job is not done, so nobody else can be writing. */
@@ -205,7 +207,8 @@ int pool_new(struct pool **out, unsigned threads, const struct pool_ops *ops, vo
 		pool_free(pool);
 		return -ENOMEM;
 	}
-	/* Signals are the main thread's, except those that a thread causes itself, SIGPIPE among them. */
+	/* Signals are the main thread's, except those that a thread causes itself, SIGPIPE among
+	 * them. */
 	sigfillset(&all);
 	sigdelset(&all, SIGPIPE);
 	pthread_sigmask(SIG_BLOCK, &all, &old);

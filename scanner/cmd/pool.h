@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Worker threads whose results come out in the order in which jobs went in, in bounded memory: a
- * limited number of jobs is under way, and when their results together grow large, workers wait until
- * it is their job's turn.
+ * limited number of jobs is under way, and when their results together grow large, workers wait
+ * until it is their job's turn.
  */
 #ifndef LYCHGATE_CMD_POOL_H
 #define LYCHGATE_CMD_POOL_H
@@ -36,8 +36,8 @@ void job_free(struct job *job);
 struct pool_ops {
 	void (*work)(void *ctx, struct job *job);
 	/*
-	 * Writes the text that result holds and empties it; one caller at a time, in order. complete is
-	 * false when more of the same job will follow. Anything but 0 stops the pool.
+	 * Writes the text that result holds and empties it; one caller at a time, in order.
+	 * complete is false when more of the same job will follow. Anything but 0 stops the pool.
 	 */
 	int (*emit)(void *ctx, struct result *result, bool complete);
 };

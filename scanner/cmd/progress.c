@@ -35,7 +35,7 @@ struct progress {
 	bool paused;
 };
 
-/* ---- how much there is to do ------------------------------------------------------------------ */
+/* ---- how much there is to do ---------------------------------------------------------------- */
 
 static int count_file(void *ctx, struct walk_dir *dir, const char *path, size_t name_len)
 {
@@ -46,7 +46,8 @@ static int count_file(void *ctx, struct walk_dir *dir, const char *path, size_t 
 	while (path[len] != '\0') {
 		len++;
 	}
-	if (fstatat(dir->fd, path + len - name_len, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) {
+	if (fstatat(dir->fd, path + len - name_len, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode)) {
 		atomic_fetch_add(&progress->total, (uint64_t)st.st_size);
 	}
 	return atomic_load(&progress->ended);
@@ -91,7 +92,7 @@ static void *count(void *arg)
 	return NULL;
 }
 
-/* ---- drawing ---------------------------------------------------------------------------------- */
+/* ---- drawing -------------------------------------------------------------------------------- */
 
 static double seconds_since(const struct timespec *start)
 {
@@ -127,10 +128,11 @@ static void draw(struct progress *progress)
 		for (int i = 0; i < BAR_WIDTH; i++) {
 			fputc(i < full ? '#' : '.', stderr);
 		}
-		fprintf(stderr, "] %3.0f %%  %.0f MB/s  ETA %" PRIu64 ":%02u", part * 100, rate / 1e6,
-			(uint64_t)left / 60, (unsigned)((uint64_t)left % 60));
+		fprintf(stderr, "] %3.0f %%  %.0f MB/s  ETA %" PRIu64 ":%02u", part * 100,
+			rate / 1e6, (uint64_t)left / 60, (unsigned)((uint64_t)left % 60));
 	} else {
-		fprintf(stderr, "%" PRIu64 " files  %.0f MB  %.0f MB/s", files, bytes / 1e6, rate / 1e6);
+		fprintf(stderr, "%" PRIu64 " files  %.0f MB  %.0f MB/s", files, bytes / 1e6,
+			rate / 1e6);
 	}
 	fflush(stderr);
 	progress->drawn = true;

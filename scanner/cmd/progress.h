@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The progress bar: on standard error when that is a terminal, after the first second. Every function takes
- * NULL for "no progress bar". Thread-safe.
+ * The progress bar: on standard error when that is a terminal, after the first second. Every
+ * function takes NULL for "no progress bar". Thread-safe.
  */
 #ifndef LYCHGATE_CMD_PROGRESS_H
 #define LYCHGATE_CMD_PROGRESS_H

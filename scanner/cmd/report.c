@@ -15,15 +15,17 @@ static const char *const standing_names[STANDING_COUNT] = {
 };
 
 static const char *const skip_names[SKIP_COUNT] = {
-	[SKIP_NOT_CODE] = "not_code",   [SKIP_FOREIGN] = "foreign",   [SKIP_CORE] = "core",
-	[SKIP_IRREGULAR] = "irregular", [SKIP_PSEUDO] = "pseudo",     [SKIP_EXCLUDED] = "excluded",
+	[SKIP_NOT_CODE] = "not_code",   [SKIP_FOREIGN] = "foreign", [SKIP_CORE] = "core",
+	[SKIP_IRREGULAR] = "irregular", [SKIP_PSEUDO] = "pseudo",   [SKIP_EXCLUDED] = "excluded",
 	[SKIP_VANISHED] = "vanished",
 };
 
 static const char *const class_titles[LYCH_CLASS_COUNT] = {
-	[LYCH_WRPKRU] = "WRPKRU",     [LYCH_WRPKRU_REX2] = "REX2 WRPKRU", [LYCH_XRSTOR] = "XRSTOR",
-	[LYCH_ENCLU] = "ENCLU",       [LYCH_WRFSBASE] = "WRFSBASE",       [LYCH_WRGSBASE] = "WRGSBASE",
-	[LYCH_SYSCALL] = "SYSCALL",   [LYCH_SYSENTER] = "SYSENTER",       [LYCH_INT80] = "INT 80h",
+	[LYCH_WRPKRU] = "WRPKRU",     [LYCH_WRPKRU_REX2] = "REX2 WRPKRU",
+	[LYCH_XRSTOR] = "XRSTOR",     [LYCH_ENCLU] = "ENCLU",
+	[LYCH_WRFSBASE] = "WRFSBASE", [LYCH_WRGSBASE] = "WRGSBASE",
+	[LYCH_SYSCALL] = "SYSCALL",   [LYCH_SYSENTER] = "SYSENTER",
+	[LYCH_INT80] = "INT 80h",
 };
 
 const char *standing_name(enum standing standing)
@@ -41,7 +43,7 @@ const char *class_title(enum lych_class cls)
 	return class_titles[cls];
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results -------------------------------------------------------------------------------- */
 
 void result_free(struct result *result)
 {
@@ -53,7 +55,8 @@ void result_free(struct result *result)
 
 bool result_failed(const struct result *result)
 {
-	return result->out.failed || result->err.failed || result->notes.failed || result->keys.failed;
+	return result->out.failed || result->err.failed || result->notes.failed ||
+	       result->keys.failed;
 }
 
 size_t result_bytes(const struct result *result)
@@ -100,7 +103,7 @@ int report_write(struct buf *out)
 	return rc;
 }
 
-/* ---- text ------------------------------------------------------------------------------------- */
+/* ---- text ----------------------------------------------------------------------------------- */
 
 void symbol_text(struct buf *buf, const struct lych_finding *finding, const char *before)
 {
@@ -118,7 +121,8 @@ void placement_text(struct buf *buf, const struct lych_finding *finding)
 	buf_str(buf, lych_placement_name(finding->placement));
 	if (finding->first_part != LYCH_PART_NONE) {
 		buf_printf(buf, " %s", lych_part_name(finding->first_part));
-		if (finding->last_part != finding->first_part && finding->last_part != LYCH_PART_NONE) {
+		if (finding->last_part != finding->first_part &&
+		    finding->last_part != LYCH_PART_NONE) {
 			buf_printf(buf, " to %s", lych_part_name(finding->last_part));
 		}
 	}
@@ -171,9 +175,12 @@ void byte_count(struct buf *buf, uint64_t bytes)
 static void skip_sentence(struct buf *buf, const struct tally *total)
 {
 	static const char *const what[SKIP_COUNT] = {
-		[SKIP_NOT_CODE] = "not machine code",   [SKIP_FOREIGN] = "for other machines",
-		[SKIP_CORE] = "core files",             [SKIP_IRREGULAR] = "links, devices and other special files",
-		[SKIP_PSEUDO] = "pseudo file systems",  [SKIP_EXCLUDED] = "excluded",
+		[SKIP_NOT_CODE] = "not machine code",
+		[SKIP_FOREIGN] = "for other machines",
+		[SKIP_CORE] = "core files",
+		[SKIP_IRREGULAR] = "links, devices and other special files",
+		[SKIP_PSEUDO] = "pseudo file systems",
+		[SKIP_EXCLUDED] = "excluded",
 		[SKIP_VANISHED] = "vanished meanwhile",
 	};
 	const char *separator = "\nlychgate: passed over: ";
@@ -192,11 +199,13 @@ void tally_sentence(struct buf *buf, const struct tally *total, bool verbose)
 	const char *separator = " (";
 
 	if (total->files != 0 || total->processes == 0) {
-		buf_printf(buf, "%" PRIu64 " %s%s", total->files, total->files == 1 ? "file" : "files",
+		buf_printf(buf, "%" PRIu64 " %s%s", total->files,
+			   total->files == 1 ? "file" : "files",
 			   total->processes != 0 ? " and " : "");
 	}
 	if (total->processes != 0) {
-		buf_printf(buf, "%" PRIu64 " %s", total->processes, total->processes == 1 ? "process" : "processes");
+		buf_printf(buf, "%" PRIu64 " %s", total->processes,
+			   total->processes == 1 ? "process" : "processes");
 	}
 	buf_str(buf, " scanned, ");
 	byte_count(buf, total->stats.exec_bytes);
@@ -204,7 +213,8 @@ void tally_sentence(struct buf *buf, const struct tally *total, bool verbose)
 	if (fails == 0) {
 		buf_str(buf, "nothing that fails");
 	} else {
-		buf_printf(buf, "%" PRIu64 " %s", fails, fails == 1 ? "finding fails" : "findings fail");
+		buf_printf(buf, "%" PRIu64 " %s", fails,
+			   fails == 1 ? "finding fails" : "findings fail");
 	}
 	for (size_t v = 0; v < LYCH_VERDICT_COUNT && fails != 0; v++) {
 		uint64_t n = 0;
@@ -215,7 +225,8 @@ void tally_sentence(struct buf *buf, const struct tally *total, bool verbose)
 			}
 		}
 		if (n != 0) {
-			buf_printf(buf, "%s%" PRIu64 " %s", separator, n, lych_verdict_name((enum lych_verdict)v));
+			buf_printf(buf, "%s%" PRIu64 " %s", separator, n,
+				   lych_verdict_name((enum lych_verdict)v));
 			separator = ", ";
 		}
 	}
@@ -242,8 +253,8 @@ void tally_table(struct buf *buf, const struct tally *total)
 {
 	uint64_t sum[STANDING_COUNT] = {0};
 
-	buf_printf(buf, "%-12s %-16s %-12s %9s %9s %9s %9s\n", "class", "verdict", "placement", "fails",
-		   "known", "reported", "accepted");
+	buf_printf(buf, "%-12s %-16s %-12s %9s %9s %9s %9s\n", "class", "verdict", "placement",
+		   "fails", "known", "reported", "accepted");
 	for (size_t c = 0; c < LYCH_CLASS_COUNT; c++) {
 		for (size_t v = 0; v < LYCH_VERDICT_COUNT; v++) {
 			for (size_t p = 0; p < LYCH_PLACE_COUNT; p++) {
@@ -256,7 +267,8 @@ void tally_table(struct buf *buf, const struct tally *total)
 				if (any == 0) {
 					continue;
 				}
-				buf_printf(buf, "%-12s %-16s %-12s", lych_class_name((enum lych_class)c),
+				buf_printf(buf, "%-12s %-16s %-12s",
+					   lych_class_name((enum lych_class)c),
 					   lych_verdict_name((enum lych_verdict)v),
 					   lych_placement_name((enum lych_placement)p));
 				for (size_t s = 0; s < STANDING_COUNT; s++) {
@@ -270,13 +282,15 @@ void tally_table(struct buf *buf, const struct tally *total)
 	for (size_t s = 0; s < STANDING_COUNT; s++) {
 		buf_printf(buf, " %9" PRIu64, sum[s]);
 	}
-	buf_printf(buf, "\nfiles %" PRIu64 ", processes %" PRIu64 ", images %" PRIu64 ", bytes of code %" PRIu64
-			", unreadable %" PRIu64 "\n",
+	buf_printf(buf,
+		   "\nfiles %" PRIu64 ", processes %" PRIu64 ", images %" PRIu64
+		   ", bytes of code %" PRIu64 ", unreadable %" PRIu64 "\n",
 		   total->files, total->processes, total->stats.images, total->stats.exec_bytes,
 		   total->unreadable);
 	buf_str(buf, "passed over:");
 	for (size_t i = 0; i < SKIP_COUNT; i++) {
-		buf_printf(buf, "%s %s %" PRIu64, i == 0 ? "" : ",", skip_names[i], total->skipped[i]);
+		buf_printf(buf, "%s %s %" PRIu64, i == 0 ? "" : ",", skip_names[i],
+			   total->skipped[i]);
 	}
 	buf_str(buf, "\n");
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a scan says, and in which form. A file is scanned by one of many threads, which puts all that is
- * said about it into a struct result; results are written one after the other in the order of the
- * input, so that the output is the same for any number of threads.
+ * What a scan says, and in which form. A file is scanned by one of many threads, which puts all
+ * that is said about it into a struct result; results are written one after the other in the order
+ * of the input, so that the output is the same for any number of threads.
  */
 #ifndef LYCHGATE_CMD_REPORT_H
 #define LYCHGATE_CMD_REPORT_H
@@ -81,11 +81,14 @@ struct report_ops {
 	void (*begin)(struct report *report, struct buf *out);
 	void (*finding)(const struct report *report, struct result *result, const struct hit *hit);
 	/* A diagnostic as part of the output; it was put on standard error already. May be NULL. */
-	void (*diag)(const struct report *report, struct result *result, const struct lych_diag *diag);
+	void (*diag)(const struct report *report, struct result *result,
+		     const struct lych_diag *diag);
 	/* A file is done; with -v only. status is 0 or a negative errno value. May be NULL. */
-	void (*file)(const struct report *report, struct result *result, const char *path, int status);
+	void (*file)(const struct report *report, struct result *result, const char *path,
+		     int status);
 	/* Behind all results. */
-	void (*end)(struct report *report, struct buf *out, const struct tally *total, int exit_code);
+	void (*end)(struct report *report, struct buf *out, const struct tally *total,
+		    int exit_code);
 	/* What stands between a result's output and the one before it, which it begins with. */
 	const char *separator;
 };
@@ -106,7 +109,7 @@ extern const struct report_ops report_text;
 extern const struct report_ops report_jsonl;
 extern const struct report_ops report_sarif;
 
-/* ---- what forms share ------------------------------------------------------------------------- */
+/* ---- what forms share ----------------------------------------------------------------------- */
 
 /* "wrpkru" as people write it: "WRPKRU". */
 const char *class_title(enum lych_class cls);
@@ -117,7 +120,8 @@ void placement_text(struct buf *buf, const struct lych_finding *finding);
 void symbol_text(struct buf *buf, const struct lych_finding *finding, const char *before);
 /* The instructions that hold the sequence: "rol r15d, 0xf | add edi, ebp" */
 void hit_disassembly(struct buf *buf, const struct lych_finding *finding);
-/* "in.a(member.o)", "pid 17 /usr/lib/x.so": path, member and process as one name, made printable. */
+/* "in.a(member.o)", "pid 17 /usr/lib/x.so": path, member and process as one name, made printable.
+ */
 void finding_name(struct buf *buf, const char *path, const char *member, pid_t pid);
 /* "3,809 files scanned, ...": the totals in plain words. */
 void tally_sentence(struct buf *buf, const struct tally *total, bool verbose);
@@ -126,10 +130,10 @@ void tally_table(struct buf *buf, const struct tally *total);
 /* "3.3 GB" */
 void byte_count(struct buf *buf, uint64_t bytes);
 
-/* ---- why and what to do, in plain words (advice.c) -------------------------------------------- */
+/* ---- why and what to do, in plain words (advice.c) ------------------------------------------ */
 
-const char *rule_id(enum lych_class cls);              /* "LYCH001" */
-const char *advice_danger(enum lych_class cls);         /* why a sequence of that class is dangerous */
+const char *rule_id(enum lych_class cls);       /* "LYCH001" */
+const char *advice_danger(enum lych_class cls); /* why a sequence of that class is dangerous */
 void advice_remedy(struct buf *buf, const struct lych_finding *finding, const char *bullet);
 const char *advice_verdict(enum lych_verdict verdict); /* what the verdict means */
 const char *advice_placement(enum lych_placement placement);

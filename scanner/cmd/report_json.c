@@ -17,7 +17,8 @@ static json_t *class_list(uint32_t classes)
 
 	for (size_t i = 0; i < LYCH_CLASS_COUNT; i++) {
 		if ((classes & LYCH_CLASS_BIT(i)) != 0) {
-			json_array_append_new(list, json_string(lych_class_name((enum lych_class)i)));
+			json_array_append_new(list,
+					      json_string(lych_class_name((enum lych_class)i)));
 		}
 	}
 	return list;
@@ -25,14 +26,16 @@ static json_t *class_list(uint32_t classes)
 
 static void begin(struct report *report, struct buf *out)
 {
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "header", "schema",
-				   "lychgate-scan/1", "tool", "lychgate", "version", LYCH_VERSION_STRING,
-				   "library", lych_scan_version(), "capstone", lych_scan_capstone_version());
+	json_t *object =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "type", "header", "schema",
+			  "lychgate-scan/1", "tool", "lychgate", "version", LYCH_VERSION_STRING,
+			  "library", lych_scan_version(), "capstone", lych_scan_capstone_version());
 
 	json_put(object, "classes", class_list(report->opts->classes));
 	json_put(object, "fail_on", class_list(report->opts->fail_on));
 	json_put(object, "assume_runtime", json_boolean(report->opts->assume_runtime));
-	json_put(object, "accept_gates", json_boolean((report->opts->flags & LYCH_SCAN_NO_GATES) == 0));
+	json_put(object, "accept_gates",
+		 json_boolean((report->opts->flags & LYCH_SCAN_NO_GATES) == 0));
 	record(out, object);
 }
 
@@ -107,7 +110,8 @@ static void diag(const struct report *report, struct result *result, const struc
 		[LYCH_DIAG_WARNING] = "warning",
 		[LYCH_DIAG_ERROR] = "error",
 	};
-	json_t *object = json_pack("{s:s, s:s}", "type", "diagnostic", "severity", severities[d->severity]);
+	json_t *object =
+		json_pack("{s:s, s:s}", "type", "diagnostic", "severity", severities[d->severity]);
 
 	(void)report;
 	put_file(object, d->path, d->member, result->pid);
@@ -140,12 +144,17 @@ static json_t *counts(const struct tally *total)
 						continue;
 					}
 					json_array_append_new(
-						list, json_pack("{s:s, s:s, s:s, s:s, s:I}", "class",
-								lych_class_name((enum lych_class)c), "verdict",
-								lych_verdict_name((enum lych_verdict)v), "placement",
-								lych_placement_name((enum lych_placement)p), "status",
-								standing_name((enum standing)s), "count",
-								(json_int_t)total->count[s][c][v][p]));
+						list,
+						json_pack(
+							"{s:s, s:s, s:s, s:s, s:I}", "class",
+							lych_class_name((enum lych_class)c),
+							"verdict",
+							lych_verdict_name((enum lych_verdict)v),
+							"placement",
+							lych_placement_name((enum lych_placement)p),
+							"status", standing_name((enum standing)s),
+							"count",
+							(json_int_t)total->count[s][c][v][p]));
 				}
 			}
 		}
@@ -155,19 +164,21 @@ static json_t *counts(const struct tally *total)
 
 static void end(struct report *report, struct buf *out, const struct tally *total, int exit_code)
 {
-	json_t *object = json_pack("{s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "type", "summary", "exit_code",
-				   exit_code, "files", (json_int_t)total->files, "processes",
-				   (json_int_t)total->processes, "images", (json_int_t)total->stats.images, "exec_bytes",
-				   (json_int_t)total->stats.exec_bytes, "unreadable",
-				   (json_int_t)total->unreadable);
+	json_t *object = json_pack(
+		"{s:s, s:i, s:I, s:I, s:I, s:I, s:I}", "type", "summary", "exit_code", exit_code,
+		"files", (json_int_t)total->files, "processes", (json_int_t)total->processes,
+		"images", (json_int_t)total->stats.images, "exec_bytes",
+		(json_int_t)total->stats.exec_bytes, "unreadable", (json_int_t)total->unreadable);
 	json_t *skipped = json_object();
 
 	(void)report;
 	for (size_t i = 0; i < STANDING_COUNT; i++) {
-		json_put(object, standing_name((enum standing)i), json_integer((json_int_t)total->findings[i]));
+		json_put(object, standing_name((enum standing)i),
+			 json_integer((json_int_t)total->findings[i]));
 	}
 	for (size_t i = 0; i < SKIP_COUNT; i++) {
-		json_put(skipped, skip_name((enum skip)i), json_integer((json_int_t)total->skipped[i]));
+		json_put(skipped, skip_name((enum skip)i),
+			 json_integer((json_int_t)total->skipped[i]));
 	}
 	json_put(object, "passed_over", skipped);
 	json_put(object, "counts", counts(total));

@@ -15,7 +15,8 @@
 
 static void add_uri(struct buf *buf, const char *path)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
+	static const char plain[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/";
 
 	for (; *path != '\0'; path++) {
 		if (strchr(plain, *path) != NULL) {
@@ -88,7 +89,7 @@ static json_t *text_message(struct buf *text)
 	return json_pack("{s:o}", "text", json_buf(text));
 }
 
-/* ---- what is said before any result ------------------------------------------------------------ */
+/* ---- what is said before any result --------------------------------------------------------- */
 
 static json_t *rule(enum lych_class cls)
 {
@@ -105,7 +106,8 @@ static json_t *rule(enum lych_class cls)
 			/* "REX2 WRPKRU" as Rex2Wrpkru */
 			bool first = c == title || c[-1] == ' ';
 
-			buf_printf(&name, "%c", !first && *c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
+			buf_printf(&name, "%c",
+				   !first && *c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
 		}
 	}
 	json_put(object, "name", json_buf(&name));
@@ -113,16 +115,19 @@ static json_t *rule(enum lych_class cls)
 	json_put(object, "shortDescription", text_message(&short_text));
 	json_put(object, "fullDescription", json_pack("{s:s}", "text", advice_danger(cls)));
 	buf_printf(&help,
-		   "%s\n\nThe bytes count at any offset, in the middle of instructions as well, because an attacker who "
-		   "can jump enters where he likes. `lychgate explain FILE:ADDRESS` shows the instructions around "
-		   "a finding and how to remove it.", advice_danger(cls));
+		   "%s\n\nThe bytes count at any offset, in the middle of instructions as well, "
+		   "because an attacker who can jump enters where he likes. `lychgate explain "
+		   "FILE:ADDRESS` shows the instructions around a finding and how to remove it.",
+		   advice_danger(cls));
 	json_put(object, "help",
-		 json_pack("{s:s%, s:s%}", "text", help.data, help.len, "markdown", help.data, help.len));
+		 json_pack("{s:s%, s:s%}", "text", help.data, help.len, "markdown", help.data,
+			   help.len));
 	buf_free(&help);
 	json_put(object, "defaultConfiguration", json_pack("{s:s}", "level", "error"));
 	json_put(object, "properties",
-		 json_pack("{s:[s, s], s:s, s:s}", "tags", "security", "protection-keys", "security-severity",
-			   cls <= LYCH_XRSTOR ? "8.0" : "5.0", "precision", "very-high"));
+		 json_pack("{s:[s, s], s:s, s:s}", "tags", "security", "protection-keys",
+			   "security-severity", cls <= LYCH_XRSTOR ? "8.0" : "5.0", "precision",
+			   "very-high"));
 	return object;
 }
 
@@ -149,7 +154,8 @@ static void begin(struct report *report, struct buf *out)
 		json_array_append_new(rules, rule((enum lych_class)i));
 	}
 	json_put(driver, "rules", rules);
-	buf_str(out, "{\"$schema\":\"https://json.schemastore.org/sarif-2.1.0.json\",\"version\":\"2.1.0\","
+	buf_str(out, "{\"$schema\":\"https://json.schemastore.org/"
+		     "sarif-2.1.0.json\",\"version\":\"2.1.0\","
 		     "\"runs\":[{\"tool\":");
 	json_add(out, json_pack("{s:o}", "driver", driver));
 	if (report->cwd != NULL) {
@@ -159,18 +165,19 @@ static void begin(struct report *report, struct buf *out)
 	buf_str(out, ",\"columnKind\":\"utf16CodeUnits\",\"results\":[\n");
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results -------------------------------------------------------------------------------- */
 
 static json_t *message(const struct lych_finding *f)
 {
 	struct buf text = {0};
 
 	buf_printf(&text, "%s %s%s at address 0x%" PRIx64 ": ",
-		   f->verdict == LYCH_VERDICT_STRAY	? "Stray"
+		   f->verdict == LYCH_VERDICT_STRAY     ? "Stray"
 		   : f->verdict == LYCH_VERDICT_RUNTIME ? "Runtime-handled"
 		   : f->verdict == LYCH_VERDICT_CHECKED ? "Checked"
 							: "Gate",
-		   class_title(f->cls), f->verdict == LYCH_VERDICT_STRAY ? " (unsafe occurrence)" : "", f->vaddr);
+		   class_title(f->cls),
+		   f->verdict == LYCH_VERDICT_STRAY ? " (unsafe occurrence)" : "", f->vaddr);
 	placement_text(&text, f);
 	buf_str(&text, ", bytes ");
 	buf_bytes(&text, f->bytes, f->nbytes);
@@ -199,17 +206,19 @@ static json_t *location(const struct hit *hit)
 
 	if (f->off <= INT64_MAX) {
 		json_put(physical, "region",
-			 json_pack("{s:I, s:i}", "byteOffset", (json_int_t)f->off, "byteLength", f->nbytes));
+			 json_pack("{s:I, s:i}", "byteOffset", (json_int_t)f->off, "byteLength",
+				   f->nbytes));
 	}
 	if (f->vaddr <= INT64_MAX) {
 		json_put(physical, "address",
-			 json_pack("{s:I, s:i, s:s}", "absoluteAddress", (json_int_t)f->vaddr, "length",
-				   f->nbytes, "kind", "instruction"));
+			 json_pack("{s:I, s:i, s:s}", "absoluteAddress", (json_int_t)f->vaddr,
+				   "length", f->nbytes, "kind", "instruction"));
 	}
 	object = json_pack("{s:o}", "physicalLocation", physical);
 	if (f->symbol[0] != '\0') {
 		json_put(object, "logicalLocations",
-			 json_pack("[{s:o, s:s}]", "fullyQualifiedName", json_text(f->symbol, NULL), "kind", "function"));
+			 json_pack("[{s:o, s:s}]", "fullyQualifiedName", json_text(f->symbol, NULL),
+				   "kind", "function"));
 	}
 	return object;
 }
@@ -218,8 +227,8 @@ static void finding(const struct report *report, struct result *result, const st
 {
 	const struct lych_finding *f = hit->finding;
 	bool counts = hit->standing == STANDING_FAILS || hit->standing == STANDING_KNOWN;
-	json_t *object = json_pack("{s:s, s:i, s:s}", "ruleId", rule_id(f->cls), "ruleIndex", (int)f->cls,
-				   "level", counts ? "error" : "note");
+	json_t *object = json_pack("{s:s, s:i, s:s}", "ruleId", rule_id(f->cls), "ruleIndex",
+				   (int)f->cls, "level", counts ? "error" : "note");
 	struct buf placement = {0};
 	json_t *properties = json_object();
 
@@ -232,7 +241,8 @@ static void finding(const struct report *report, struct result *result, const st
 	}
 	if (hit->standing == STANDING_KNOWN) {
 		json_put(object, "suppressions",
-			 json_pack("[{s:s, s:s}]", "kind", "external", "justification", "listed in the baseline"));
+			 json_pack("[{s:s, s:s}]", "kind", "external", "justification",
+				   "listed in the baseline"));
 	}
 	json_put(properties, "status", json_string(standing_name(hit->standing)));
 	json_put(properties, "verdict", json_string(lych_verdict_name(f->verdict)));
@@ -264,14 +274,16 @@ static void diag(const struct report *report, struct result *result, const struc
 	}
 	buf_name(&text, d->message);
 	buf_str(&result->notes, ",\n");
-	json_add(&result->notes, json_pack("{s:s, s:o, s:[{s:{s:o}}]}", "level", levels[d->severity], "message",
-					   text_message(&text), "locations", "physicalLocation",
-					   "artifactLocation", artifact(d->path, result->pid)));
+	json_add(&result->notes,
+		 json_pack("{s:s, s:o, s:[{s:{s:o}}]}", "level", levels[d->severity], "message",
+			   text_message(&text), "locations", "physicalLocation", "artifactLocation",
+			   artifact(d->path, result->pid)));
 }
 
 static void end(struct report *report, struct buf *out, const struct tally *total, int exit_code)
 {
-	bool complete = exit_code <= EXIT_FINDINGS && (total->unreadable == 0 || report->opts->skip_unreadable);
+	bool complete = exit_code <= EXIT_FINDINGS &&
+			(total->unreadable == 0 || report->opts->skip_unreadable);
 	char chunk[8192];
 	size_t n;
 
@@ -292,9 +304,11 @@ static void end(struct report *report, struct buf *out, const struct tally *tota
 		out->failed = out->failed || ferror(report->notes);
 	}
 	buf_printf(out,
-		   "]}],\"properties\":{\"files\":%" PRIu64 ",\"processes\":%" PRIu64 ",\"images\":%" PRIu64 ",\"execBytes\":%" PRIu64
-		   ",\"unreadable\":%" PRIu64 "}}]}\n",
-		   total->files, total->processes, total->stats.images, total->stats.exec_bytes, total->unreadable);
+		   "]}],\"properties\":{\"files\":%" PRIu64 ",\"processes\":%" PRIu64
+		   ",\"images\":%" PRIu64 ",\"execBytes\":%" PRIu64 ",\"unreadable\":%" PRIu64
+		   "}}]}\n",
+		   total->files, total->processes, total->stats.images, total->stats.exec_bytes,
+		   total->unreadable);
 }
 
 const struct report_ops report_sarif = {

@@ -60,8 +60,8 @@ static void finding(const struct report *report, struct result *result, const st
 	buf_str(out, report->color ? CMD_BOLD : "");
 	finding_name(out, f->path, f->member, hit->pid);
 	buf_printf(out, "%s:0x%" PRIx64 ": %s%s %s%s: ", reset, f->vaddr,
-		   report->color ? standing_color(hit->standing) : "", lych_verdict_name(f->verdict),
-		   lych_class_name(f->cls), reset);
+		   report->color ? standing_color(hit->standing) : "",
+		   lych_verdict_name(f->verdict), lych_class_name(f->cls), reset);
 	placement_text(out, f);
 	buf_str(out, ": ");
 	buf_bytes(out, f->bytes, f->nbytes);

@@ -37,8 +37,8 @@ static int emit(void *ctx, struct result *result, bool complete)
 		if (scan->report.notes == NULL) {
 			scan->report.notes = tmpfile();
 		}
-		if (scan->report.notes == NULL ||
-		    fwrite(result->notes.data, 1, result->notes.len, scan->report.notes) != result->notes.len) {
+		if (scan->report.notes == NULL || fwrite(result->notes.data, 1, result->notes.len,
+							 scan->report.notes) != result->notes.len) {
 			rc = scan->report.notes == NULL ? -errno : -EIO;
 			cmd_error("temporary file: %s", cmd_strerror(rc));
 		}
@@ -58,7 +58,8 @@ static int exit_code_of(const struct scan *scan)
 	if (scan->total.findings[STANDING_FAILS] != 0) {
 		return EXIT_FINDINGS;
 	}
-	return scan->total.unreadable != 0 && !scan->opts->skip_unreadable ? EXIT_USAGE : EXIT_CLEAN;
+	return scan->total.unreadable != 0 && !scan->opts->skip_unreadable ? EXIT_USAGE
+									   : EXIT_CLEAN;
 }
 
 /* Returns the exit code, which counts what is in the new baseline as known. */
@@ -74,7 +75,9 @@ static int update_baseline(struct scan *scan)
 		return EXIT_USAGE;
 	}
 	if (scan->total.unreadable != 0 && !scan->opts->skip_unreadable) {
-		cmd_error("%s: not updated, because not everything could be read (--skip-unreadable)", path);
+		cmd_error(
+			"%s: not updated, because not everything could be read (--skip-unreadable)",
+			path);
 		return exit_code_of(scan);
 	}
 	rc = baseline_write(scan->baseline, &count);
@@ -87,7 +90,8 @@ static int update_baseline(struct scan *scan)
 	}
 	nameless = scan->total.nameless;
 	if (nameless != 0) {
-		cmd_error("%llu findings in memory that belongs to no file cannot be listed in a baseline",
+		cmd_error("%llu findings in memory that belongs to no file cannot be listed in a "
+			  "baseline",
 			  (unsigned long long)nameless);
 		return EXIT_FINDINGS;
 	}

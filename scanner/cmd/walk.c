@@ -14,8 +14,8 @@
 
 /*
  * Names held of all directories on the way down together. A larger directory is listed in several
- * passes, each of which takes the next names in order; a parent that must give up its list is listed
- * again from where it was.
+ * passes, each of which takes the next names in order; a parent that must give up its list is
+ * listed again from where it was.
  */
 #define NAMES_MAX ((size_t)8 << 20)
 
@@ -36,8 +36,8 @@ struct frame {
 	struct walk_dir *dir; /* NULL: closed to save descriptors */
 	dev_t dev;
 	ino_t ino;
-	size_t path_len;  /* of this directory's own path */
-	char *names;      /* of each entry: its d_type as a byte, its name, NUL */
+	size_t path_len; /* of this directory's own path */
+	char *names;     /* of each entry: its d_type as a byte, its name, NUL */
 	size_t names_len;
 	size_t names_cap;
 	uint32_t *index; /* where entries begin, sorted by name */
@@ -122,7 +122,7 @@ static bool pseudo_filesystem(int fd)
 	}
 }
 
-/* ---- the list of one directory ---------------------------------------------------------------- */
+/* ---- the list of one directory -------------------------------------------------------------- */
 
 static const char *entry_name(const struct frame *frame, size_t i)
 {
@@ -197,13 +197,15 @@ static int frame_add(struct walk *walk, struct frame *frame, unsigned char type,
 
 static int compare_entries(const void *a, const void *b, void *names)
 {
-	return strcmp((char *)names + *(const uint32_t *)a + 1, (char *)names + *(const uint32_t *)b + 1);
+	return strcmp((char *)names + *(const uint32_t *)a + 1,
+		      (char *)names + *(const uint32_t *)b + 1);
 }
 
 static void frame_sort(struct frame *frame)
 {
 	if (frame->n > 1) {
-		qsort_r(frame->index, frame->n, sizeof(*frame->index), compare_entries, frame->names);
+		qsort_r(frame->index, frame->n, sizeof(*frame->index), compare_entries,
+			frame->names);
 	}
 }
 
@@ -233,7 +235,8 @@ static int frame_halve(struct walk *walk, struct frame *frame)
 	return 0;
 }
 
-/* Fills the list with the entries behind frame->last. A negative errno value when it cannot be read. */
+/* Fills the list with the entries behind frame->last. A negative errno value when it cannot be
+ * read. */
 static int frame_list(struct walk *walk, struct frame *frame)
 {
 	char *bound = NULL; /* last name kept once the list was halved */
@@ -282,7 +285,7 @@ static int frame_list(struct walk *walk, struct frame *frame)
 	return rc;
 }
 
-/* ---- down and up ------------------------------------------------------------------------------ */
+/* ---- down and up ---------------------------------------------------------------------------- */
 
 static int path_set(struct walk *walk, size_t len, const char *name)
 {
@@ -381,7 +384,8 @@ static int ascend(struct walk *walk)
 
 	if (parent != NULL && parent->dir == NULL) {
 		fd = openat(child->dir->fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (fd >= 0 && (fstat(fd, &st) != 0 || st.st_dev != parent->dev || st.st_ino != parent->ino)) {
+		if (fd >= 0 &&
+		    (fstat(fd, &st) != 0 || st.st_dev != parent->dev || st.st_ino != parent->ino)) {
 			close(fd);
 			fd = -1;
 		}
@@ -394,7 +398,8 @@ static int ascend(struct walk *walk)
 		}
 	}
 	pop(walk);
-	/* What was moved away meanwhile cannot be gone on with, nor what lies above it, up to the root. */
+	/* What was moved away meanwhile cannot be gone on with, nor what lies above it, up to the
+	 * root. */
 	while (walk->depth > 0 && walk->frames[walk->depth - 1].dir == NULL) {
 		walk->path[walk->frames[walk->depth - 1].path_len] = '\0';
 		walk->ops->event(walk->ctx, WALK_ERROR, walk->path, -ESTALE);
@@ -445,7 +450,8 @@ static int entry_type(const struct walk *walk, const struct frame *frame, unsign
 		return type;
 	}
 	if (fstatat(frame->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-		walk->ops->event(walk->ctx, errno == ENOENT ? WALK_VANISHED : WALK_ERROR, walk->path, -errno);
+		walk->ops->event(walk->ctx, errno == ENOENT ? WALK_VANISHED : WALK_ERROR,
+				 walk->path, -errno);
 		return -1;
 	}
 	return IFTODT(st.st_mode);
@@ -480,7 +486,8 @@ static int step(struct walk *walk)
 	if (walk->ops->excluded(walk->ctx, walk->path, name)) {
 		return 0;
 	}
-	switch (entry_type(walk, frame, (unsigned char)frame->names[frame->index[frame->pos - 1]], name)) {
+	switch (entry_type(walk, frame, (unsigned char)frame->names[frame->index[frame->pos - 1]],
+			   name)) {
 	case -1:
 		return 0;
 	case DT_REG:

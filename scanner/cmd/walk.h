@@ -28,8 +28,8 @@ enum walk_event {
 
 struct walk_ops {
 	/*
-	 * A regular file: path as shown, whose last name_len bytes are the name in dir. Returns 0, or
-	 * anything else to end the walk.
+	 * A regular file: path as shown, whose last name_len bytes are the name in dir. Returns 0,
+	 * or anything else to end the walk.
 	 */
 	int (*file)(void *ctx, struct walk_dir *dir, const char *path, size_t name_len);
 	/* Something that is not scanned. err is a negative errno value or 0. */
@@ -42,12 +42,12 @@ struct walk_ops {
 #define WALK_PATH_MAX 131072
 
 /*
- * walk_tree calls ops->file for every regular file below the directory root, sorted by name (bytes) within
- * each directory, a subdirectory's files in its place. Symbolic links are not followed, except root
- * itself. Pseudo file systems are not entered, except when root is in one.
+ * walk_tree calls ops->file for every regular file below the directory root, sorted by name (bytes)
+ * within each directory, a subdirectory's files in its place. Symbolic links are not followed,
+ * except root itself. Pseudo file systems are not entered, except when root is in one.
  *
- * Returns 0, what ops->file returned, or -ENOMEM. Errors of single files and directories, root included,
- * go to ops->event.
+ * Returns 0, what ops->file returned, or -ENOMEM. Errors of single files and directories, root
+ * included, go to ops->event.
  */
 int walk_tree(const char *root, const struct walk_ops *ops, void *ctx);
 

@@ -15,7 +15,7 @@ struct work {
 	bool no_memory;
 };
 
-/* ---- what is said ----------------------------------------------------------------------------- */
+/* ---- what is said --------------------------------------------------------------------------- */
 
 void work_diag(const struct scan *scan, struct result *result, const struct lych_diag *diag)
 {
@@ -35,7 +35,8 @@ void work_diag(const struct scan *scan, struct result *result, const struct lych
 	if (diag->severity == LYCH_DIAG_ERROR || !opts->quiet) {
 		buf_str(&result->err, "lychgate: ");
 		finding_name(&result->err, diag->path, diag->member, result->pid);
-		buf_printf(&result->err, ": %s%s:%s ", scan->color_err ? severities[diag->severity].color : "",
+		buf_printf(&result->err, ": %s%s:%s ",
+			   scan->color_err ? severities[diag->severity].color : "",
 			   severities[diag->severity].word, scan->color_err ? CMD_RESET : "");
 		buf_name(&result->err, diag->message);
 		buf_str(&result->err, "\n");
@@ -84,7 +85,8 @@ static void on_diag(void *ctx, const struct lych_diag *diag)
 	struct lych_diag milder = *diag;
 	enum skip skip;
 
-	if (diag->severity == LYCH_DIAG_ERROR && !work->job->by_name && not_for_us(diag->err, &skip)) {
+	if (diag->severity == LYCH_DIAG_ERROR && !work->job->by_name &&
+	    not_for_us(diag->err, &skip)) {
 		if (skip == SKIP_NOT_CODE) {
 			return;
 		}
@@ -94,7 +96,8 @@ static void on_diag(void *ctx, const struct lych_diag *diag)
 	work_diag(work->scan, &work->job->result, &milder);
 }
 
-static enum standing standing_of(const struct scan *scan, const struct lych_finding *finding, const char *key)
+static enum standing standing_of(const struct scan *scan, const struct lych_finding *finding,
+				 const char *key)
 {
 	if (finding->verdict == LYCH_VERDICT_CHECKED || finding->verdict == LYCH_VERDICT_GATE ||
 	    (finding->verdict == LYCH_VERDICT_RUNTIME && scan->opts->assume_runtime)) {
@@ -141,7 +144,7 @@ static int on_finding(void *ctx, const struct lych_finding *finding)
 	return pool_grown(scan->pool, work->job);
 }
 
-/* ---- what is done ----------------------------------------------------------------------------- */
+/* ---- what is done --------------------------------------------------------------------------- */
 
 static struct lych_scan_opts library_options(struct work *work)
 {
@@ -176,12 +179,15 @@ static void skipped(struct work *work, enum skip skip, const char *message)
 static int open_file(struct work *work, struct stat *st)
 {
 	struct job *job = work->job;
-	const char *name = job->dir == NULL ? job->path : job->path + strlen(job->path) - job->name_len;
-	int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (job->dir != NULL ? O_NOFOLLOW : 0);
+	const char *name =
+		job->dir == NULL ? job->path : job->path + strlen(job->path) - job->name_len;
+	int flags =
+		O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | (job->dir != NULL ? O_NOFOLLOW : 0);
 	int fd;
 	int err;
 
-	/* Opening a device can do something; what a directory lists as a file is looked at below. */
+	/* Opening a device can do something; what a directory lists as a file is looked at below.
+	 */
 	if (job->dir == NULL && stat(name, st) == 0 && !S_ISREG(st->st_mode)) {
 		errno = ENOTSUP;
 		fd = -1;
@@ -197,7 +203,8 @@ static int open_file(struct work *work, struct stat *st)
 	}
 	if (job->dir != NULL && err == ENOENT) {
 		skipped(work, SKIP_VANISHED, "vanished meanwhile");
-	} else if (!job->by_name && (err == ENOTSUP || (job->dir != NULL && (err == ELOOP || err == ENXIO)))) {
+	} else if (!job->by_name &&
+		   (err == ENOTSUP || (job->dir != NULL && (err == ELOOP || err == ENXIO)))) {
 		skipped(work, SKIP_IRREGULAR, "not a regular file");
 	} else {
 		work_unreadable(work->scan, &job->result, job->path, -err, cmd_strerror(err));
@@ -251,7 +258,8 @@ void work_run(void *ctx, struct job *job)
 		if (fd >= 0) {
 			rc = lych_scan_fd(fd, job->path, &lib, &job->result.tally.stats);
 			close(fd);
-			if (rc != -ENOEXEC && scan->baseline != NULL && baseline_is(scan->baseline, &st)) {
+			if (rc != -ENOEXEC && scan->baseline != NULL &&
+			    baseline_is(scan->baseline, &st)) {
 				atomic_store(&scan->baseline_scanned, true);
 			}
 			finish(&work, rc);

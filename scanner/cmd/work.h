@@ -14,8 +14,8 @@ struct scan {
 	bool color_err;
 	struct baseline *baseline; /* NULL: none */
 	struct pool *pool;
-	struct progress *progress; /* NULL: none */
-	struct tally total;        /* written by emit only */
+	struct progress *progress;    /* NULL: none */
+	struct tally total;           /* written by emit only */
 	atomic_bool baseline_scanned; /* the baseline file is among what was scanned */
 };
 

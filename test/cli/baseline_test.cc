@@ -19,8 +19,10 @@ TEST(Baseline, WhatItListsIsReportedAsKnownAndDoesNotFail)
 	Outcome run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_EQ(read_text(baseline).find("# lychgate baseline 1\n"), 0u);
-	EXPECT_THAT(read_text(baseline), HasSubstr("\nwrpkru 0x1002 build-id:1111111111111111111111111111111111111111\t" +
-						   elf + "\n"));
+	EXPECT_THAT(
+		read_text(baseline),
+		HasSubstr("\nwrpkru 0x1002 build-id:1111111111111111111111111111111111111111\t" +
+			  elf + "\n"));
 	run = lychgate({"scan", "--baseline", baseline, elf});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.out, HasSubstr("stray wrpkru")) << "still reported";
@@ -33,7 +35,8 @@ TEST(Baseline, NewFindingsStillFail)
 	Tree tree;
 	std::string baseline = tree.path("baseline");
 	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
-	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", elf}).exit_code, 0);
+	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", elf}).exit_code,
+		  0);
 	std::vector<uint8_t> moved = stray_code();
 	moved.insert(moved.begin(), 0x90);
 	tree.file("a.so", elf_with(moved, id1));
@@ -49,10 +52,15 @@ TEST(Baseline, BuildIdCountsUnderAnyNameAndPathCountsWithoutOne)
 	in_tree.cwd = tree.path();
 	tree.file("with.so", elf_with(stray_code(), id1));
 	tree.file("without.so", elf_with(stray_code()));
-	ASSERT_EQ(lychgate({"scan", "--baseline", "b", "--update-baseline", "with.so", "without.so"}, in_tree).exit_code,
-		  0);
+	ASSERT_EQ(
+		lychgate({"scan", "--baseline", "b", "--update-baseline", "with.so", "without.so"},
+			 in_tree)
+			.exit_code,
+		0);
 	rename(tree.path("with.so").c_str(), tree.path("renamed.so").c_str());
-	EXPECT_EQ(lychgate({"scan", "--baseline", "b", "renamed.so", "without.so"}, in_tree).exit_code, 0);
+	EXPECT_EQ(lychgate({"scan", "--baseline", "b", "renamed.so", "without.so"}, in_tree)
+			  .exit_code,
+		  0);
 	rename(tree.path("without.so").c_str(), tree.path("other.so").c_str());
 	EXPECT_EQ(lychgate({"scan", "--baseline", "b", "other.so"}, in_tree).exit_code, 1);
 }
@@ -64,7 +72,9 @@ TEST(Baseline, UpdateIsSortedWithoutRepetitionsAndForgetsWhatIsGone)
 	std::string b = tree.file("b.so", elf_with(stray_code(), id2));
 	std::string a = tree.file("a.so", elf_with(stray_code(), id1));
 	std::string copy = tree.file("copy.so", elf_with(stray_code(), id1));
-	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", b, copy, a}).exit_code, 0);
+	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", b, copy, a})
+			  .exit_code,
+		  0);
 	std::vector<std::string> lines = lines_of(read_text(baseline));
 	ASSERT_EQ(lines.size(), 4u) << read_text(baseline);
 	EXPECT_THAT(lines[2], HasSubstr("build-id:1111"));
@@ -81,7 +91,8 @@ TEST(Baseline, GatesAndAcceptedFindingsAreNotListed)
 		GTEST_SKIP() << "no " << libc;
 	}
 	std::string baseline = tree.path("baseline");
-	Outcome run = lychgate({"scan", "--assume-runtime", "--baseline", baseline, "--update-baseline", libc});
+	Outcome run = lychgate(
+		{"scan", "--assume-runtime", "--baseline", baseline, "--update-baseline", libc});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(read_text(baseline), Not(HasSubstr("wrpkru")));
 }
@@ -93,7 +104,9 @@ TEST(Baseline, MissingFileIsAnErrorUnlessItIsToBeWritten)
 	Outcome run = lychgate({"scan", "--baseline", tree.path("none"), elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("none: no such file"));
-	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none"), "--update-baseline", elf}).exit_code, 0);
+	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none"), "--update-baseline", elf})
+			  .exit_code,
+		  0);
 	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none"), elf}).exit_code, 0);
 }
 
@@ -117,7 +130,8 @@ TEST(Baseline, FileThatWasScannedIsNotOverwritten)
 	std::string content = "# lychgate baseline 1\n";
 	std::string baseline = tree.text("baseline", content);
 	tree.link("link", "baseline");
-	Outcome run = lychgate({"scan", "--raw", "--baseline", baseline, "--update-baseline", tree.path("link")});
+	Outcome run = lychgate(
+		{"scan", "--raw", "--baseline", baseline, "--update-baseline", tree.path("link")});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("was itself scanned"));
 	EXPECT_EQ(read_text(baseline), content);
@@ -136,7 +150,8 @@ TEST_P(BadBaseline, IsRefusedWithTheLineNumber)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(clean_code()));
-	std::string baseline = tree.text("baseline", std::string("# lychgate baseline 1\n\n") + GetParam().line + "\n");
+	std::string baseline = tree.text("baseline", std::string("# lychgate baseline 1\n\n") +
+							     GetParam().line + "\n");
 	Outcome run = lychgate({"scan", "--baseline", baseline, elf});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("baseline:3: not a line of a baseline"));
@@ -160,9 +175,9 @@ TEST(Baseline, CommentsBlankLinesAndDosLineEndsAreFine)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
-	std::string baseline = tree.text("baseline",
-					 "# lychgate baseline 1\r\n\r\n# because\r\n"
-					 "wrpkru 0x1002 build-id:1111111111111111111111111111111111111111\r\n");
+	std::string baseline = tree.text(
+		"baseline", "# lychgate baseline 1\r\n\r\n# because\r\n"
+			    "wrpkru 0x1002 build-id:1111111111111111111111111111111111111111\r\n");
 	EXPECT_EQ(lychgate({"scan", "--baseline", baseline, elf}).exit_code, 0);
 }
 
@@ -171,11 +186,13 @@ TEST(Baseline, IsNotUpdatedWhenSomethingCouldNotBeRead)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
 	std::string baseline = tree.path("baseline");
-	Outcome run = lychgate({"scan", "--baseline", baseline, "--update-baseline", elf, "/nonexistent"});
+	Outcome run = lychgate(
+		{"scan", "--baseline", baseline, "--update-baseline", elf, "/nonexistent"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("not updated"));
 	EXPECT_NE(access(baseline.c_str(), F_OK), 0);
-	run = lychgate({"scan", "--skip-unreadable", "--baseline", baseline, "--update-baseline", elf, "/nonexistent"});
+	run = lychgate({"scan", "--skip-unreadable", "--baseline", baseline, "--update-baseline",
+			elf, "/nonexistent"});
 	EXPECT_EQ(run.exit_code, 0) << run;
 }
 
@@ -196,5 +213,7 @@ TEST(Baseline, UpdateKeepsLinkAndModeAndLeavesNothingBeside)
 	EXPECT_EQ(st.st_mode & 0777, 0640u);
 	EXPECT_THAT(read_text(target), HasSubstr("wrpkru"));
 	EXPECT_EQ(system(("test \"$(ls -A " + tree.path("d") + ")\" = target").c_str()), 0);
-	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none/b"), "--update-baseline", elf}).exit_code, 2);
+	EXPECT_EQ(lychgate({"scan", "--baseline", tree.path("none/b"), "--update-baseline", elf})
+			  .exit_code,
+		  2);
 }

@@ -56,7 +56,8 @@ struct Stream {
 	}
 };
 
-[[noreturn]] void child(const std::vector<std::string> &args, const RunOptions &options, int in, int out, int err)
+[[noreturn]] void child(const std::vector<std::string> &args, const RunOptions &options, int in,
+			int out, int err)
 {
 	std::vector<char *> argv = {const_cast<char *>("lychgate")};
 
@@ -104,7 +105,8 @@ Outcome lychgate(const std::vector<std::string> &args, const RunOptions &options
 	fcntl(in.write, F_SETFD, FD_CLOEXEC);
 	fcntl(in.read, F_SETFD, 0);
 	if (!options.output.empty()) {
-		out_fd = open(options.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+		out_fd = open(options.output.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC,
+			      0666);
 	}
 	pid_t pid = fork();
 	if (pid == 0) {
@@ -128,7 +130,8 @@ Outcome lychgate(const std::vector<std::string> &args, const RunOptions &options
 		size_t done = 0;
 		ssize_t n = 0;
 		while (done < options.input.size() &&
-		       (n = write(in.write, &options.input[done], options.input.size() - done)) > 0) {
+		       (n = write(in.write, &options.input[done], options.input.size() - done)) >
+			       0) {
 			done += static_cast<size_t>(n);
 		}
 		std::this_thread::sleep_for(std::chrono::duration<double>(options.hold_input_s));
@@ -149,7 +152,8 @@ Outcome lychgate(const std::vector<std::string> &args, const RunOptions &options
 
 std::ostream &operator<<(std::ostream &stream, const Outcome &run)
 {
-	return stream << "exit code " << run.exit_code << ", signal " << run.signal << "\n--- stdout\n"
+	return stream << "exit code " << run.exit_code << ", signal " << run.signal
+		      << "\n--- stdout\n"
 		      << run.out.substr(0, 4000) << "\n--- stderr\n"
 		      << run.err.substr(0, 4000) << "\n---\n";
 }
@@ -243,13 +247,15 @@ std::vector<std::string> lines_of(const std::string &text)
 size_t count_of(const std::string &text, const std::string &part)
 {
 	size_t n = 0;
-	for (size_t i = text.find(part); i != std::string::npos; i = text.find(part, i + part.size())) {
+	for (size_t i = text.find(part); i != std::string::npos;
+	     i = text.find(part, i + part.size())) {
 		n++;
 	}
 	return n;
 }
 
-std::vector<uint8_t> elf_with(const std::vector<uint8_t> &code, const std::vector<uint8_t> &build_id)
+std::vector<uint8_t> elf_with(const std::vector<uint8_t> &code,
+			      const std::vector<uint8_t> &build_id)
 {
 	ElfBuilder elf;
 	std::vector<uint8_t> note;
@@ -289,7 +295,8 @@ Json parse_json(const std::string &text)
 	json_error_t error;
 	Json value(json_loadb(text.data(), text.size(), JSON_DECODE_ANY, &error), json_decref);
 	if (value == nullptr) {
-		ADD_FAILURE() << "not JSON: " << error.text << " at " << error.line << ":" << error.column << "\n"
+		ADD_FAILURE() << "not JSON: " << error.text << " at " << error.line << ":"
+			      << error.column << "\n"
 			      << text.substr(0, 2000);
 	}
 	return value;
@@ -300,7 +307,8 @@ json_t *at(const json_t *value, const std::string &path)
 	json_t *now = const_cast<json_t *>(value);
 	std::istringstream stream(path);
 	for (std::string part; now != nullptr && std::getline(stream, part, '/');) {
-		now = json_is_array(now) ? json_array_get(now, std::stoul(part)) : json_object_get(now, part.c_str());
+		now = json_is_array(now) ? json_array_get(now, std::stoul(part))
+					 : json_object_get(now, part.c_str());
 	}
 	return now;
 }

@@ -30,7 +30,7 @@ struct RunOptions {
 	std::string cwd;                                          // "": the test's own
 	std::string input;                                        // standard input
 	std::vector<std::pair<std::string, std::string>> environ; // added
-	std::string output;                                       // standard output goes to this file
+	std::string output;           // standard output goes to this file
 	bool no_dac_override = false; // root reads everything; without this capability it does not
 	bool out_is_pty = false;
 	bool err_is_pty = false;
@@ -75,7 +75,8 @@ std::vector<std::string> lines_of(const std::string &text);
 size_t count_of(const std::string &text, const std::string &part);
 
 // An ELF shared object whose code, at address and offset 0x1000, is this. build_id may be empty.
-std::vector<uint8_t> elf_with(const std::vector<uint8_t> &code, const std::vector<uint8_t> &build_id = {});
+std::vector<uint8_t> elf_with(const std::vector<uint8_t> &code,
+			      const std::vector<uint8_t> &build_id = {});
 
 // xor eax,eax; wrpkru; ret: a finding at 0x1002
 std::vector<uint8_t> stray_code();
@@ -88,7 +89,10 @@ using Json = std::unique_ptr<json_t, decltype(&json_decref)>;
 Json parse_json(const std::string &text);
 // "runs/0/results/1/ruleId"; NULL when there is no such thing.
 json_t *at(const json_t *value, const std::string &path);
-inline json_t *at(const Json &value, const std::string &path) { return at(value.get(), path); }
+inline json_t *at(const Json &value, const std::string &path)
+{
+	return at(value.get(), path);
+}
 std::string string_at(const json_t *value, const std::string &path);
 inline std::string string_at(const Json &value, const std::string &path)
 {

@@ -40,7 +40,8 @@ std::set<std::string> long_options(const std::string &text)
 {
 	static const std::regex option("(^|[\n ,\\[|(])(--[a-z][a-z-]+)");
 	std::set<std::string> found;
-	for (auto i = std::sregex_iterator(text.begin(), text.end(), option); i != std::sregex_iterator(); ++i) {
+	for (auto i = std::sregex_iterator(text.begin(), text.end(), option);
+	     i != std::sregex_iterator(); ++i) {
 		found.insert((*i)[2]);
 	}
 	found.erase("--usage"); // argp's own
@@ -81,10 +82,12 @@ TEST_P(Verb, ManPageDocumentsExactlyTheOptionsOfHelp)
 	std::string source = read_text(man_page("lychgate-" + GetParam()));
 	std::set<std::string> documented;
 	static const std::regex item("\n\\.It Fl ([^\n]*)");
-	for (auto i = std::sregex_iterator(source.begin(), source.end(), item); i != std::sregex_iterator(); ++i) {
+	for (auto i = std::sregex_iterator(source.begin(), source.end(), item);
+	     i != std::sregex_iterator(); ++i) {
 		static const std::regex word("(^|[ ,])-([a-z][a-z-]+)");
 		std::string line = (*i)[1];
-		for (auto k = std::sregex_iterator(line.begin(), line.end(), word); k != std::sregex_iterator(); ++k) {
+		for (auto k = std::sregex_iterator(line.begin(), line.end(), word);
+		     k != std::sregex_iterator(); ++k) {
 			documented.insert("--" + std::string((*k)[2]));
 		}
 	}
@@ -93,10 +96,11 @@ TEST_P(Verb, ManPageDocumentsExactlyTheOptionsOfHelp)
 
 TEST_P(Verb, CompletionOffersEveryOption)
 {
-	std::string words = shell("bash -c 'source /usr/share/bash-completion/bash_completion; source " LYCH_SOURCE
-				  "/scanner/cmd/completion/lychgate; COMP_WORDS=(lychgate " +
-				  GetParam() + " --); COMP_CWORD=2; COMP_LINE=\"lychgate " + GetParam() +
-				  " --\"; COMP_POINT=${#COMP_LINE}; _lychgate; echo \"${COMPREPLY[@]}\"'");
+	std::string words = shell(
+		"bash -c 'source /usr/share/bash-completion/bash_completion; source " LYCH_SOURCE
+		"/scanner/cmd/completion/lychgate; COMP_WORDS=(lychgate " +
+		GetParam() + " --); COMP_CWORD=2; COMP_LINE=\"lychgate " + GetParam() +
+		" --\"; COMP_POINT=${#COMP_LINE}; _lychgate; echo \"${COMPREPLY[@]}\"'");
 	if (access("/usr/share/bash-completion/bash_completion", R_OK) != 0) {
 		GTEST_SKIP() << "bash-completion is not installed";
 	}
@@ -108,12 +112,16 @@ TEST(ManPages, AreCleanForMandoc)
 	if (system("command -v mandoc >/dev/null") != 0) {
 		GTEST_SKIP() << "mandoc is not installed";
 	}
-	for (const char *page : {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
+	for (const char *page :
+	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
 		int status;
-		// What stderr says is about the machine's list of pages, as is what says that a page was not found.
-		std::string lint = shell("cd " LYCH_SOURCE "/scanner/cmd/man && mandoc -T lint " + std::string(page) +
-						 ".1 2>/dev/null | grep -v 'referenced manual not found'",
-					 &status);
+		// What stderr says is about the machine's list of pages, as is what says that a
+		// page was not found.
+		std::string lint =
+			shell("cd " LYCH_SOURCE "/scanner/cmd/man && mandoc -T lint " +
+				      std::string(page) +
+				      ".1 2>/dev/null | grep -v 'referenced manual not found'",
+			      &status);
 		EXPECT_EQ(lint, "") << page;
 		EXPECT_EQ(status, 1) << "grep leaves nothing";
 		EXPECT_GT(read_text(man_page(page)).size(), 1000u);
@@ -122,7 +130,8 @@ TEST(ManPages, AreCleanForMandoc)
 
 TEST(ManPages, StateTheExitCodes)
 {
-	for (const char *page : {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
+	for (const char *page :
+	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
 		EXPECT_THAT(read_text(man_page(page)), HasSubstr("\n.Sh EXIT STATUS\n")) << page;
 	}
 }
@@ -132,12 +141,14 @@ TEST(Hooks, ChangedBinariesAreScannedAndOtherFilesPassedOver)
 	Tree tree;
 	std::string yaml = read_text(LYCH_SOURCE "/.pre-commit-hooks.yaml");
 	std::smatch match;
-	ASSERT_TRUE(std::regex_search(yaml, match, std::regex("id: lychgate\n[^]*?entry: (bash .*)\n")));
+	ASSERT_TRUE(std::regex_search(yaml, match,
+				      std::regex("id: lychgate\n[^]*?entry: (bash .*)\n")));
 	tree.file("good.so", elf_with(clean_code()));
 	tree.file("bad one.so", elf_with(stray_code()));
 	tree.text("picture.png", "\x89PNG\r\n");
 	std::string command(LYCHGATE_COMMAND);
-	std::string hook = "cd " + tree.path() + " && PATH=" + command.substr(0, command.rfind('/')) + ":$PATH " +
+	std::string hook = "cd " + tree.path() +
+			   " && PATH=" + command.substr(0, command.rfind('/')) + ":$PATH " +
 			   match[1].str();
 	int status;
 	shell(hook + " good.so picture.png 2>/dev/null", &status);
@@ -154,11 +165,13 @@ TEST(Hooks, WholeTreeIsScanned)
 	Tree tree;
 	std::string yaml = read_text(LYCH_SOURCE "/.pre-commit-hooks.yaml");
 	std::smatch match;
-	ASSERT_TRUE(std::regex_search(yaml, match, std::regex("id: lychgate-all\n[^]*?entry: (lychgate .*)\n")));
+	ASSERT_TRUE(std::regex_search(yaml, match,
+				      std::regex("id: lychgate-all\n[^]*?entry: (lychgate .*)\n")));
 	tree.file(".git/objects/bad.so", elf_with(stray_code()));
 	tree.file("good.so", elf_with(clean_code()));
 	std::string command(LYCHGATE_COMMAND);
-	std::string hook = "cd " + tree.path() + " && PATH=" + command.substr(0, command.rfind('/')) + ":$PATH " +
+	std::string hook = "cd " + tree.path() +
+			   " && PATH=" + command.substr(0, command.rfind('/')) + ":$PATH " +
 			   match[1].str() + " 2>/dev/null";
 	int status;
 	shell(hook, &status);
@@ -177,18 +190,24 @@ TEST(Action, ScanStepHandlesPathsWithBlanksAndReportsTheExitCode)
 	ASSERT_NE(begin, std::string::npos);
 	tree.text("step.sh", yaml.substr(begin + 7));
 	tree.dir("temp/lychgate/build");
-	ASSERT_EQ(system(("cp " LYCHGATE_COMMAND " " + tree.path("temp/lychgate/build/lychgate")).c_str()), 0);
+	ASSERT_EQ(system(("cp " LYCHGATE_COMMAND " " + tree.path("temp/lychgate/build/lychgate"))
+				 .c_str()),
+		  0);
 	tree.file("a dir/bad.so", elf_with(stray_code()));
 	tree.file("good.so", elf_with(clean_code()));
 	auto step = [&](const std::string &paths) {
-		return "cd " + tree.path() + " && RUNNER_TEMP=$PWD/temp GITHUB_OUTPUT=$PWD/output SARIF=report.sarif PATHS='" +
+		return "cd " + tree.path() +
+		       " && RUNNER_TEMP=$PWD/temp GITHUB_OUTPUT=$PWD/output SARIF=report.sarif "
+		       "PATHS='" +
 		       paths + "' OPTIONS='--find\nwrpkru' bash -eo pipefail step.sh 2>/dev/null";
 	};
 	int status;
 	shell(step("a dir\ngood.so\n"), &status);
 	EXPECT_EQ(status, 0) << "failing is left to a later step";
 	EXPECT_EQ(read_text(tree.path("output")), "exit-code=1\n");
-	EXPECT_EQ(json_array_size(at(parse_json(read_text(tree.path("report.sarif"))), "runs/0/results")), 1u);
+	EXPECT_EQ(json_array_size(
+			  at(parse_json(read_text(tree.path("report.sarif"))), "runs/0/results")),
+		  1u);
 	shell(step("good.so"), &status);
 	EXPECT_THAT(read_text(tree.path("output")), HasSubstr("exit-code=0\n"));
 }

@@ -26,12 +26,14 @@ TEST(Explain, InstructionOnPurposeIsShownWithItsNeighboursAndAdvice)
 	EXPECT_THAT(run.out, HasSubstr("  placement  instruction: an instruction of its own"));
 	EXPECT_THAT(run.out, HasSubstr("unsafe occurrence"));
 	EXPECT_THAT(run.out, ContainsRegex("  function   in planted_open\\+0x[0-9a-f]+\n"));
-	EXPECT_THAT(run.out, ContainsRegex("\n    0x[0-9a-f]+ +31 d2 +xor edx, edx\n  > 0x[0-9a-f]+ +0f 01 ef +wrpkru\n"));
+	EXPECT_THAT(run.out, ContainsRegex("\n    0x[0-9a-f]+ +31 d2 +xor edx, edx\n  > "
+					   "0x[0-9a-f]+ +0f 01 ef +wrpkru\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\n +\\^\\^ \\^\\^ \\^\\^\n"));
 	EXPECT_THAT(run.out, HasSubstr("\nWhy it is dangerous\n  WRPKRU sets the access rights"));
-	EXPECT_THAT(run.out, HasSubstr("\nWhat to do\n  -"));
+	EXPECT_THAT(run.out, HasSubstr("\nWhat to do\n  - It is there on purpose"));
 	for (const std::string &line : lines_of(run.out)) {
-		EXPECT_TRUE(line.size() <= 100 || line.find(CLI_PLANTED) != std::string::npos) << line;
+		EXPECT_TRUE(line.size() <= 100 || line.find(CLI_PLANTED) != std::string::npos)
+			<< line;
 	}
 	EXPECT_EQ(run.err, "");
 }
@@ -45,7 +47,8 @@ TEST(Explain, ImmediateIsUnderlinedWithinItsInstruction)
 	size_t bytes = run.out.find("b8 90 0f 01 ef");
 	size_t carets = run.out.find("^^");
 	size_t column = bytes - run.out.rfind('\n', bytes);
-	EXPECT_EQ(carets - run.out.rfind('\n', carets), column + 6) << "below the third byte\n" << run.out;
+	EXPECT_EQ(carets - run.out.rfind('\n', carets), column + 6) << "below the third byte\n"
+								    << run.out;
 	EXPECT_THAT(run.out, HasSubstr("build it in two steps"));
 	EXPECT_THAT(run.out, HasSubstr("never meant these bytes as an instruction"));
 }
@@ -72,7 +75,8 @@ TEST(Explain, PlaceWithoutFindingShowsInstructionsAndEndsWith0)
 TEST(Explain, LooksForEveryClass)
 {
 	Tree tree;
-	Outcome run = lychgate({"explain", tree.file("a.so", elf_with({0x0f, 0x05, 0xc3})) + ":1000"});
+	Outcome run =
+		lychgate({"explain", tree.file("a.so", elf_with({0x0f, 0x05, 0xc3})) + ":1000"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("stray SYSCALL"));
 	EXPECT_THAT(run.out, HasSubstr("Do not try to remove it"));
@@ -82,7 +86,8 @@ TEST(Explain, RawCodeAndPathsWithColons)
 {
 	Tree tree;
 	std::string raw = tree.file("a:b.bin", stray_code());
-	Outcome run = lychgate({"explain", "--raw", "--base", "7f0000000000", raw + ":7f0000000002"});
+	Outcome run =
+		lychgate({"explain", "--raw", "--base", "7f0000000000", raw + ":7f0000000002"});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.out, HasSubstr("a:b.bin:0x7f0000000002: stray WRPKRU"));
 }
@@ -103,5 +108,6 @@ TEST(Explain, AddressOutsideTheCodeAndMissingFilesAreErrors)
 
 TEST(Explain, OutputThatCannotBeWrittenIsAnInternalError)
 {
-	EXPECT_EQ(lychgate({"explain", planted("instruction")}, output_to("/dev/full")).exit_code, 4);
+	EXPECT_EQ(lychgate({"explain", planted("instruction")}, output_to("/dev/full")).exit_code,
+		  4);
 }

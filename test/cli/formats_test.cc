@@ -32,7 +32,8 @@ TEST(Jsonl, FindingHasEveryField)
 {
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), build_id));
-	std::vector<Json> found = records(lychgate({"scan", "--format", "jsonl", elf}).out, "finding");
+	std::vector<Json> found =
+		records(lychgate({"scan", "--format", "jsonl", elf}).out, "finding");
 	ASSERT_EQ(found.size(), 1u);
 	const Json &f = found[0];
 	EXPECT_EQ(string_at(f, "file"), elf);
@@ -45,7 +46,8 @@ TEST(Jsonl, FindingHasEveryField)
 	EXPECT_EQ(string_at(f, "bytes"), "0f01ef");
 	EXPECT_EQ(string_at(f, "section"), ".text");
 	EXPECT_EQ(string_at(f, "build_id"), "abababababababababababababababababababab");
-	EXPECT_EQ(string_at(f, "id"), "wrpkru 0x1002 build-id:abababababababababababababababababababab");
+	EXPECT_EQ(string_at(f, "id"),
+		  "wrpkru 0x1002 build-id:abababababababababababababababababababab");
 	EXPECT_EQ(at(f, "file_bytes"), nullptr);
 	bool hit = false;
 	for (size_t i = 0; i < json_array_size(at(f, "instructions")); i++) {
@@ -62,7 +64,8 @@ TEST(Jsonl, FindingHasEveryField)
 
 TEST(Jsonl, PlacementInsideSaysWhichParts)
 {
-	std::vector<Json> found = records(lychgate({"scan", "--format", "jsonl", CLI_PLANTED}).out, "finding");
+	std::vector<Json> found =
+		records(lychgate({"scan", "--format", "jsonl", CLI_PLANTED}).out, "finding");
 	size_t inside = 0;
 	for (const Json &f : found) {
 		if (string_at(f, "placement") == "inside") {
@@ -96,8 +99,11 @@ TEST(Jsonl, VerboseAddsARecordPerFile)
 	Tree tree;
 	tree.file("d/a.so", elf_with(clean_code()));
 	tree.file("d/b.so", elf_with(clean_code()));
-	EXPECT_EQ(records(lychgate({"scan", "--format", "jsonl", tree.path("d")}).out, "file").size(), 0u);
-	std::vector<Json> files = records(lychgate({"scan", "-v", "--format", "jsonl", tree.path("d")}).out, "file");
+	EXPECT_EQ(
+		records(lychgate({"scan", "--format", "jsonl", tree.path("d")}).out, "file").size(),
+		0u);
+	std::vector<Json> files =
+		records(lychgate({"scan", "-v", "--format", "jsonl", tree.path("d")}).out, "file");
 	ASSERT_EQ(files.size(), 2u);
 	EXPECT_EQ(string_at(files[1], "file"), tree.path("d/b.so"));
 	EXPECT_TRUE(json_is_true(at(files[1], "complete")));
@@ -108,7 +114,8 @@ TEST(Jsonl, NamesThatAreNotUtf8StayRecoverable)
 {
 	Tree tree;
 	std::string elf = tree.file("a\xff\n\xc3\xa9.so", elf_with(stray_code()));
-	std::vector<Json> found = records(lychgate({"scan", "--format", "jsonl", elf}).out, "finding");
+	std::vector<Json> found =
+		records(lychgate({"scan", "--format", "jsonl", elf}).out, "finding");
 	ASSERT_EQ(found.size(), 1u);
 	EXPECT_EQ(string_at(found[0], "file"), tree.path("a\\xff\n\xc3\xa9.so"));
 	std::string bytes = string_at(found[0], "file_bytes");
@@ -123,15 +130,18 @@ TEST(Jsonl, AddressesBeyond63BitsSurvive)
 {
 	Tree tree;
 	std::string raw = tree.file("code", stray_code());
-	std::vector<Json> found =
-		records(lychgate({"scan", "--raw", "--base", "fffffffffffff000", "--format", "jsonl", raw}).out, "finding");
+	std::vector<Json> found = records(
+		lychgate({"scan", "--raw", "--base", "fffffffffffff000", "--format", "jsonl", raw})
+			.out,
+		"finding");
 	ASSERT_EQ(found.size(), 1u);
 	EXPECT_EQ(string_at(found[0], "vaddr"), "0xfffffffffffff002");
 }
 
-// ---- SARIF ----------------------------------------------------------------------------------------
+// ---- SARIF -------------------------------------------------------------------------------------
 
-static Json sarif(const std::vector<std::string> &args, int exit_code, const RunOptions &options = {})
+static Json sarif(const std::vector<std::string> &args, int exit_code,
+		  const RunOptions &options = {})
 {
 	std::vector<std::string> all = {"scan", "--format", "sarif"};
 	all.insert(all.end(), args.begin(), args.end());
@@ -153,7 +163,8 @@ TEST(Sarif, RulesHaveStableIdsAndBothNames)
 		json_t *rule = json_array_get(rules, i);
 		EXPECT_EQ(string_at(rule, "id"), "LYCH00" + std::to_string(i + 1));
 		EXPECT_EQ(string_at(rule, "shortDescription/text"),
-			  std::string("Stray ") + titles[i] + " (unsafe occurrence) in executable memory.");
+			  std::string("Stray ") + titles[i] +
+				  " (unsafe occurrence) in executable memory.");
 		EXPECT_GT(string_at(rule, "help/markdown").size(), 100u);
 		EXPECT_GT(string_at(rule, "fullDescription/text").size(), 50u);
 	}
@@ -175,7 +186,8 @@ TEST(Sarif, ResultHasPlaceFingerprintAndLevel)
 	ASSERT_NE(result, nullptr);
 	EXPECT_EQ(string_at(result, "ruleId"), "LYCH001");
 	EXPECT_EQ(string_at(result, "level"), "error");
-	EXPECT_THAT(string_at(result, "message/text"), HasSubstr("Stray WRPKRU (unsafe occurrence) at address 0x1002"));
+	EXPECT_THAT(string_at(result, "message/text"),
+		    HasSubstr("Stray WRPKRU (unsafe occurrence) at address 0x1002"));
 	json_t *place = at(result, "locations/0/physicalLocation");
 	EXPECT_EQ(string_at(place, "artifactLocation/uri"), "lib%20dir/a%231.so");
 	EXPECT_EQ(string_at(place, "artifactLocation/uriBaseId"), "%SRCROOT%");
@@ -186,7 +198,8 @@ TEST(Sarif, ResultHasPlaceFingerprintAndLevel)
 		  "wrpkru 0x1002 build-id:abababababababababababababababababababab");
 	char cwd[4096];
 	ASSERT_NE(realpath(tree.path().c_str(), cwd), nullptr);
-	EXPECT_EQ(string_at(json_object_get(at(doc, "runs/0/originalUriBaseIds"), "%SRCROOT%"), "uri"),
+	EXPECT_EQ(string_at(json_object_get(at(doc, "runs/0/originalUriBaseIds"), "%SRCROOT%"),
+			    "uri"),
 		  std::string("file://") + cwd + "/");
 }
 
@@ -200,7 +213,9 @@ TEST(Sarif, AbsoluteAndClimbingPathsBecomeFileUris)
 	char real[4096];
 	ASSERT_NE(realpath(elf.c_str(), real), nullptr);
 	for (const char *i : {"0", "1"}) {
-		json_t *artifact = at(doc, std::string("runs/0/results/") + i + "/locations/0/physicalLocation/artifactLocation");
+		json_t *artifact =
+			at(doc, std::string("runs/0/results/") + i +
+					"/locations/0/physicalLocation/artifactLocation");
 		EXPECT_EQ(string_at(artifact, "uri"), std::string("file://") + real);
 		EXPECT_EQ(at(artifact, "uriBaseId"), nullptr);
 	}
@@ -209,7 +224,9 @@ TEST(Sarif, AbsoluteAndClimbingPathsBecomeFileUris)
 TEST(Sarif, SymbolIsALogicalLocation)
 {
 	Json doc = sarif({CLI_PLANTED}, 1);
-	EXPECT_EQ(string_at(doc, "runs/0/results/0/locations/0/logicalLocations/0/fullyQualifiedName"), "planted_open");
+	EXPECT_EQ(string_at(doc,
+			    "runs/0/results/0/locations/0/logicalLocations/0/fullyQualifiedName"),
+		  "planted_open");
 }
 
 TEST(Sarif, KnownFindingsAreSuppressedAndAcceptedOnesAreNotes)
@@ -217,7 +234,8 @@ TEST(Sarif, KnownFindingsAreSuppressedAndAcceptedOnesAreNotes)
 	Tree tree;
 	std::string elf = tree.file("a.so", elf_with(stray_code(), build_id));
 	std::string baseline = tree.path("baseline");
-	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", elf}).exit_code, 0);
+	ASSERT_EQ(lychgate({"scan", "--baseline", baseline, "--update-baseline", elf}).exit_code,
+		  0);
 	Json doc = sarif({"--baseline", baseline, elf}, 0);
 	EXPECT_EQ(string_at(doc, "runs/0/results/0/suppressions/0/kind"), "external");
 	EXPECT_EQ(at(sarif({elf}, 1), "runs/0/results/0/suppressions"), nullptr);
@@ -233,8 +251,8 @@ TEST(Sarif, DiagnosticsAreNotifications)
 	json_t *invocation = at(doc, "runs/0/invocations/0");
 	ASSERT_EQ(json_array_size(at(invocation, "toolExecutionNotifications")), 2u);
 	EXPECT_EQ(string_at(invocation, "toolExecutionNotifications/1/level"), "error");
-	EXPECT_EQ(string_at(invocation,
-			    "toolExecutionNotifications/1/locations/0/physicalLocation/artifactLocation/uri"),
+	EXPECT_EQ(string_at(invocation, "toolExecutionNotifications/1/locations/0/physicalLocation/"
+					"artifactLocation/uri"),
 		  "file:///nonexistent/2");
 	EXPECT_TRUE(json_is_false(at(invocation, "executionSuccessful")));
 	EXPECT_EQ(json_integer_value(at(invocation, "exitCode")), 1);
@@ -242,8 +260,10 @@ TEST(Sarif, DiagnosticsAreNotifications)
 
 TEST(Formats, AgreeOnFindingsAndExitCode)
 {
-	for (const std::vector<std::string> &args : std::vector<std::vector<std::string>>{
-		     {CLI_PLANTED, CLI_ARCHIVE}, {"--fail-on", "syscall", CLI_PLANTED}, {"/nonexistent"}}) {
+	for (const std::vector<std::string> &args :
+	     std::vector<std::vector<std::string>>{{CLI_PLANTED, CLI_ARCHIVE},
+						   {"--fail-on", "syscall", CLI_PLANTED},
+						   {"/nonexistent"}}) {
 		std::vector<std::string> text = {"scan"};
 		text.insert(text.end(), args.begin(), args.end());
 		Outcome plain = lychgate(text);

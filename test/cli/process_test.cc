@@ -37,7 +37,8 @@ class Child
 		stdin_ = in[1];
 		char chunk[256];
 		ssize_t n;
-		while (said.find("ready") == std::string::npos && (n = read(out[0], chunk, sizeof(chunk))) > 0) {
+		while (said.find("ready") == std::string::npos &&
+		       (n = read(out[0], chunk, sizeof(chunk))) > 0) {
 			said.append(chunk, static_cast<size_t>(n));
 		}
 		close(out[0]);
@@ -49,7 +50,10 @@ class Child
 			waitpid(pid, nullptr, 0);
 		}
 	}
-	std::string name() const { return std::to_string(pid); }
+	std::string name() const
+	{
+		return std::to_string(pid);
+	}
 
 	pid_t pid = -1;
 	std::string said;
@@ -67,8 +71,8 @@ TEST(Pid, CodeMadeAtRunTimeIsFound)
 	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", child.name()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	char expected[64];
-	snprintf(expected, sizeof(expected), ":0x%llx: stray wrpkru: ",
-		 std::stoull(child.said.substr(2), nullptr, 16) + 2);
+	snprintf(expected, sizeof(expected),
+		 ":0x%llx: stray wrpkru: ", std::stoull(child.said.substr(2), nullptr, 16) + 2);
 	EXPECT_THAT(run.out, HasSubstr(expected));
 	EXPECT_EQ(run.out.find("pid " + child.name() + " "), 0u) << run;
 	EXPECT_THAT(run.err, HasSubstr("1 process scanned"));
@@ -98,7 +102,8 @@ TEST(Pid, DeletedFilesAreScannedFromMemory)
 TEST(Pid, JsonAndSarifNameTheProcess)
 {
 	Child child(CLI_CHILD, "jit");
-	Outcome run = lychgate({"scan", "--assume-runtime", "--format", "jsonl", "--pid", child.name()});
+	Outcome run =
+		lychgate({"scan", "--assume-runtime", "--format", "jsonl", "--pid", child.name()});
 	bool found = false;
 	for (const Json &f : records(run.out, "finding")) {
 		EXPECT_EQ(json_integer_value(at(f, "pid")), child.pid);
@@ -116,7 +121,8 @@ TEST(Pid, JsonAndSarifNameTheProcess)
 		json_t *result = json_array_get(at(doc, "runs/0/results"), i);
 		if (string_at(result, "level") == "error") {
 			found = true;
-			EXPECT_EQ(string_at(result, "locations/0/physicalLocation/artifactLocation/uri"),
+			EXPECT_EQ(string_at(result,
+					    "locations/0/physicalLocation/artifactLocation/uri"),
 				  "file:///proc/" + child.name() + "/mem");
 		}
 	}
@@ -127,8 +133,8 @@ TEST(Pid, MemoryOfNoFileCannotBeInABaseline)
 {
 	Tree tree;
 	Child child(CLI_CHILD, "jit");
-	Outcome run = lychgate({"scan", "--assume-runtime", "--baseline", tree.path("b"), "--update-baseline", "--pid",
-			    child.name()});
+	Outcome run = lychgate({"scan", "--assume-runtime", "--baseline", tree.path("b"),
+				"--update-baseline", "--pid", child.name()});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("belongs to no file"));
 }
@@ -143,7 +149,8 @@ TEST(Pid, ProcessThatDoesNotExistIsAnError)
 	Outcome run = lychgate({"scan", "--pid", std::to_string(pid)});
 	EXPECT_EQ(run.exit_code, 2) << run;
 	EXPECT_THAT(run.err, HasSubstr("pid " + std::to_string(pid) + ": error: "));
-	EXPECT_EQ(lychgate({"scan", "--skip-unreadable", "--pid", std::to_string(pid)}).exit_code, 0);
+	EXPECT_EQ(lychgate({"scan", "--skip-unreadable", "--pid", std::to_string(pid)}).exit_code,
+		  0);
 }
 
 TEST(Pid, SeveralProcessesAndFilesInOneRun)
@@ -152,7 +159,8 @@ TEST(Pid, SeveralProcessesAndFilesInOneRun)
 	Child a(CLI_CHILD, "clean");
 	Child b(CLI_CHILD, "jit");
 	std::string elf = tree.file("a.so", elf_with(stray_code()));
-	Outcome run = lychgate({"scan", "--assume-runtime", "--pid", a.name(), "--pid", b.name(), elf});
+	Outcome run =
+		lychgate({"scan", "--assume-runtime", "--pid", a.name(), "--pid", b.name(), elf});
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_EQ(run.out.find(elf + ":0x1002"), 0u) << "files first\n" << run;
 	EXPECT_THAT(run.err, HasSubstr("1 file and 2 processes scanned"));
@@ -179,13 +187,15 @@ TEST(Deps, SharedLibrariesOfTwoProgramsAreScannedOnce)
 TEST(Deps, LibraryPathIsSearchedAndTheEnvironmentIsNot)
 {
 	Tree tree;
-	// $ORIGIN and RUNPATH lead to the build tree, so a copy of the program alone finds nothing there.
+	// $ORIGIN and RUNPATH lead to the build tree, so a copy of the program alone finds nothing
+	// there.
 	std::string other = tree.file("libcli_planted.so", elf_with(clean_code()));
 	RunOptions options;
 	options.environ = {{"LD_LIBRARY_PATH", tree.path()}};
 	EXPECT_EQ(lychgate({"scan", "--assume-runtime", "--deps", CLI_USER}, options).exit_code, 1)
 		<< "who sets the environment could hide a library";
-	Outcome run = lychgate({"scan", "--assume-runtime", "--library-path", tree.path(), "--deps", CLI_USER});
+	Outcome run = lychgate(
+		{"scan", "--assume-runtime", "--library-path", tree.path(), "--deps", CLI_USER});
 	EXPECT_EQ(run.exit_code, 0) << run;
 }
 

@@ -36,19 +36,27 @@ TEST(Scan, LibraryFromTheToolchainIsPlacedInItsFunctions)
 {
 	Outcome run = lychgate({"scan", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1) << run;
-	EXPECT_THAT(run.out, ContainsRegex("stray wrpkru: instruction: 0f 01 ef  ; wrpkru  in planted_open\\+0x"));
-	EXPECT_THAT(run.out, ContainsRegex("stray wrpkru: inside immediate: 0f 01 ef  ; mov eax, 0xef010f90  in "
-					   "planted_constant\\+0x"));
+	EXPECT_THAT(run.out,
+		    ContainsRegex(
+			    "stray wrpkru: instruction: 0f 01 ef  ; wrpkru  in planted_open\\+0x"));
+	EXPECT_THAT(
+		run.out,
+		ContainsRegex("stray wrpkru: inside immediate: 0f 01 ef  ; mov eax, 0xef010f90  in "
+			      "planted_constant\\+0x"));
 	EXPECT_EQ(lines_of(run.out).size(), 2u) << run;
 }
 
 TEST(Scan, VerboseAddsSectionOffsetBuildIdAndReason)
 {
 	Outcome run = lychgate({"scan", "-v", CLI_PLANTED});
-	EXPECT_THAT(run.out, ContainsRegex("\n\tsection \\.text, file offset 0x[0-9a-f]+, build-id [0-9a-f]{40}: ."));
+	EXPECT_THAT(
+		run.out,
+		ContainsRegex(
+			"\n\tsection \\.text, file offset 0x[0-9a-f]+, build-id [0-9a-f]{40}: ."));
 	Tree tree;
 	run = lychgate({"scan", "-v", tree.file("a.so", elf_with(stray_code()))});
-	EXPECT_THAT(run.out, HasSubstr("\tsection .text, file offset 0x1002, no build-id: ")) << run;
+	EXPECT_THAT(run.out, HasSubstr("\tsection .text, file offset 0x1002, no build-id: "))
+		<< run;
 }
 
 TEST(Scan, ArchiveMembersAreNamed)
@@ -78,7 +86,9 @@ TEST(Scan, SummaryCountsByClassVerdictAndPlacement)
 {
 	Outcome run = lychgate({"scan", "--summary", CLI_PLANTED});
 	EXPECT_EQ(run.exit_code, 1);
-	EXPECT_THAT(run.out, ContainsRegex("\n\nclass +verdict +placement +fails +known +reported +accepted\n"));
+	EXPECT_THAT(
+		run.out,
+		ContainsRegex("\n\nclass +verdict +placement +fails +known +reported +accepted\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\nwrpkru +stray +instruction +1 +0 +0 +0\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\nwrpkru +stray +inside +1 +0 +0 +0\n"));
 	EXPECT_THAT(run.out, ContainsRegex("\ntotal +2 +0 +0 +0\n"));
@@ -93,7 +103,7 @@ TEST(Scan, QuietSummaryIsOnlyTheTable)
 	EXPECT_EQ(run.err, "");
 }
 
-// ---- what is looked for ---------------------------------------------------------------------------
+// ---- what is looked for ------------------------------------------------------------------------
 
 TEST(Scan, ClassesOutsideThePolicyAreNotLookedFor)
 {
@@ -102,7 +112,8 @@ TEST(Scan, ClassesOutsideThePolicyAreNotLookedFor)
 	EXPECT_EQ(lychgate({"scan", elf}).exit_code, 0);
 	Outcome run = lychgate({"scan", "--find", "syscall", elf});
 	EXPECT_EQ(run.exit_code, 1) << run;
-	EXPECT_THAT(run.out, HasSubstr(":0x1000: stray syscall: instruction: 0f 05  ; syscall")) << run;
+	EXPECT_THAT(run.out, HasSubstr(":0x1000: stray syscall: instruction: 0f 05  ; syscall"))
+		<< run;
 }
 
 TEST(Scan, PoliciesAddClasses)
@@ -146,7 +157,9 @@ TEST(Scan, AssumeRuntimeAcceptsTheCLibrarysOwnAndNothingElse)
 	run = lychgate({"scan", "--assume-runtime", libc});
 	EXPECT_EQ(run.exit_code, 0) << run;
 	EXPECT_THAT(run.out, HasSubstr("[accepted]"));
-	EXPECT_EQ(lychgate({"scan", "--assume-runtime", tree.file("a.so", elf_with(stray_code()))}).exit_code, 1);
+	EXPECT_EQ(lychgate({"scan", "--assume-runtime", tree.file("a.so", elf_with(stray_code()))})
+			  .exit_code,
+		  1);
 }
 
 TEST(Scan, RawCodeHasTheAddressesThatBaseGives)
@@ -161,7 +174,7 @@ TEST(Scan, RawCodeHasTheAddressesThatBaseGives)
 	EXPECT_EQ(lychgate({"scan", raw}).exit_code, 2) << "without --raw it is not code";
 }
 
-// ---- errors ---------------------------------------------------------------------------------------
+// ---- errors ------------------------------------------------------------------------------------
 
 TEST(ScanErrors, FileGivenByNameThatIsNotCodeIsAnError)
 {
@@ -253,9 +266,12 @@ TEST(ScanErrors, CoreFilesAndOtherMachinesAreRefusedByNameWhenNamed)
 TEST(ScanErrors, FullDiskIsNotSilent)
 {
 	for (const char *format : {"text", "jsonl", "sarif"}) {
-		Outcome run = lychgate({"scan", "--format", format, CLI_PLANTED}, output_to("/dev/full"));
+		Outcome run =
+			lychgate({"scan", "--format", format, CLI_PLANTED}, output_to("/dev/full"));
 		EXPECT_EQ(run.exit_code, 4) << format << run;
-		EXPECT_THAT(run.err, HasSubstr("output could not be written: No space left on device")) << format;
+		EXPECT_THAT(run.err,
+			    HasSubstr("output could not be written: No space left on device"))
+			<< format;
 	}
 }
 
@@ -271,14 +287,17 @@ TEST(ScanErrors, ClosedPipeEndsBySigpipeAsFiltersDo)
 	EXPECT_THAT(run.err, HasSubstr("Broken pipe"));
 }
 
-// ---- names and colour -----------------------------------------------------------------------------
+// ---- names and colour --------------------------------------------------------------------------
 
 TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
 {
 	Tree tree;
-	std::string elf = tree.file("a\033[2J\n\xff\xe2\x80\xae" "b\\.so", elf_with(stray_code()));
+	std::string elf = tree.file("a\033[2J\n\xff\xe2\x80\xae"
+				    "b\\.so",
+				    elf_with(stray_code()));
 	Outcome run = lychgate({"scan", elf});
-	EXPECT_THAT(run.out, HasSubstr("/a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xaeb\\\\.so:0x1002: stray")) << run;
+	EXPECT_THAT(run.out, HasSubstr("/a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xaeb\\\\.so:0x1002: stray"))
+		<< run;
 	EXPECT_EQ(lines_of(run.out).size(), 1u);
 }
 
@@ -306,11 +325,13 @@ TEST(ScanColor, OnlyOnATerminalAndNotAgainstNoColor)
 	RunOptions pty = plain;
 	pty.out_is_pty = true;
 	EXPECT_THAT(lychgate({"scan", CLI_PLANTED}, pty).out, HasSubstr("\033[1;31mstray"));
-	EXPECT_THAT(lychgate({"scan", "--color=never", CLI_PLANTED}, pty).out, Not(HasSubstr("\033[")));
+	EXPECT_THAT(lychgate({"scan", "--color=never", CLI_PLANTED}, pty).out,
+		    Not(HasSubstr("\033[")));
 	RunOptions no_color = pty;
 	no_color.environ.push_back({"NO_COLOR", "1"});
 	EXPECT_THAT(lychgate({"scan", CLI_PLANTED}, no_color).out, Not(HasSubstr("\033[")));
-	EXPECT_THAT(lychgate({"scan", "--color=always", CLI_PLANTED}, no_color).out, HasSubstr("\033["));
+	EXPECT_THAT(lychgate({"scan", "--color=always", CLI_PLANTED}, no_color).out,
+		    HasSubstr("\033["));
 	RunOptions dumb = pty;
 	dumb.environ = {{"TERM", "dumb"}};
 	EXPECT_THAT(lychgate({"scan", CLI_PLANTED}, dumb).out, Not(HasSubstr("\033[")));
@@ -328,7 +349,8 @@ TEST(ScanProgress, BarAppearsOnATerminalAfterASecondAndGoesAway)
 	size_t total = run.err.find("lychgate: 0 files scanned");
 	ASSERT_NE(total, std::string::npos) << run;
 	EXPECT_LT(bar, total);
-	EXPECT_EQ(run.err.substr(total - 4, 4), "\r\033[K") << "the bar is taken away before the totals";
+	EXPECT_EQ(run.err.substr(total - 4, 4), "\r\033[K")
+		<< "the bar is taken away before the totals";
 }
 
 TEST(ScanProgress, NoBarWithoutATerminalOrWhenTurnedOff)
@@ -337,5 +359,6 @@ TEST(ScanProgress, NoBarWithoutATerminalOrWhenTurnedOff)
 	options.hold_input_s = 1.4;
 	EXPECT_THAT(lychgate({"scan", "--files-from", "-"}, options).err, Not(HasSubstr("MB/s")));
 	options.err_is_pty = true;
-	EXPECT_THAT(lychgate({"scan", "--no-progress", "--files-from", "-"}, options).err, Not(HasSubstr("MB/s")));
+	EXPECT_THAT(lychgate({"scan", "--no-progress", "--files-from", "-"}, options).err,
+		    Not(HasSubstr("MB/s")));
 }

@@ -27,7 +27,8 @@ TEST(Usage, VersionNamesLibraryAndDisassembler)
 	for (const char *option : {"--version", "-V"}) {
 		Outcome run = lychgate({option});
 		EXPECT_EQ(run.exit_code, 0) << run;
-		EXPECT_THAT(run.out, StartsWith("lychgate " LYCH_VERSION "\nliblychscan " LYCH_VERSION "\nCapstone "));
+		EXPECT_THAT(run.out, StartsWith("lychgate " LYCH_VERSION
+						"\nliblychscan " LYCH_VERSION "\nCapstone "));
 		EXPECT_NE(run.out.back(), ' ');
 	}
 	EXPECT_EQ(lychgate({"scan", "--version"}).out, lychgate({"--version"}).out);
@@ -95,21 +96,31 @@ INSTANTIATE_TEST_SUITE_P(
 		{"PidNegative", {"scan", "--pid=-1"}, "--pid"},
 		{"PidBeyondInt", {"scan", "--pid", "4294967297"}, "--pid"},
 		{"PidSelf", {"scan", "--pid", "self"}, "--pid"},
-		{"UnknownPolicy", {"scan", "--policy", "foo", "/"}, "--policy is pkru, host or domain"},
+		{"UnknownPolicy",
+		 {"scan", "--policy", "foo", "/"},
+		 "--policy is pkru, host or domain"},
 		{"PolicyTwice", {"scan", "--policy", "pkru", "--policy", "host", "/"}, "twice"},
-		{"PolicyAndFind", {"scan", "--policy", "pkru", "--find", "syscall", "/"}, "--policy and --find"},
+		{"PolicyAndFind",
+		 {"scan", "--policy", "pkru", "--find", "syscall", "/"},
+		 "--policy and --find"},
 		{"UnknownClass", {"scan", "--find", "wrpkru,foo", "/"}, "no such class"},
 		{"EmptyClass", {"scan", "--find", "", "/"}, "no such class"},
 		{"UnknownFailClass", {"scan", "--fail-on", "foo", "/"}, "--fail-on"},
-		{"UnknownFormat", {"scan", "--format", "xml", "/"}, "--format is text, jsonl or sarif"},
+		{"UnknownFormat",
+		 {"scan", "--format", "xml", "/"},
+		 "--format is text, jsonl or sarif"},
 		{"UnknownColor", {"scan", "--color=pink", "/"}, "--color"},
 		{"BaseWithoutRaw", {"scan", "--base", "0x1000", "/"}, "--base needs --raw"},
 		{"BaseNotHex", {"scan", "--raw", "--base", "zz", "/"}, "hexadecimal"},
 		{"BaseWithSign", {"scan", "--raw", "--base", "-1", "/"}, "hexadecimal"},
-		{"BaseBeyond64Bits", {"scan", "--raw", "--base", "10000000000000000", "/"}, "hexadecimal"},
+		{"BaseBeyond64Bits",
+		 {"scan", "--raw", "--base", "10000000000000000", "/"},
+		 "hexadecimal"},
 		{"RawWithPid", {"scan", "--raw", "--pid", "1"}, "--raw"},
 		{"RawWithDeps", {"scan", "--raw", "--deps", "/bin/sh"}, "--raw"},
-		{"LibraryPathWithoutDeps", {"scan", "--library-path", "/lib", "/"}, "--library-path needs --deps"},
+		{"LibraryPathWithoutDeps",
+		 {"scan", "--library-path", "/lib", "/"},
+		 "--library-path needs --deps"},
 		{"NullWithoutList", {"scan", "-0", "/"}, "-0 needs --files-from"},
 		{"UpdateWithoutBaseline", {"scan", "--update-baseline", "/"}, "needs --baseline"},
 		{"BaselineTwice", {"scan", "--baseline", "a", "--baseline", "b", "/"}, "twice"},
@@ -122,6 +133,8 @@ INSTANTIATE_TEST_SUITE_P(
 		{"ExplainSignedAddress", {"explain", "/bin/sh:-1"}, "not a hexadecimal address"},
 		{"ExplainDoublePrefix", {"explain", "/bin/sh:0x0x1"}, "not a hexadecimal address"},
 		{"ExplainTwoPlaces", {"explain", "/bin/sh:1", "/bin/sh:2"}, "one place at a time"},
-		{"ExplainBaseWithoutRaw", {"explain", "--base", "1", "/bin/sh:1"}, "--base needs --raw"},
+		{"ExplainBaseWithoutRaw",
+		 {"explain", "--base", "1", "/bin/sh:1"},
+		 "--base needs --raw"},
 	}),
 	[](const auto &row) { return row.param.name; });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Directories, lists of files, threads, and what happens to trees that nobody would make on purpose.
+// Directories, lists of files, threads, and what happens to trees that nobody would make on
+// purpose.
 #include "cli.h"
 
 #include <fcntl.h>
@@ -33,14 +34,15 @@ TEST(Walk, DirectoryIsScannedRecursivelySortedByName)
 	Tree tree;
 	RunOptions in_tree;
 	in_tree.cwd = tree.path();
-	for (const char *name : {"d/b.so", "d/a/z.so", "d/a/y/x.so", "d/a.so", "d/a-b.so", "d/c/1.so"}) {
+	for (const char *name :
+	     {"d/b.so", "d/a/z.so", "d/a/y/x.so", "d/a.so", "d/a-b.so", "d/c/1.so"}) {
 		tree.file(name, elf_with(stray_code()));
 	}
 	tree.text("d/readme", "not code");
 	Outcome run = lychgate({"scan", "d"}, in_tree);
 	EXPECT_EQ(run.exit_code, 1) << run;
-	EXPECT_THAT(files_in(run.out),
-		    ElementsAre("d/a/y/x.so", "d/a/z.so", "d/a-b.so", "d/a.so", "d/b.so", "d/c/1.so"));
+	EXPECT_THAT(files_in(run.out), ElementsAre("d/a/y/x.so", "d/a/z.so", "d/a-b.so", "d/a.so",
+						   "d/b.so", "d/c/1.so"));
 	EXPECT_THAT(run.err, HasSubstr("6 files scanned"));
 	run = lychgate({"scan", "d/"}, in_tree);
 	EXPECT_EQ(files_in(run.out)[0], "d/a/y/x.so") << "no double slash";
@@ -62,10 +64,12 @@ TEST(Walk, OutputIsTheSameForAnyNumberOfThreads)
 	}
 	tree.link("3/link", "/nonexistent");
 	for (const char *format : {"text", "jsonl", "sarif"}) {
-		Outcome one = lychgate({"scan", "-v", "--format", format, "-j1", tree.path(), "/nonexistent"});
+		Outcome one = lychgate(
+			{"scan", "-v", "--format", format, "-j1", tree.path(), "/nonexistent"});
 		EXPECT_EQ(one.exit_code, 1) << one;
 		for (const char *threads : {"-j2", "-j7", "-j64"}) {
-			Outcome many = lychgate({"scan", "-v", "--format", format, threads, tree.path(), "/nonexistent"});
+			Outcome many = lychgate({"scan", "-v", "--format", format, threads,
+						 tree.path(), "/nonexistent"});
 			EXPECT_EQ(one.out, many.out) << format << threads;
 			EXPECT_EQ(one.err, many.err) << format << threads;
 			EXPECT_EQ(one.exit_code, many.exit_code);
@@ -168,8 +172,9 @@ TEST(Walk, ExcludesByNameAndByPath)
 	for (const char *name : {"keep/a.so", "keep/a.so.debug", "build/b.so", "keep/test/c.so"}) {
 		tree.file(name, elf_with(stray_code()));
 	}
-	Outcome run = lychgate({"scan", "-v", "--exclude", "*.debug", "--exclude", "build", "--exclude", "./keep/test", "."},
-			   in_tree);
+	Outcome run = lychgate({"scan", "-v", "--exclude", "*.debug", "--exclude", "build",
+				"--exclude", "./keep/test", "."},
+			       in_tree);
 	EXPECT_EQ(count_of(run.out, ": stray"), 1u) << run;
 	EXPECT_EQ(files_in(run.out)[0], "./keep/a.so");
 	EXPECT_THAT(run.err, HasSubstr("3 excluded"));
@@ -264,7 +269,8 @@ TEST(Walk, VeryManyFindingsStayWithinMemoryAndInOrder)
 	for (size_t i = 0; i < files; i++) {
 		tree.file("d/" + std::to_string(i), code);
 	}
-	Outcome run = lychgate({"scan", "--raw", "-j4", "--format", "jsonl", tree.path("d")}, output_to(tree.path("out")));
+	Outcome run = lychgate({"scan", "--raw", "-j4", "--format", "jsonl", tree.path("d")},
+			       output_to(tree.path("out")));
 	EXPECT_EQ(run.exit_code, 1) << run;
 	std::string out = read_text(tree.path("out"));
 	EXPECT_GT(out.size(), size_t{24} << 20);
@@ -272,7 +278,8 @@ TEST(Walk, VeryManyFindingsStayWithinMemoryAndInOrder)
 	ASSERT_EQ(lines.size(), files * findings + 2);
 	for (size_t i = 0; i < files * findings; i++) {
 		char head[200];
-		snprintf(head, sizeof(head), "{\"type\":\"finding\",\"file\":\"%s/%zu\",\"vaddr\":\"0x%zx\",",
+		snprintf(head, sizeof(head),
+			 "{\"type\":\"finding\",\"file\":\"%s/%zu\",\"vaddr\":\"0x%zx\",",
 			 tree.path("d").c_str(), i / findings, 3 * (i % findings));
 		ASSERT_EQ(lines[i + 1].compare(0, strlen(head), head), 0) << lines[i + 1];
 	}
@@ -294,7 +301,7 @@ TEST(Walk, SmallDescriptorLimitIsEnoughForDeepTreesAndManyThreads)
 	EXPECT_EQ(lines_of(run.out).size(), 200u);
 }
 
-// ---- lists ----------------------------------------------------------------------------------------
+// ---- lists -------------------------------------------------------------------------------------
 
 TEST(FilesFrom, NamesComeFromAFileOrStandardInput)
 {
@@ -308,7 +315,8 @@ TEST(FilesFrom, NamesComeFromAFileOrStandardInput)
 	Outcome run = lychgate({"scan", "--files-from", "list"}, options);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(files_in(run.out), ElementsAre("b.so", "a.so")) << "in the order of the list";
-	EXPECT_THAT(run.err, Not(HasSubstr("notes.txt"))) << "what is not code in a list is passed over";
+	EXPECT_THAT(run.err, Not(HasSubstr("notes.txt")))
+		<< "what is not code in a list is passed over";
 	options.input = "a.so\n";
 	run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_THAT(files_in(run.out), ElementsAre("a.so"));
@@ -326,7 +334,8 @@ TEST(FilesFrom, NulSeparatesWhereThereIsOne)
 	EXPECT_THAT(files_in(run.out), ElementsAre("new\\x0aline.so", "b.so")) << run;
 	options.input = "new\nline.so";
 	EXPECT_EQ(lines_of(lychgate({"scan", "-0", "--files-from", "-"}, options).out).size(), 1u);
-	EXPECT_EQ(lychgate({"scan", "--files-from", "-"}, options).exit_code, 2) << "two names that do not exist";
+	EXPECT_EQ(lychgate({"scan", "--files-from", "-"}, options).exit_code, 2)
+		<< "two names that do not exist";
 }
 
 TEST(FilesFrom, MissingNamesAndListsAreErrors)
@@ -357,7 +366,8 @@ TEST(FilesFrom, NameThatIsTooLongIsAnErrorAndTheRestIsScanned)
 {
 	Tree tree;
 	RunOptions options;
-	options.input = std::string(200000, 'x') + "\n" + tree.file("a.so", elf_with(stray_code())) + "\n";
+	options.input =
+		std::string(200000, 'x') + "\n" + tree.file("a.so", elf_with(stray_code())) + "\n";
 	Outcome run = lychgate({"scan", "--files-from", "-"}, options);
 	EXPECT_EQ(run.exit_code, 1) << run;
 	EXPECT_THAT(run.err, HasSubstr("a name in the list is too long"));
@@ -372,7 +382,8 @@ TEST(FilesFrom, LongListsKeepTheirNamesWhole)
 	std::string expected;
 	for (int i = 0; i < 3000; i++) {
 		// Names across every border of the reader's buffer.
-		options.input += "missing-" + std::to_string(i) + std::string(static_cast<size_t>(i % 60), 'x') + "\n";
+		options.input += "missing-" + std::to_string(i) +
+				 std::string(static_cast<size_t>(i % 60), 'x') + "\n";
 	}
 	Outcome run = lychgate({"scan", "-q", "--files-from", "-"}, options);
 	std::string names;
