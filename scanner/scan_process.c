@@ -30,13 +30,7 @@ struct subject {
 	struct origin *explained;
 	struct elf elf;
 	int elf_fd;
-
-	/* The file behind a mapping so large that its holes are worth passing over, and its descriptor. */
-	const struct process_mapping *large;
-	int large_fd;
 };
-
-#define LARGE_BYTES (UINT64_C(16) << 20)
 
 static const char *kind_name(const struct process_mapping *m)
 {
@@ -69,30 +63,12 @@ static const struct process_mapping *mapping_of(const struct subject *subject, u
 	return subject->mappings[low];
 }
 
-static void open_large(struct subject *subject, const struct process_mapping *m)
-{
-	if (subject->large_fd >= 0) {
-		close(subject->large_fd);
-	}
-	subject->large = m;
-	subject->large_fd = -1;
-	if (m != NULL && m->end - m->start >= LARGE_BYTES &&
-	    (m->kind == PROCESS_FILE || m->kind == PROCESS_DELETED)) {
-		subject->large_fd = process_open_backing(&subject->process, m);
-	}
-}
-
 static bool next_data(void *ctx, const struct range *range, uint64_t from, uint64_t *start,
 		      uint64_t *end)
 {
 	struct subject *subject = ctx;
-	const struct process_mapping *m = mapping_of(subject, range->vaddr);
 
-	if (subject->large != m) {
-		open_large(subject, m);
-	}
-	return process_next_data(&subject->process, m, subject->large_fd, from,
-				 start, end);
+	return process_next_data(&subject->process, mapping_of(subject, range->vaddr), from, start, end);
 }
 
 static void forget_explained(struct subject *subject)
@@ -266,7 +242,7 @@ int lych_scan_process(pid_t pid, const struct lych_scan_opts *opts, struct lych_
 {
 	struct lych_scan_stats scratch;
 	struct scan scan;
-	struct subject subject = {.scan = &scan, .large_fd = -1};
+	struct subject subject = {.scan = &scan};
 	int rc = scan_begin(&scan, opts, stats, &scratch);
 
 	snprintf(subject.whole, sizeof(subject.whole), "process %ld", (long)pid);
@@ -276,7 +252,6 @@ int lych_scan_process(pid_t pid, const struct lych_scan_opts *opts, struct lych_
 			subject.mem = process_source(&subject.process);
 			rc = scan_subject(&subject);
 			forget_explained(&subject);
-			open_large(&subject, NULL);
 			for (size_t i = 0; i < subject.count; i++) {
 				free(subject.names[i]);
 			}
