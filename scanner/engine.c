@@ -137,10 +137,19 @@ static struct origin *origin_of(const struct image *image, uint64_t vaddr)
 	return &image->origins[low > 0 ? low - 1 : 0];
 }
 
-/* struct code's read: executable bytes by address, across joined ranges. */
-static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
+/* How many bytes at vaddr, in the range, will run as they are read. */
+static uint64_t settled_bytes(const struct image *image, const struct range *range, uint64_t vaddr)
 {
-	const struct image *image = ctx;
+	const struct elf *elf = origin_of(image, vaddr)->elf;
+
+	if (range->writable) {
+		return 0;
+	}
+	return image->live || elf == NULL ? UINT64_MAX : elf_settled(elf, vaddr);
+}
+
+static size_t read_ranges(const struct image *image, uint64_t vaddr, void *buf, size_t len, bool settled)
+{
 	const struct range *range = range_of(image, vaddr);
 	const struct range *end = image->ranges + image->nranges;
 	size_t done = 0;
@@ -151,6 +160,10 @@ static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 		size_t got;
 
 		want = want < len - done ? want : len - done;
+		if (settled && want > settled_bytes(image, range, vaddr + done)) {
+			want = settled_bytes(image, range, vaddr + done);
+			len = done + want;
+		}
 		if (source_read_some(image->src, range->off + skip, (uint8_t *)buf + done, (size_t)want,
 				     &got) != 0 ||
 		    got < want) {
@@ -163,6 +176,18 @@ static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 		}
 	}
 	return done;
+}
+
+/* struct code's read: executable bytes by address, across joined ranges. */
+static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
+{
+	return read_ranges(ctx, vaddr, buf, len, false);
+}
+
+/* The same for what a verdict may stand on: bytes that nobody changes between this scan and their use. */
+static size_t read_settled(void *ctx, uint64_t vaddr, void *buf, size_t len)
+{
+	return read_ranges(ctx, vaddr, buf, len, true);
 }
 
 /* elf_where for an address of the image: everything it says is moved by the bias. */
@@ -241,10 +266,16 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 	}
 	memset(&where, 0, sizeof(where));
 	if (hit->len > 0) {
+		const struct code settled = {.read = read_settled, .ctx = image};
 		bool gates = (scan->opts.flags & LYCH_SCAN_NO_GATES) == 0;
+		uint8_t byte;
 
 		finding.verdict =
-			verdict_of(hit, origin->sites, gates ? origin->nsites : 0, &code, &why);
+			verdict_of(hit, origin->sites, gates ? origin->nsites : 0, &settled, &why);
+		if ((hit->cls == LYCH_WRPKRU || hit->cls == LYCH_XRSTOR) &&
+		    !code_bytes(&settled, hit->core, &byte, 1)) {
+			why = "writable, relocated or zeroed when loaded: no check behind it counts";
+		}
 		scan->stats->count[finding.verdict][hit->cls]++;
 	}
 	if (scan->opts.finding == NULL) {
@@ -376,7 +407,8 @@ static int scan_stretch(struct scan *scan, struct image *image, const struct ran
 		}
 	}
 	if (lost > 0) {
-		scan_diag(scan, LYCH_DIAG_WARNING, lost_err, path, member,
+		/* Nothing runs there now, but a file can grow, and a device has its own bytes. */
+		scan_diag(scan, LYCH_DIAG_ERROR, lost_err, path, member,
 			  "%llu bytes of the mapping at 0x%llx could not be read",
 			  (unsigned long long)lost, (unsigned long long)range->vaddr);
 	}

@@ -65,6 +65,13 @@ void range_free(struct range_list *list);
 LYCH_MUST_CHECK int range_load_spans(struct span **out, size_t *nout, const Elf64_Phdr *phdrs,
 				     size_t nphdrs);
 
+/*
+ * Whether the pages of two PT_LOAD segments lie over each other, those that a loader fills with zeros
+ * (p_memsz) included: which of them is seen is then not decided by the file alone. Addresses that
+ * wrap count as such. Returns 0, -ENOMEM.
+ */
+LYCH_MUST_CHECK int range_memory_overlaps(bool *overlaps, const Elf64_Phdr *phdrs, size_t nphdrs);
+
 /* The file offset that a segment gives to vaddr, which is in its pages. False: before the file's
  * begin, or beyond what an offset can say. */
 bool range_segment_off(const Elf64_Phdr *phdr, uint64_t vaddr, uint64_t *off);
