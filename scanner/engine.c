@@ -15,6 +15,9 @@
 #define WINDOW_BYTES (256u * 1024)
 #define CARRY (LYCH_SEQUENCE_MAX - 1u)
 
+/* So many findings between two looks at the clock. */
+#define TIME_STEP 1024u
+
 /* Instructions shown before and after a finding, and the most that a sequence can touch. */
 #define CONTEXT_INSNS 3u
 #define INSNS_MAX (2 * CONTEXT_INSNS + LYCH_SEQUENCE_MAX)
@@ -318,6 +321,17 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
+static int check_time(struct scan *scan, const char *path, const char *member)
+{
+	if (scan->deadline_ns == 0 || now_ns() <= scan->deadline_ns) {
+		return 0;
+	}
+	scan_diag(scan, LYCH_DIAG_ERROR, -ETIMEDOUT, path, member,
+		  "time limit reached after %llu bytes of executable memory",
+		  (unsigned long long)scan->stats->exec_bytes);
+	return -ETIMEDOUT;
+}
+
 struct window {
 	struct scan *scan;
 	struct image *image;
@@ -342,7 +356,15 @@ static int window_hit(void *ctx, size_t off, size_t core, size_t len, enum lych_
 	if (window->only_at && (window->at < hit.vaddr || window->at >= hit.vaddr + len)) {
 		return 0;
 	}
-	window->reported++;
+	/* Each costs some microseconds, and a window can be full of them. */
+	if (window->reported++ % TIME_STEP == TIME_STEP - 1) {
+		const struct origin *origin = origin_of(window->image, hit.vaddr);
+		int rc = check_time(window->scan, origin->path, origin->member);
+
+		if (rc != 0) {
+			return rc;
+		}
+	}
 	return report_hit(window->scan, window->image, &hit);
 }
 
@@ -399,11 +421,9 @@ static int scan_stretch(struct scan *scan, struct image *image, const struct ran
 			lost += next;
 			done += next;
 		}
-		if (scan->deadline_ns != 0 && now_ns() > scan->deadline_ns) {
-			scan_diag(scan, LYCH_DIAG_ERROR, -ETIMEDOUT, path, member,
-				  "time limit reached after %llu bytes of executable memory",
-				  (unsigned long long)scan->stats->exec_bytes);
-			return -ETIMEDOUT;
+		rc = check_time(scan, path, member);
+		if (rc != 0) {
+			return rc;
 		}
 	}
 	if (lost > 0) {
@@ -431,6 +451,11 @@ static int scan_range(struct scan *scan, struct image *image, const struct range
 			*carry = 0;
 		}
 		rc = scan_stretch(scan, image, range, start - range->vaddr, end - start, carry);
+		if (rc == 0 && start == end) {
+			const struct origin *origin = origin_of(image, range->vaddr);
+
+			rc = check_time(scan, origin->path, origin->member);
+		}
 		if (rc != 0) {
 			return rc;
 		}
@@ -482,6 +507,9 @@ int scan_image_at(struct scan *scan, struct image *image, uint64_t vaddr)
 		start--;
 	}
 	len = read_code(image, start, bytes, (size_t)(vaddr - start) + LYCH_SEQUENCE_MAX);
+	if (len <= vaddr - start) {
+		return -EIO;
+	}
 	window.vaddr = start;
 	rc = pattern_scan(bytes, len, scan->opts.classes, window_hit, &window);
 	if (rc == 0 && window.reported == 0) {

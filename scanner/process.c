@@ -16,6 +16,7 @@
 #define LINE_ROOM (64u * 1024)
 #define NAMES_MAX (8u * 1024 * 1024)
 #define PAGEMAP_BATCH 4096u
+#define PAGEMAP_STEP (UINT64_C(1) << 26) /* pages looked at in one call: 256 GiB, half a second */
 
 static ssize_t read_again(int fd, void *buf, size_t len)
 {
@@ -411,7 +412,7 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 {
 	const uint64_t present_or_swapped = UINT64_C(3) << 62;
 	uint64_t entries[PAGEMAP_BATCH];
-	uint64_t page;
+	uint64_t page, last;
 	bool found = false;
 
 	if (from < m->start) {
@@ -426,8 +427,12 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 	if (m->kind != PROCESS_ANON || p->pagemap < 0) {
 		return true;
 	}
-	for (page = from / PAGE; page < m->end / PAGE;) {
-		uint64_t want = m->end / PAGE - page;
+	last = m->end / PAGE;
+	if (last - from / PAGE > PAGEMAP_STEP) {
+		last = from / PAGE + PAGEMAP_STEP;
+	}
+	for (page = from / PAGE; page < last;) {
+		uint64_t want = last - page;
 		ssize_t n;
 
 		want = want < PAGEMAP_BATCH ? want : PAGEMAP_BATCH;
@@ -451,6 +456,11 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 				return true;
 			}
 		}
+	}
+	if (last * PAGE < m->end) {
+		*start = found ? *start : last * PAGE;
+		*end = last * PAGE;
+		return true;
 	}
 	return found;
 }

@@ -11,7 +11,7 @@
 #include "maps.h"
 
 /* More executable mappings than these are not kept; a process may have a million of all kinds. */
-#define PROCESS_MAPPINGS_MAX (UINT32_C(1) << 19)
+#define PROCESS_MAPPINGS_MAX (UINT32_C(1) << 18)
 
 enum process_kind {
 	PROCESS_FILE,     /* a file, as far as known still there */
@@ -69,7 +69,8 @@ LYCH_MUST_CHECK int process_gone(const struct process *p);
 /*
  * process_next_data finds the first stretch at or above from in *m that can hold anything but zeros:
  * [*start, *end). Untouched anonymous memory has no bytes, and reading it would make the kernel
- * allocate page tables for it. Returns false when there is none any more.
+ * allocate page tables for it. Returns false when there is none any more. So that the caller can look at
+ * the clock, a call ends after 256 GiB without data, with an empty stretch.
  */
 bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
 		       uint64_t *start, uint64_t *end);

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files and processes made by somebody who knows the scanner: bytes hidden, verdicts forged.
 #include <elf.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <lychgate/note.h>
 #include <lychgate/scan.h>
+#include <malloc.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -268,4 +271,73 @@ TEST(Attack, WritableMemoryOfAProcessHasNoVerdictButStray)
 		EXPECT_EQ(sink.verdicts[0], writable ? LYCH_VERDICT_STRAY : LYCH_VERDICT_CHECKED);
 		munmap(at, 4096);
 	}
+}
+
+// A window full of sequences takes a second: the clock is looked at meanwhile.
+TEST(Attack, TimeLimitHoldsWithinAStormOfFindings)
+{
+	std::vector<uint8_t> storm;
+	Sink sink;
+	lych_scan_opts opts = opts_for(&sink);
+	lych_scan_stats stats = {};
+	for (int i = 0; i < 80000; i++) {
+		storm.insert(storm.end(), {0x0f, 0x01, 0xef});
+	}
+	opts.timeout_ms = 10;
+	EXPECT_EQ(lych_scan_buffer(storm.data(), storm.size(), &opts, &stats), -ETIMEDOUT);
+	EXPECT_LT(stats.count[LYCH_VERDICT_STRAY][LYCH_WRPKRU], 79000u);
+}
+
+// Every mapping of a deleted file has a path of up to 4 KiB; all of them together must not be kept.
+TEST(Attack, ManyMappingsOfOneDeletedFileWithALongPathTakeLittleMemory)
+{
+	const size_t page = 4096, mappings = 20000;
+	char top[] = "/tmp/lych_attack_XXXXXX";
+	const std::string part(250, 'x');
+	std::vector<int> dirs;
+	ASSERT_NE(mkdtemp(top), nullptr);
+	dirs.push_back(open(top, O_RDONLY | O_DIRECTORY));
+	for (int i = 0; i < 15; i++) {
+		ASSERT_EQ(mkdirat(dirs.back(), part.c_str(), 0700), 0);
+		dirs.push_back(openat(dirs.back(), part.c_str(), O_RDONLY | O_DIRECTORY));
+	}
+	int fd = openat(dirs.back(), "file", O_RDWR | O_CREAT, 0600);
+	ASSERT_EQ(unlinkat(dirs.back(), "file", 0), 0);
+	const uint8_t wrpkru[] = {0x0f, 0x01, 0xef};
+	ASSERT_EQ(ftruncate(fd, page), 0);
+	ASSERT_EQ(pwrite(fd, wrpkru, 3, 0), 3);
+	auto *at = static_cast<uint8_t *>(
+		mmap(nullptr, mappings * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	for (size_t i = 0; i < mappings; i++) {
+		ASSERT_NE(mmap(at + i * page, page, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0), MAP_FAILED);
+	}
+	struct Seen {
+		size_t most = 0, findings = 0;
+		std::string path;
+	} seen;
+	const size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	lych_scan_opts opts = LYCH_SCAN_OPTS_INIT;
+	opts.flags = LYCH_SCAN_BYTES_ONLY;
+	opts.ctx = &seen;
+	opts.finding = [](void *ctx, const lych_finding *f) {
+		auto *s = static_cast<Seen *>(ctx);
+		if (strstr(f->path, "/xxx") != nullptr && s->findings++ % 1000 == 0) {
+			s->most = std::max<size_t>(s->most, mallinfo2().uordblks + mallinfo2().hblkhd);
+			s->path = f->path;
+		}
+		return 0;
+	};
+	EXPECT_EQ(lych_scan_process(getpid(), &opts, nullptr), 0);
+	EXPECT_EQ(seen.findings, mappings);
+	EXPECT_EQ(seen.path.substr(seen.path.size() - 15), "/file (deleted)");
+	EXPECT_LT(seen.most, before + (16u << 20));
+	munmap(at, mappings * page);
+	close(fd);
+	while (dirs.size() > 1) {
+		close(dirs.back());
+		dirs.pop_back();
+		EXPECT_EQ(unlinkat(dirs.back(), part.c_str(), AT_REMOVEDIR), 0);
+	}
+	close(dirs.back());
+	rmdir(top);
 }
