@@ -34,7 +34,8 @@ static bool opts_are_valid(const struct lych_scan_opts *opts)
 {
 	const uint8_t *bytes = (const uint8_t *)opts;
 
-	if (opts->size < offsetof(struct lych_scan_opts, classes) + sizeof(opts->classes)) {
+	/* More than a page is not a newer version but an uninitialised struct. */
+	if (opts->size > 4096 || opts->size < offsetof(struct lych_scan_opts, classes) + sizeof(opts->classes)) {
 		return false;
 	}
 	/* A caller newer than this library may only pass options that say "default". */
@@ -193,6 +194,22 @@ static size_t read_settled(void *ctx, uint64_t vaddr, void *buf, size_t len)
 	return read_ranges(ctx, vaddr, buf, len, true);
 }
 
+/*
+ * Prefixes before an instruction are part of it when they are entered: can one of those before vaddr be
+ * written later?
+ */
+static bool prefix_can_change(struct image *image, uint64_t vaddr)
+{
+	uint8_t byte;
+
+	for (uint64_t i = 1; i < LYCH_SEQUENCE_MAX && i <= vaddr; i++) {
+		if (read_code(image, vaddr - i, &byte, 1) != 0 && read_settled(image, vaddr - i, &byte, 1) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* elf_where for an address of the image: everything it says is moved by the bias. */
 static bool where_of(const struct origin *origin, uint64_t vaddr, struct elf_where *where)
 {
@@ -275,6 +292,10 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 
 		finding.verdict =
 			verdict_of(hit, origin->sites, gates ? origin->nsites : 0, &settled, &why);
+		if (finding.verdict == LYCH_VERDICT_CHECKED && prefix_can_change(image, hit->core)) {
+			finding.verdict = LYCH_VERDICT_STRAY;
+			why = "EAX bit 9 is checked after it, but a prefix can be written before it";
+		}
 		if ((hit->cls == LYCH_WRPKRU || hit->cls == LYCH_XRSTOR) &&
 		    !code_bytes(&settled, hit->core, &byte, 1)) {
 			why = "writable, relocated or zeroed when loaded: no check behind it counts";

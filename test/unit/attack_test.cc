@@ -189,6 +189,15 @@ INSTANTIATE_TEST_SUITE_P(
 			       b.phdrs[0].p_filesz = b.phdrs[0].p_memsz = 0x1000;
 			       b.segment(PF_R | PF_W | PF_X, 0x2000, 0x2000, 0x100);
 		       }},
+		// A prefix 67 written there later hides the check in 32-bit mode.
+		Change{"WritableRightBeforeIt", LYCH_VERDICT_STRAY,
+		       [](ElfBuilder &b) {
+			       b.bytes(0x1ffd, {0x90, 0x90, 0x90});
+			       b.bytes(0x2000, kChecked);
+			       b.phdrs[0].p_flags |= PF_W;
+			       b.phdrs[0].p_filesz = b.phdrs[0].p_memsz = 0x1000;
+			       b.segment(PF_R | PF_X, 0x2000, 0x2000, 0x100);
+		       }},
 		Change{"CheckInAnotherSegment", LYCH_VERDICT_CHECKED,
 		       [](ElfBuilder &b) {
 			       b.phdrs[0].p_filesz = b.phdrs[0].p_memsz = 0x1000;
