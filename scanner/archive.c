@@ -6,7 +6,8 @@
  * them. One read (two with a long name) per member.
  *
  * A symbol or name table is one only before the first other member, where linkers look for it: a
- * later member that bears such a name is a member.
+ * later member that bears such a name is a member. So is an ELF file, whatever it is called: linkers
+ * take one member for a symbol table and may read a second one as an object.
  */
 #include <ar.h>
 #include <string.h>
@@ -134,6 +135,14 @@ static int read_name(struct reader *r, const struct ar_hdr *hdr, struct archive_
 	return rc;
 }
 
+static bool is_elf(const struct source *src, const struct archive_member *member)
+{
+	uint8_t head[SELFMAG];
+
+	return member->size >= sizeof(head) && source_read(src, member->off, head, sizeof(head)) == 0 &&
+	       elf_identify(head, sizeof(head)) != ELF_KIND_NONE;
+}
+
 int archive_each(const struct source *src, const char **why,
 		 int (*fn)(void *ctx, const struct archive_member *member), void *ctx)
 {
@@ -184,7 +193,7 @@ int archive_each(const struct source *src, const char **why,
 					      : "";
 			return rc;
 		}
-		if (!table) {
+		if (!table || is_elf(src, &member)) {
 			r.seen_member = true;
 			rc = fn(ctx, &member);
 			if (rc != 0) {

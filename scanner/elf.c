@@ -20,10 +20,27 @@
 #include "range.h"
 
 #define MAX_DYNAMIC 65536
+#define MAX_DYNAMICS 16
 #define MAX_HASHED (1u << 24)
 #define MAX_NOTE_DESC (1u << 20)
 #define MAX_NOTE_SEGMENT (UINT64_C(4) << 20)
 #define MAX_NOTE_BYTES (UINT64_C(64) << 20)
+
+/*
+ * The kernel looks at neither EI_CLASS nor EI_DATA: e_type, e_machine and e_phentsize, where they stand in
+ * an Elf64_Ehdr, decide. In a true x32 file e_phentsize is part of a p_type and never 56.
+ */
+static bool kernel_takes_it(const uint8_t *head, size_t len)
+{
+	Elf64_Ehdr ehdr;
+
+	if (len < sizeof(ehdr)) {
+		return false;
+	}
+	memcpy(&ehdr, head, sizeof(ehdr));
+	return (ehdr.e_type == ET_EXEC || ehdr.e_type == ET_DYN) && ehdr.e_machine == EM_X86_64 &&
+	       ehdr.e_phentsize == sizeof(Elf64_Phdr) && ehdr.e_phnum > 0;
+}
 
 enum elf_kind elf_identify(const uint8_t *head, size_t len)
 {
@@ -32,6 +49,9 @@ enum elf_kind elf_identify(const uint8_t *head, size_t len)
 
 	if (len < SELFMAG || memcmp(head, ELFMAG, SELFMAG) != 0) {
 		return ELF_KIND_NONE;
+	}
+	if (kernel_takes_it(head, len)) {
+		return ELF_KIND_X86_64;
 	}
 	if ((len > EI_CLASS && head[EI_CLASS] != ELFCLASS64) ||
 	    (len > EI_DATA && head[EI_DATA] != ELFDATA2LSB)) {
@@ -104,7 +124,7 @@ static int read_segments(struct elf *e, const char **why)
 	if (rc == -EBADMSG) {
 		*why = "the addresses of a segment wrap";
 	}
-	return rc;
+	return rc != 0 ? rc : range_memory_overlaps(&e->overlap, e->phdrs, e->nphdrs);
 }
 
 static int count_sections(const struct elf *e, uint64_t *count, const char **why)
@@ -208,6 +228,30 @@ size_t elf_read_vaddr(const struct elf *e, uint64_t vaddr, void *buf, size_t len
 	return done;
 }
 
+uint64_t elf_settled(const struct elf *e, uint64_t vaddr)
+{
+	const struct span *span;
+	const Elf64_Phdr *phdr;
+	uint64_t end;
+
+	if (e->ehdr.e_type == ET_REL) {
+		return UINT64_MAX - vaddr;
+	}
+	span = span_find(e->loads, e->nloads, vaddr);
+	if (span == NULL || e->textrel || e->overlap) {
+		return 0;
+	}
+	phdr = &e->phdrs[span->owner];
+	if ((phdr->p_flags & PF_W) != 0) {
+		return 0;
+	}
+	end = span->end;
+	if (phdr->p_memsz > phdr->p_filesz && phdr->p_vaddr + phdr->p_filesz < end) {
+		end = phdr->p_vaddr + phdr->p_filesz; /* the rest of the page may be zeroed */
+	}
+	return end > vaddr ? end - vaddr : 0;
+}
+
 /* ---- PT_DYNAMIC ------------------------------------------------------------------------------ */
 
 struct dynamic {
@@ -244,19 +288,11 @@ static void take_dynamic(struct dynamic *out, const Elf64_Dyn *dyn)
 	}
 }
 
-/* As ld.so: the last PT_DYNAMIC counts, by its address, up to DT_NULL whatever the sizes say. */
-static void read_dynamic(const struct elf *e, struct dynamic *out)
+/* The entries at vaddr, up to DT_NULL whatever the sizes say. */
+static void read_dynamic_at(const struct elf *e, uint64_t vaddr, struct dynamic *out)
 {
-	uint64_t vaddr = 0;
 	Elf64_Dyn chunk[64];
 
-	memset(out, 0, sizeof(*out));
-	for (size_t i = 0; i < e->nphdrs; i++) {
-		vaddr = e->phdrs[i].p_type == PT_DYNAMIC ? e->phdrs[i].p_vaddr : vaddr;
-	}
-	if (vaddr == 0) {
-		return;
-	}
 	for (size_t done = 0; done < MAX_DYNAMIC; done += 64) {
 		size_t got = elf_read_vaddr(e, vaddr + done * sizeof(*chunk), chunk, sizeof(chunk));
 
@@ -270,6 +306,33 @@ static void read_dynamic(const struct elf *e, struct dynamic *out)
 			return;
 		}
 	}
+	/* What ld.so reads goes on, and may say so behind. */
+	out->textrel = true;
+}
+
+/*
+ * The last PT_DYNAMIC counts; which is the last differs (ld.so passes over one without bytes in the file,
+ * but not for the program it was started for), so that DT_TEXTREL counts in any of them.
+ */
+static void read_dynamic(const struct elf *e, struct dynamic *out)
+{
+	size_t left = MAX_DYNAMICS;
+	bool textrel = false;
+
+	memset(out, 0, sizeof(*out));
+	for (size_t i = 0; i < e->nphdrs; i++) {
+		if (e->phdrs[i].p_type != PT_DYNAMIC) {
+			continue;
+		}
+		if (left-- == 0) {
+			textrel = true; /* no linker makes so many: the worst is taken for true */
+			break;
+		}
+		memset(out, 0, sizeof(*out));
+		read_dynamic_at(e, e->phdrs[i].p_vaddr, out);
+		textrel |= out->textrel;
+	}
+	out->textrel = textrel;
 }
 
 /* One more than the highest symbol index in a DT_GNU_HASH table; 0 when it cannot be told. */

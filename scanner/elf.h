@@ -19,7 +19,8 @@
 
 enum elf_kind {
 	ELF_KIND_NONE,    /* not ELF */
-	ELF_KIND_X86_64,  /* ELF64, little-endian, EM_X86_64: the rest of this header applies */
+	ELF_KIND_X86_64,  /* ELF64, little-endian, EM_X86_64: the rest of this header applies. Also what
+			   * says another class or byte order, when the kernel runs it nevertheless */
 	ELF_KIND_CORE,    /* the same, a core file */
 	ELF_KIND_FOREIGN, /* another class, byte order or machine: elf_foreign_name says which */
 };
@@ -29,8 +30,8 @@ enum elf_kind {
  * shorter beginning that does not contradict counts as x86-64, and elf_open says that it is
  * truncated.
  *
- * The kernel loads by e_machine alone and looks at neither EI_CLASS nor EI_DATA, so that a file
- * called foreign here may run nevertheless: foreign never means clean.
+ * The kernel loads by e_machine alone and looks at neither EI_CLASS nor EI_DATA: with 64 bytes or more
+ * a file that it would load as x86-64 is called so, whatever these two say.
  */
 enum elf_kind elf_identify(const uint8_t *head, size_t len);
 /* "ELF32 i386", "x32", "ELF64 aarch64", "ELF64 machine 243 (big-endian)" and so on, into buf. */
@@ -70,6 +71,7 @@ struct elf {
 	uint8_t build_id[LYCH_BUILD_ID_MAX];
 	uint8_t build_id_len;
 	bool textrel; /* DT_TEXTREL or DF_TEXTREL: ld.so will write into code */
+	bool overlap; /* range_memory_overlaps */
 
 	/* What follows is elf_where's, filled on first use. */
 	bool sections_loaded;
@@ -115,6 +117,12 @@ void elf_close(struct elf *e);
 uint64_t elf_vaddr_to_off(const struct elf *e, uint64_t vaddr);
 /* Copies what the file has at vaddr, at most len bytes; returns how many. An error is an end. */
 size_t elf_read_vaddr(const struct elf *e, uint64_t vaddr, void *buf, size_t len);
+
+/*
+ * How many bytes from vaddr on will run as they stand in the file: 0 where the segment is writable, where
+ * ld.so relocates code, or where a loader may put zeros instead. In ET_REL all do: nothing is loaded.
+ */
+uint64_t elf_settled(const struct elf *e, uint64_t vaddr);
 
 /* What the file says about an address in executable memory. All best effort. */
 struct elf_where {

@@ -281,6 +281,7 @@ static void index_fdes(struct elf *e, uint64_t vaddr, uint64_t bytes)
 	walk->e = e;
 	walk->encoding = DW_EH_PE_OMIT;
 	bytes = bytes < MAX_WALK ? bytes : MAX_WALK;
+	bytes = bytes < e->src.size ? bytes : e->src.size; /* segments can repeat the file's bytes */
 	count = walk_fdes(walk, vaddr, bytes, NULL, 0);
 	/* qsort takes as much again. */
 	if (count > 0 && count <= e->unwind_budget / (2 * sizeof(*fdes))) {

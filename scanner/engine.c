@@ -15,6 +15,9 @@
 #define WINDOW_BYTES (256u * 1024)
 #define CARRY (LYCH_SEQUENCE_MAX - 1u)
 
+/* So many findings between two looks at the clock. */
+#define TIME_STEP 1024u
+
 /* Instructions shown before and after a finding, and the most that a sequence can touch. */
 #define CONTEXT_INSNS 3u
 #define INSNS_MAX (2 * CONTEXT_INSNS + LYCH_SEQUENCE_MAX)
@@ -31,7 +34,8 @@ static bool opts_are_valid(const struct lych_scan_opts *opts)
 {
 	const uint8_t *bytes = (const uint8_t *)opts;
 
-	if (opts->size < offsetof(struct lych_scan_opts, classes) + sizeof(opts->classes)) {
+	/* More than a page is not a newer version but an uninitialised struct. */
+	if (opts->size > 4096 || opts->size < offsetof(struct lych_scan_opts, classes) + sizeof(opts->classes)) {
 		return false;
 	}
 	/* A caller newer than this library may only pass options that say "default". */
@@ -137,10 +141,19 @@ static struct origin *origin_of(const struct image *image, uint64_t vaddr)
 	return &image->origins[low > 0 ? low - 1 : 0];
 }
 
-/* struct code's read: executable bytes by address, across joined ranges. */
-static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
+/* How many bytes at vaddr, in the range, will run as they are read. */
+static uint64_t settled_bytes(const struct image *image, const struct range *range, uint64_t vaddr)
 {
-	const struct image *image = ctx;
+	const struct elf *elf = origin_of(image, vaddr)->elf;
+
+	if (range->writable) {
+		return 0;
+	}
+	return image->live || elf == NULL ? UINT64_MAX : elf_settled(elf, vaddr);
+}
+
+static size_t read_ranges(const struct image *image, uint64_t vaddr, void *buf, size_t len, bool settled)
+{
 	const struct range *range = range_of(image, vaddr);
 	const struct range *end = image->ranges + image->nranges;
 	size_t done = 0;
@@ -151,6 +164,10 @@ static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 		size_t got;
 
 		want = want < len - done ? want : len - done;
+		if (settled && want > settled_bytes(image, range, vaddr + done)) {
+			want = settled_bytes(image, range, vaddr + done);
+			len = done + want;
+		}
 		if (source_read_some(image->src, range->off + skip, (uint8_t *)buf + done, (size_t)want,
 				     &got) != 0 ||
 		    got < want) {
@@ -163,6 +180,34 @@ static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 		}
 	}
 	return done;
+}
+
+/* struct code's read: executable bytes by address, across joined ranges. */
+static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
+{
+	return read_ranges(ctx, vaddr, buf, len, false);
+}
+
+/* The same for what a verdict may stand on: bytes that nobody changes between this scan and their use. */
+static size_t read_settled(void *ctx, uint64_t vaddr, void *buf, size_t len)
+{
+	return read_ranges(ctx, vaddr, buf, len, true);
+}
+
+/*
+ * Prefixes before an instruction are part of it when they are entered: can one of those before vaddr be
+ * written later?
+ */
+static bool prefix_can_change(struct image *image, uint64_t vaddr)
+{
+	uint8_t byte;
+
+	for (uint64_t i = 1; i < LYCH_SEQUENCE_MAX && i <= vaddr; i++) {
+		if (read_code(image, vaddr - i, &byte, 1) != 0 && read_settled(image, vaddr - i, &byte, 1) == 0) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* elf_where for an address of the image: everything it says is moved by the bias. */
@@ -241,10 +286,20 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 	}
 	memset(&where, 0, sizeof(where));
 	if (hit->len > 0) {
+		const struct code settled = {.read = read_settled, .ctx = image};
 		bool gates = (scan->opts.flags & LYCH_SCAN_NO_GATES) == 0;
+		uint8_t byte;
 
 		finding.verdict =
-			verdict_of(hit, origin->sites, gates ? origin->nsites : 0, &code, &why);
+			verdict_of(hit, origin->sites, gates ? origin->nsites : 0, &settled, &why);
+		if (finding.verdict == LYCH_VERDICT_CHECKED && prefix_can_change(image, hit->core)) {
+			finding.verdict = LYCH_VERDICT_STRAY;
+			why = "EAX bit 9 is checked after it, but a prefix can be written before it";
+		}
+		if ((hit->cls == LYCH_WRPKRU || hit->cls == LYCH_XRSTOR) &&
+		    !code_bytes(&settled, hit->core, &byte, 1)) {
+			why = "writable, relocated or zeroed when loaded: no check behind it counts";
+		}
 		scan->stats->count[finding.verdict][hit->cls]++;
 	}
 	if (scan->opts.finding == NULL) {
@@ -288,6 +343,17 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 
 /* ---- bytes ---------------------------------------------------------------------------------- */
 
+static int check_time(struct scan *scan, const char *path, const char *member)
+{
+	if (scan->deadline_ns == 0 || now_ns() <= scan->deadline_ns) {
+		return 0;
+	}
+	scan_diag(scan, LYCH_DIAG_ERROR, -ETIMEDOUT, path, member,
+		  "time limit reached after %llu bytes of executable memory",
+		  (unsigned long long)scan->stats->exec_bytes);
+	return -ETIMEDOUT;
+}
+
 struct window {
 	struct scan *scan;
 	struct image *image;
@@ -312,7 +378,15 @@ static int window_hit(void *ctx, size_t off, size_t core, size_t len, enum lych_
 	if (window->only_at && (window->at < hit.vaddr || window->at >= hit.vaddr + len)) {
 		return 0;
 	}
-	window->reported++;
+	/* Each costs some microseconds, and a window can be full of them. */
+	if (window->reported++ % TIME_STEP == TIME_STEP - 1) {
+		const struct origin *origin = origin_of(window->image, hit.vaddr);
+		int rc = check_time(window->scan, origin->path, origin->member);
+
+		if (rc != 0) {
+			return rc;
+		}
+	}
 	return report_hit(window->scan, window->image, &hit);
 }
 
@@ -369,15 +443,14 @@ static int scan_stretch(struct scan *scan, struct image *image, const struct ran
 			lost += next;
 			done += next;
 		}
-		if (scan->deadline_ns != 0 && now_ns() > scan->deadline_ns) {
-			scan_diag(scan, LYCH_DIAG_ERROR, -ETIMEDOUT, path, member,
-				  "time limit reached after %llu bytes of executable memory",
-				  (unsigned long long)scan->stats->exec_bytes);
-			return -ETIMEDOUT;
+		rc = check_time(scan, path, member);
+		if (rc != 0) {
+			return rc;
 		}
 	}
 	if (lost > 0) {
-		scan_diag(scan, LYCH_DIAG_WARNING, lost_err, path, member,
+		/* Nothing runs there now, but a file can grow, and a device has its own bytes. */
+		scan_diag(scan, LYCH_DIAG_ERROR, lost_err, path, member,
 			  "%llu bytes of the mapping at 0x%llx could not be read",
 			  (unsigned long long)lost, (unsigned long long)range->vaddr);
 	}
@@ -400,6 +473,11 @@ static int scan_range(struct scan *scan, struct image *image, const struct range
 			*carry = 0;
 		}
 		rc = scan_stretch(scan, image, range, start - range->vaddr, end - start, carry);
+		if (rc == 0 && start == end) {
+			const struct origin *origin = origin_of(image, range->vaddr);
+
+			rc = check_time(scan, origin->path, origin->member);
+		}
 		if (rc != 0) {
 			return rc;
 		}
@@ -451,6 +529,9 @@ int scan_image_at(struct scan *scan, struct image *image, uint64_t vaddr)
 		start--;
 	}
 	len = read_code(image, start, bytes, (size_t)(vaddr - start) + LYCH_SEQUENCE_MAX);
+	if (len <= vaddr - start) {
+		return -EIO;
+	}
 	window.vaddr = start;
 	rc = pattern_scan(bytes, len, scan->opts.classes, window_hit, &window);
 	if (rc == 0 && window.reported == 0) {

@@ -30,7 +30,8 @@ struct image {
 	bool live; /* a process: pages that cannot be read are passed over, the rest goes on */
 	/*
 	 * Finds the first stretch [*start, *end) of addresses in the range at or above from that can hold
-	 * anything but zeros (no sequence has a zero byte); false when there is none. NULL: all can.
+	 * anything but zeros (no sequence has a zero byte); false when there is none. The stretch can be
+	 * empty: there is none below it. NULL: all can.
 	 */
 	bool (*next_data)(void *ctx, const struct range *range, uint64_t from, uint64_t *start,
 			  uint64_t *end);

@@ -18,6 +18,7 @@
 #define PAGEMAP_BATCH 4096u
 /* Mappings of files that are smaller are read whole, holes or not. */
 #define HOLES_FROM (UINT64_C(16) << 20)
+#define PAGEMAP_STEP (UINT64_C(1) << 26) /* pages looked at in one call: 256 GiB, half a second */
 
 static ssize_t read_again(int fd, void *buf, size_t len)
 {
@@ -419,18 +420,23 @@ const char *process_path(const struct process *p, const struct process_mapping *
 	return p->names + m->name;
 }
 
-/* The first stretch of [from, end) that this process has in memory or in swap. */
+/* The first stretch of [from, end) that this process has in memory or in swap; an empty one where looking
+ * ended before end. */
 static bool next_populated(const struct process *p, uint64_t from, uint64_t end,
 			   uint64_t *out_start, uint64_t *out_end)
 {
 	const uint64_t present_or_swapped = UINT64_C(3) << 62;
 	uint64_t entries[PAGEMAP_BATCH];
+	uint64_t last = end / PAGE;
 	bool found = false;
 
 	*out_start = from;
 	*out_end = end;
-	for (uint64_t page = from / PAGE; page < end / PAGE;) {
-		uint64_t want = end / PAGE - page;
+	if (last - from / PAGE > PAGEMAP_STEP) {
+		last = from / PAGE + PAGEMAP_STEP;
+	}
+	for (uint64_t page = from / PAGE; page < last;) {
+		uint64_t want = last - page;
 		ssize_t n;
 
 		want = want < PAGEMAP_BATCH ? want : PAGEMAP_BATCH;
@@ -454,6 +460,11 @@ static bool next_populated(const struct process *p, uint64_t from, uint64_t end,
 				return true;
 			}
 		}
+	}
+	if (last * PAGE < end) {
+		*out_start = found ? *out_start : last * PAGE;
+		*out_end = last * PAGE;
+		return true;
 	}
 	return found;
 }

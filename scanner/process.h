@@ -69,10 +69,10 @@ LYCH_MUST_CHECK int process_gone(const struct process *p);
 
 /*
  * process_next_data finds the first stretch at or above from in *m that can hold anything but
- * zeros:
- * [*start, *end), which may touch the one before. Untouched anonymous memory and holes of a large
- * file have no bytes, and reading them would make the kernel allocate memory for them. What cannot
- * be told counts. Returns false when there is none any more.
+ * zeros: [*start, *end), which may touch the one before. Untouched anonymous memory and holes of a
+ * large file have no bytes, and reading them would make the kernel allocate memory for them. What
+ * cannot be told counts. Returns false when there is none any more. So that the caller can look at
+ * the clock, a call ends after 256 GiB without data, with an empty stretch.
  */
 bool process_next_data(const struct process *p, const struct process_mapping *m, uint64_t from,
 		       uint64_t *start, uint64_t *end);

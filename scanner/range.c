@@ -21,7 +21,7 @@
 #define PAGE_MASK (RANGE_PAGE - 1)
 #define MAX_SEGMENTS 65535
 #define MAX_REPEAT 16
-#define MIN_REPEAT_LIMIT (UINT64_C(1) << 30)
+#define MIN_REPEAT_LIMIT (UINT64_C(1) << 24)
 
 /* The pages of one PT_LOAD. -EBADMSG when they wrap; a span that is empty maps nothing. */
 static int segment_pages(struct span *out, const Elf64_Phdr *phdr)
@@ -93,6 +93,45 @@ int range_load_spans(struct span **out, size_t *nout, const Elf64_Phdr *phdrs, s
 	bool overlap;
 
 	return load_spans(out, nout, &overlap, phdrs, nphdrs);
+}
+
+int range_memory_overlaps(bool *overlaps, const Elf64_Phdr *phdrs, size_t nphdrs)
+{
+	struct span *in = calloc(nphdrs + 1, sizeof(*in));
+	struct span *out = NULL;
+	uint64_t wanted = 0, seen = 0;
+	size_t n = 0, nout = 0;
+	int rc;
+
+	if (in == NULL) {
+		return -ENOMEM;
+	}
+	*overlaps = false;
+	for (size_t i = 0; i < nphdrs; i++) {
+		Elf64_Phdr memory = phdrs[i];
+
+		if (memory.p_type != PT_LOAD) {
+			continue;
+		}
+		if (memory.p_filesz < memory.p_memsz) {
+			memory.p_filesz = memory.p_memsz;
+		}
+		if (segment_pages(&in[n], &memory) != 0 ||
+		    __builtin_add_overflow(wanted, in[n].end - in[n].start, &wanted)) {
+			*overlaps = true;
+			free(in);
+			return 0;
+		}
+		n += in[n].start < in[n].end;
+	}
+	rc = span_flatten(&out, &nout, in, n);
+	for (size_t i = 0; i < nout; i++) {
+		seen += out[i].end - out[i].start;
+	}
+	*overlaps = seen != wanted;
+	free(out);
+	free(in);
+	return rc;
 }
 
 static unsigned flags_of_segments(const Elf64_Phdr *phdrs, size_t nphdrs, uint64_t file_size)

@@ -48,7 +48,7 @@ enum range_flag {
  * beyond the end of a file in its last page reads as zero, and no sequence holds a zero byte.
  * Returns 0, -ENOMEM, or -EBADMSG: more segments than any loader takes (65535), addresses that
  * wrap, or (with RANGE_REPEATED in *flags) so many executable copies of a small file that scanning
- * would never end: more than 1 GiB and more than 16 times the file. Free with range_free; after an
+ * would never end: more than 16 MiB and more than 16 times the file. Free with range_free; after an
  * error *out is empty.
  */
 LYCH_MUST_CHECK int range_of_segments(struct range_list *out, unsigned *flags,
@@ -64,6 +64,13 @@ void range_free(struct range_list *list);
  */
 LYCH_MUST_CHECK int range_load_spans(struct span **out, size_t *nout, const Elf64_Phdr *phdrs,
 				     size_t nphdrs);
+
+/*
+ * Whether the pages of two PT_LOAD segments lie over each other, those that a loader fills with zeros
+ * (p_memsz) included: which of them is seen is then not decided by the file alone. Addresses that
+ * wrap count as such. Returns 0, -ENOMEM.
+ */
+LYCH_MUST_CHECK int range_memory_overlaps(bool *overlaps, const Elf64_Phdr *phdrs, size_t nphdrs);
 
 /* The file offset that a segment gives to vaddr, which is in its pages. False: before the file's
  * begin, or beyond what an offset can say. */

@@ -380,6 +380,9 @@ static int scan_path(const char *path, const uint64_t *only_vaddr, const struct 
 	if (rc == 0 && path == NULL) {
 		rc = -EINVAL;
 	}
+	if (rc == 0 && only_vaddr != NULL && (opts == NULL || opts->classes == 0)) {
+		scan.opts.classes = LYCH_ALL_CLASSES;
+	}
 	if (rc == 0) {
 		int fd = file_open(AT_FDCWD, path, NULL);
 
@@ -400,15 +403,5 @@ int lych_scan_file(const char *path, const struct lych_scan_opts *opts, struct l
 
 int lych_scan_explain(const char *path, uint64_t vaddr, const struct lych_scan_opts *opts)
 {
-	struct lych_scan_opts all = LYCH_SCAN_OPTS_INIT;
-
-	if (opts != NULL && opts->size >= sizeof(all)) {
-		all = *opts;
-	} else if (opts != NULL) {
-		return -EINVAL;
-	}
-	if (all.classes == 0) {
-		all.classes = LYCH_ALL_CLASSES;
-	}
-	return scan_path(path, &vaddr, &all, NULL);
+	return scan_path(path, &vaddr, opts, NULL);
 }

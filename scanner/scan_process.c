@@ -130,12 +130,18 @@ static int take_mapping(struct subject *subject, const struct process_mapping *m
 	size_t i = subject->count++;
 	const char *path = process_path(&subject->process, m);
 
-	if (m->kind == PROCESS_DELETED && asprintf(&subject->names[i], "%s (deleted)", path) < 0) {
+	const struct process_mapping *before = i > 0 ? subject->mappings[i - 1] : NULL;
+	bool same = before != NULL && before->kind == m->kind && before->name == m->name;
+
+	/* Neighbours share a name: paths are long, and there may be many mappings of one file. */
+	if (m->kind == PROCESS_DELETED && !same && asprintf(&subject->names[i], "%s (deleted)", path) < 0) {
 		subject->names[i] = NULL;
 		return -ENOMEM;
 	}
 	if (subject->names[i] != NULL) {
 		path = subject->names[i];
+	} else if (same) {
+		path = subject->origins[i - 1].path;
 	} else if (*path == '\0') {
 		path = kind_name(m);
 	}

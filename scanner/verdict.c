@@ -129,11 +129,12 @@ static enum lych_verdict xrstor_verdict(const struct hit *hit, const struct code
 {
 	uint8_t bytes[LYCH_SEQUENCE_MAX];
 	struct insn in;
-	size_t got = 0, test_len;
+	size_t got = 0, more = 1, test_len;
 	uint8_t cc;
 
-	while (got < sizeof(bytes) && code_bytes(code, hit->core + got, bytes + got, 1)) {
-		got++;
+	while (got < sizeof(bytes) && more > 0) {
+		more = code->read(code->ctx, hit->core + got, bytes + got, sizeof(bytes) - got);
+		got += more;
 	}
 	if (!insn_decode(&in, bytes, got)) {
 		*why = "the executable memory ends within it";
