@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <lychgate/scan.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <map>
@@ -108,10 +109,22 @@ TEST(Agreement, ZydisSeesTheSameInstructionsAroundEveryFindingInTheLibraries)
 	opts.classes = LYCH_ALL_CLASSES;
 	opts.finding = compare;
 	opts.ctx = &tally;
-	for (const auto &entry : fs::directory_iterator("/usr/lib/x86_64-linux-gnu")) {
-		if (entry.is_regular_file() && !entry.is_symlink() &&
-		    entry.path().filename().string().find(".so") != std::string::npos) {
+	auto look = [&](const fs::directory_entry &entry) {
+		std::error_code gone;
+		if (!entry.is_symlink(gone) && entry.is_regular_file(gone)) {
 			files += lych_scan_file(entry.path().c_str(), &opts, &stats) == 0;
+		}
+	};
+	if (std::getenv("LYCH_LONG")) { // all programs and libraries; ordinarily those of one folder
+		const auto options = fs::directory_options::skip_permission_denied;
+		for (const auto &entry : fs::recursive_directory_iterator("/usr", options)) {
+			look(entry);
+		}
+	} else {
+		for (const auto &entry : fs::directory_iterator("/usr/lib/x86_64-linux-gnu")) {
+			if (entry.path().filename().string().find(".so") != std::string::npos) {
+				look(entry);
+			}
 		}
 	}
 	for (const auto &[what, times] : tally.differ) {
