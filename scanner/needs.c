@@ -239,7 +239,10 @@ static int identify(const struct source *src, const char **why)
 	}
 	switch (elf_identify(head, got)) {
 	case ELF_KIND_X86_64:
-		return 0;
+		/* Unlike the kernel ld.so looks at these, and passes over the file. */
+		return got > EI_DATA && (head[EI_CLASS] != ELFCLASS64 || head[EI_DATA] != ELFDATA2LSB)
+			       ? -EPROTOTYPE
+			       : 0;
 	case ELF_KIND_CORE:
 		return -ELIBBAD;
 	case ELF_KIND_FOREIGN:

@@ -21,7 +21,7 @@
 #define PAGE_MASK (RANGE_PAGE - 1)
 #define MAX_SEGMENTS 65535
 #define MAX_REPEAT 16
-#define MIN_REPEAT_LIMIT (UINT64_C(1) << 24)
+#define MIN_REPEAT_LIMIT (UINT64_C(1) << 20)
 
 /* The pages of one PT_LOAD. -EBADMSG when they wrap; a span that is empty maps nothing. */
 static int segment_pages(struct span *out, const Elf64_Phdr *phdr)

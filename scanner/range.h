@@ -48,7 +48,7 @@ enum range_flag {
  * beyond the end of a file in its last page reads as zero, and no sequence holds a zero byte.
  * Returns 0, -ENOMEM, or -EBADMSG: more segments than any loader takes (65535), addresses that
  * wrap, or (with RANGE_REPEATED in *flags) so many executable copies of a small file that scanning
- * would never end: more than 16 MiB and more than 16 times the file. Free with range_free; after an
+ * would never end: more than 1 MiB and more than 16 times the file. Free with range_free; after an
  * error *out is empty.
  */
 LYCH_MUST_CHECK int range_of_segments(struct range_list *out, unsigned *flags,

@@ -171,6 +171,10 @@ static enum gate_shape gate_shape_at(const struct code *code, uint64_t site, uin
 	if (!code_equals(code, site, gs ? cmp_gs : cmp_imm, gs ? sizeof(cmp_gs) : sizeof(cmp_imm))) {
 		return GATE_NONE;
 	}
+	/* Any flat selector makes the base 0, and then there must be no memory (vm.mmap_min_addr). */
+	if (gs && !code_equals(code, site + sizeof(cmp_gs) + 2, (const uint8_t[]){0, 0}, 2)) {
+		return GATE_NONE;
+	}
 	site += (gs ? sizeof(cmp_gs) : sizeof(cmp_imm)) + 4;
 	/* only the form in which the compare's jne itself leads to ud2 */
 	if (code_equals(code, site, (const uint8_t[]){0x75}, 1) ||

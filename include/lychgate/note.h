@@ -18,7 +18,8 @@
  * listed bytes are those in the file, and the bytes at the site compare EAX with a value that
  * the caller cannot choose and trap when it differs:
  *
- *	LYCH_SITE_GS    cmp %gs:disp32,%eax	65 3B 04 25 disp32
+ *	LYCH_SITE_GS    cmp %gs:disp32,%eax	65 3B 04 25 disp32, below 65536: whoever loads a
+ *						selector makes the gs base 0, and must find no memory
  *	LYCH_SITE_IMM   cmp $imm32,%eax		3D imm32
  *
  * either followed at once by `jne` (rel8 or rel32) to a `ud2` in executable memory of the same file.

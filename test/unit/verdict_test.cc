@@ -176,6 +176,9 @@ TEST_P(Gate, IsNoneWithoutTheNote)
 #define GATE LYCH_VERDICT_GATE
 const GateRow gate_rows[] = {
 	{"GsJne8", "0f01ef 653b042518000000 7501 c3 0f0b", LYCH_SITE_GS, GATE},
+	{"GsJustBelow64KiB", "0f01ef 653b0425ffff0000 7501 c3 0f0b", LYCH_SITE_GS, GATE},
+	{"GsWhereMemoryCanBeWhenItsBaseIs0", "0f01ef 653b042500000100 7501 c3 0f0b", LYCH_SITE_GS, STRAY},
+	{"GsBelowItsBase", "0f01ef 653b0425f0ffffff 7501 c3 0f0b", LYCH_SITE_GS, STRAY},
 	{"GsJne32", "0f01ef 653b042518000000 0f8501000000 c3 0f0b", LYCH_SITE_GS, GATE},
 	{"ImmJne8", "0f01ef 3dfcffffff 7501 c3 0f0b", LYCH_SITE_IMM, GATE},
 	{"ImmJne32", "0f01ef 3dfcffffff 0f8501000000 c3 0f0b", LYCH_SITE_IMM, GATE},
