@@ -2,6 +2,7 @@
 /* The command: finds the verb, and what all verbs do alike. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -179,12 +180,26 @@ int main(int argc, char **argv)
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_program_version_hook = cmd_version;
-	if (atexit(close_stdout_at_exit) != 0) {
+	if (hold_standard_streams() != 0 || atexit(close_stdout_at_exit) != 0) {
 		return EXIT_INTERNAL;
 	}
 	if (verb == NULL) {
 		print_help(stderr);
 		return EXIT_USAGE;
+/*
+ * A standard stream that is closed would be taken by the next file opened, and what is meant for the
+ * stream written into that: held by something that can be neither read nor written.
+ */
+static int hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd) {
+			return -EBADF;
+		}
+	}
+	return 0;
+}
+
 	}
 	if (strcmp(verb, "--help") == 0 || strcmp(verb, "-?") == 0 || strcmp(verb, "help") == 0) {
 		print_help(stdout);
