@@ -11,6 +11,7 @@
 
 #include <lychgate/scan.h>
 
+#include "buf.h"
 #include "cmd.h"
 
 static const struct verb {
@@ -55,14 +56,25 @@ void cmd_version(FILE *out, struct argp_state *state)
 
 void cmd_error(const char *fmt, ...)
 {
+	struct buf line = {0};
+	char *message;
 	va_list args;
+	int n;
 
 	fflush(stdout);
-	fputs("lychgate: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	n = vasprintf(&message, fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (n < 0) {
+		fputs("lychgate: out of memory\n", stderr);
+		return;
+	}
+	buf_str(&line, "lychgate: ");
+	buf_name(&line, message);
+	buf_str(&line, "\n");
+	fwrite(line.data, 1, line.len, stderr);
+	buf_free(&line);
+	free(message);
 }
 
 const char *cmd_strerror(int err)
@@ -174,18 +186,6 @@ static void close_stdout_at_exit(void)
 	}
 }
 
-int main(int argc, char **argv)
-{
-	const char *verb = argc > 1 ? argv[1] : NULL;
-
-	argp_err_exit_status = EXIT_USAGE;
-	argp_program_version_hook = cmd_version;
-	if (hold_standard_streams() != 0 || atexit(close_stdout_at_exit) != 0) {
-		return EXIT_INTERNAL;
-	}
-	if (verb == NULL) {
-		print_help(stderr);
-		return EXIT_USAGE;
 /*
  * A standard stream that is closed would be taken by the next file opened, and what is meant for the
  * stream written into that: held by something that can be neither read nor written.
@@ -200,6 +200,18 @@ static int hold_standard_streams(void)
 	return 0;
 }
 
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : NULL;
+
+	argp_err_exit_status = EXIT_USAGE;
+	argp_program_version_hook = cmd_version;
+	if (hold_standard_streams() != 0 || atexit(close_stdout_at_exit) != 0) {
+		return EXIT_INTERNAL;
+	}
+	if (verb == NULL) {
+		print_help(stderr);
+		return EXIT_USAGE;
 	}
 	if (strcmp(verb, "--help") == 0 || strcmp(verb, "-?") == 0 || strcmp(verb, "help") == 0) {
 		print_help(stdout);

@@ -371,6 +371,21 @@ TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
 	EXPECT_EQ(lines_of(run.out).size(), 1u);
 }
 
+TEST(ScanNames, ControlCharactersInTheNameOfABaselineCannotEither)
+{
+	Tree tree;
+	std::string name = tree.text("b\033[2J\nlychgate: 0\x9b", "hello\n");
+	std::string elf = tree.file("a.so", elf_with(stray_code()));
+	for (const std::string &baseline : {name, tree.path("none\033\n")}) {
+		Outcome run = lychgate({"scan", "--baseline", baseline, elf});
+		EXPECT_EQ(run.exit_code, 2) << run;
+		EXPECT_THAT(run.err, Not(HasSubstr("\033")));
+		EXPECT_EQ(lines_of(run.err).size(), 1u) << run;
+	}
+	Outcome run = lychgate({"verb\033\n"});
+	EXPECT_THAT(run.err, HasSubstr("unknown verb `verb\\x1b\\x0a'")) << run;
+}
+
 TEST(ScanNames, OtherScriptsAreLeftAsTheyAre)
 {
 	Tree tree;
