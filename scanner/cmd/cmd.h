@@ -52,7 +52,8 @@ bool cmd_color_enabled(int fd, enum cmd_color_mode mode);
 /* ---- messages and output -------------------------------------------------------------------- */
 
 /*
- * "lychgate: ", the message and a newline on stderr. Not while a scan runs: what it says goes
+ * "lychgate: ", the message and a newline on stderr; names in it as they are, since what could steer
+ * a terminal is made visible here (buf_name). Not while a scan runs: what it says goes
  * through its report, so that it comes in order and does not run into the progress bar.
  */
 void cmd_error(const char *fmt, ...) LYCH_PRINTF(1, 2);

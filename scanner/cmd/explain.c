@@ -66,15 +66,16 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case ARGP_KEY_ARG:
 		if (explain->target != NULL) {
-			argp_error(state, "one place at a time: `%s' is too much", arg);
+			argp_error(state, "one place at a time");
 		}
 		explain->target = arg;
-		/* A path may hold colons itself, an address never. */
+		/* A path may hold colons itself, an address never. Nor is it repeated in a message: argp writes
+		 * control characters as they are. */
 		colon = strrchr(arg, ':');
 		if (colon == NULL || colon == arg) {
-			argp_error(state, "`%s' is not of the form FILE:ADDRESS", arg);
+			argp_error(state, "the place is not of the form FILE:ADDRESS");
 		} else if (cmd_address_parse(&explain->vaddr, colon + 1) != 0) {
-			argp_error(state, "`%s' is not a hexadecimal address", colon + 1);
+			argp_error(state, "what follows the last colon is not a hexadecimal address");
 		} else {
 			*colon = '\0';
 			explain->path = arg;
@@ -261,10 +262,12 @@ static void on_diag(void *ctx, const struct lych_diag *diag)
 		return;
 	}
 	explain->said_why = explain->said_why || diag->severity == LYCH_DIAG_ERROR;
+	buf_str(&line, "lychgate: ");
 	finding_name(&line, diag->path, diag->member, 0);
 	buf_printf(&line, ": %s: ", diag->severity == LYCH_DIAG_ERROR ? "error" : "warning");
 	buf_name(&line, diag->message);
-	cmd_error("%.*s", (int)line.len, line.data != NULL ? line.data : "");
+	buf_str(&line, "\n");
+	fwrite(line.data, 1, line.len, stderr);
 	buf_free(&line);
 }
 

@@ -13,8 +13,10 @@ static int add_chunk(const char *data, size_t len, void *out)
 
 void json_add(struct buf *out, json_t *value)
 {
-	if (value == NULL ||
-	    json_dump_callback(value, add_chunk, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0) {
+	/* ASCII: beyond it are characters that end a line or steer a terminal (U+0085, U+009B, U+2028). */
+	const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII;
+
+	if (value == NULL || json_dump_callback(value, add_chunk, out, flags) != 0) {
 		out->failed = true;
 	}
 	json_decref(value);

@@ -2,6 +2,7 @@
 /* The command: finds the verb, and what all verbs do alike. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include <lychgate/scan.h>
 
+#include "buf.h"
 #include "cmd.h"
 
 static const struct verb {
@@ -54,14 +56,25 @@ void cmd_version(FILE *out, struct argp_state *state)
 
 void cmd_error(const char *fmt, ...)
 {
+	struct buf line = {0};
+	char *message;
 	va_list args;
+	int n;
 
 	fflush(stdout);
-	fputs("lychgate: ", stderr);
 	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
+	n = vasprintf(&message, fmt, args);
 	va_end(args);
-	fputc('\n', stderr);
+	if (n < 0) {
+		fputs("lychgate: out of memory\n", stderr);
+		return;
+	}
+	buf_str(&line, "lychgate: ");
+	buf_name(&line, message);
+	buf_str(&line, "\n");
+	fwrite(line.data, 1, line.len, stderr);
+	buf_free(&line);
+	free(message);
 }
 
 const char *cmd_strerror(int err)
@@ -173,13 +186,27 @@ static void close_stdout_at_exit(void)
 	}
 }
 
+/*
+ * A standard stream that is closed would be taken by the next file opened, and what is meant for the
+ * stream written into that: held by something that can be neither read nor written.
+ */
+static int hold_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/", O_PATH) != fd) {
+			return -EBADF;
+		}
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
 	argp_err_exit_status = EXIT_USAGE;
 	argp_program_version_hook = cmd_version;
-	if (atexit(close_stdout_at_exit) != 0) {
+	if (hold_standard_streams() != 0 || atexit(close_stdout_at_exit) != 0) {
 		return EXIT_INTERNAL;
 	}
 	if (verb == NULL) {

@@ -13,6 +13,7 @@ struct work {
 	struct buf key; /* kept between findings */
 	bool said_why;  /* an error was reported */
 	bool no_memory;
+	bool stopped; /* output failed: nothing more is said */
 };
 
 /* ---- what is said --------------------------------------------------------------------------- */
@@ -93,7 +94,12 @@ static void on_diag(void *ctx, const struct lych_diag *diag)
 		milder.severity = LYCH_DIAG_NOTE;
 	}
 	work->said_why = work->said_why || milder.severity == LYCH_DIAG_ERROR;
+	if (work->stopped) {
+		return; /* nobody will read it */
+	}
 	work_diag(work->scan, &work->job->result, &milder);
+	/* An archive can have millions of members, and something to say about each. */
+	work->stopped = pool_grown(work->scan->pool, work->job) != 0;
 }
 
 static enum standing standing_of(const struct scan *scan, const struct lych_finding *finding,

@@ -71,6 +71,9 @@ struct Stream {
 	for (int fd = 3; fd < 256; fd++) {
 		close(fd);
 	}
+	for (int fd : options.closed) {
+		close(fd);
+	}
 	signal(SIGPIPE, options.ignore_sigpipe ? SIG_IGN : SIG_DFL);
 	unsetenv("NO_COLOR");
 	unsetenv("TERM");

@@ -37,6 +37,7 @@ struct RunOptions {
 	double hold_input_s = 0; // standard input stays open so long
 	bool ignore_sigpipe = false;
 	bool closed_pipe = false; // standard output is a pipe that nobody reads
+	std::vector<int> closed;  // of descriptors 0 to 2: not open at all
 };
 
 inline RunOptions output_to(const std::string &path)

@@ -111,3 +111,17 @@ TEST(Explain, OutputThatCannotBeWrittenIsAnInternalError)
 	EXPECT_EQ(lychgate({"explain", planted("instruction")}, output_to("/dev/full")).exit_code,
 		  4);
 }
+
+TEST(Explain, ControlCharactersInNamesCannotReachTheTerminal)
+{
+	Tree tree;
+	std::string elf = tree.file("a\033[2J\n\x9b\\.so", elf_with(stray_code()));
+	std::string broken = tree.text("b\033[2J\n\x9b\\.so", "\x7f" "ELF");
+	for (const std::string &place :
+	     {elf + ":1002", elf + ":deadbeef", elf + ":zz", broken + ":10", elf + ".none:10"}) {
+		Outcome run = lychgate({"explain", place});
+		EXPECT_THAT(run.out + run.err, Not(HasSubstr("\033"))) << place;
+		EXPECT_THAT(run.out + run.err, Not(HasSubstr("\x9b"))) << place;
+		EXPECT_THAT(run.out + run.err, Not(HasSubstr("\\\\\\"))) << "escaped once";
+	}
+}

@@ -126,6 +126,25 @@ TEST(Jsonl, NamesThatAreNotUtf8StayRecoverable)
 	EXPECT_EQ(decoded, elf);
 }
 
+// U+0085 and U+2028 end lines for some readers, U+009B steers terminals, U+202E turns text around.
+TEST(Formats, MachineFormatsAreAsciiWhateverTheNames)
+{
+	Tree tree;
+	std::string elf = tree.file("a\xc2\x85\xe2\x80\xa8\xc2\x9b\xe2\x80\xae" "\xc3\xa9.so",
+				    elf_with(stray_code()));
+	for (const char *format : {"jsonl", "sarif"}) {
+		Outcome run = lychgate({"scan", "--format", format, elf, elf + ".none"});
+		EXPECT_EQ(run.exit_code, 1) << run;
+		for (char c : run.out) {
+			ASSERT_TRUE(c == '\n' || (c >= 0x20 && c < 0x7f)) << format << run;
+		}
+	}
+	Outcome run = lychgate({"scan", "--format", "jsonl", elf});
+	std::vector<Json> found = records(run.out, "finding");
+	ASSERT_EQ(found.size(), 1u);
+	EXPECT_EQ(string_at(found[0], "file"), elf) << "and nothing is lost";
+}
+
 TEST(Jsonl, AddressesBeyond63BitsSurvive)
 {
 	Tree tree;

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <fstream>
+
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
@@ -287,6 +289,74 @@ TEST(ScanErrors, ClosedPipeEndsBySigpipeAsFiltersDo)
 	EXPECT_THAT(run.err, HasSubstr("Broken pipe"));
 }
 
+// What is opened next would take the place of a closed descriptor, and get what is meant for it.
+TEST(ScanErrors, MessagesAreNotWrittenIntoAFileThatTookTheirDescriptor)
+{
+	Tree tree;
+	RunOptions options;
+	options.closed = {2};
+	std::vector<std::string> args = {"scan", "--format", "sarif", "/nonexistent/1",
+					 tree.file("bad.so", elf_with(stray_code())),
+					 "/nonexistent/2"};
+	Outcome run = lychgate(args, options);
+	EXPECT_EQ(run.exit_code, 1) << run;
+	Json doc = parse_json(run.out);
+	EXPECT_EQ(json_array_size(at(doc, "runs/0/invocations/0/toolExecutionNotifications")), 2u);
+}
+
+TEST(ScanErrors, ClosedStandardOutputIsNotSilentAndNoFileIsTakenForIt)
+{
+	Tree tree;
+	RunOptions options;
+	options.closed = {1};
+	std::string bad = tree.file("bad.so", elf_with(stray_code()));
+	std::string baseline = tree.path("baseline");
+	Outcome run = lychgate({"scan", bad}, options);
+	EXPECT_EQ(run.exit_code, 4) << run;
+	EXPECT_THAT(run.err, HasSubstr("output could not be written"));
+	EXPECT_EQ(lychgate({"scan", "-q", bad}, options).exit_code, 1) << "nothing to write";
+	run = lychgate({"scan", "--summary", "-q", "--baseline", baseline, "--update-baseline", bad},
+		       options);
+	EXPECT_EQ(run.exit_code, 4) << run;
+	EXPECT_EQ(count_of(read_text(baseline), "\n"), 3u) << read_text(baseline);
+}
+
+// An archive of members each of which is complained about: what is said must not pile up.
+TEST(ScanErrors, MemoryStaysBoundedWhateverThereIsToComplainAbout)
+{
+	Tree tree;
+	std::string head = std::string("m/").append(14, ' ') + "0           0     0     644     64        `\n";
+	std::string member = head + std::string("\x7f" "ELF\2\1\1", 7) + std::string(57, '\0');
+	member[60 + 16] = 3;   // e_type = ET_DYN
+	member[60 + 18] = 62;  // e_machine = EM_X86_64
+	member[60 + 20] = 1;   // e_version
+	member[60 + 52] = 64;  // e_ehsize
+	member[60 + 54] = 56;  // e_phentsize
+	member[60 + 56] = 1;   // e_phnum, and no such header
+	member[60 + 32] = 64;  // e_phoff
+	std::string thousand;
+	for (size_t i = 0; i < 1000; i++) {
+		thousand += member;
+	}
+	std::ofstream archive(tree.path("many.a"), std::ios::binary);
+	archive << "!<arch>\n";
+	for (size_t i = 0; i < 200; i++) {
+		archive << thousand;
+	}
+	archive.close();
+	RunOptions options;
+	options.cwd = tree.path();
+	options.output = tree.path("out");
+	// What the test itself holds between fork and exec counts as well.
+	long least = lychgate({"scan", "/nonexistent"}, options).max_rss_kib;
+	for (const char *format : {"text", "jsonl", "sarif"}) {
+		Outcome run = lychgate({"scan", "--format", format, "many.a"}, options);
+		EXPECT_EQ(run.exit_code, 2) << format << run;
+		EXPECT_GE(count_of(run.err, "many.a(m): error: "), 200000u) << format;
+		EXPECT_LT(run.max_rss_kib, least + 24 * 1024) << format;
+	}
+}
+
 // ---- names and colour --------------------------------------------------------------------------
 
 TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
@@ -299,6 +369,21 @@ TEST(ScanNames, ControlCharactersCannotReachTheTerminal)
 	EXPECT_THAT(run.out, HasSubstr("/a\\x1b[2J\\x0a\\xff\\xe2\\x80\\xaeb\\\\.so:0x1002: stray"))
 		<< run;
 	EXPECT_EQ(lines_of(run.out).size(), 1u);
+}
+
+TEST(ScanNames, ControlCharactersInTheNameOfABaselineCannotEither)
+{
+	Tree tree;
+	std::string name = tree.text("b\033[2J\nlychgate: 0\x9b", "hello\n");
+	std::string elf = tree.file("a.so", elf_with(stray_code()));
+	for (const std::string &baseline : {name, tree.path("none\033\n")}) {
+		Outcome run = lychgate({"scan", "--baseline", baseline, elf});
+		EXPECT_EQ(run.exit_code, 2) << run;
+		EXPECT_THAT(run.err, Not(HasSubstr("\033")));
+		EXPECT_EQ(lines_of(run.err).size(), 1u) << run;
+	}
+	Outcome run = lychgate({"verb\033\n"});
+	EXPECT_THAT(run.err, HasSubstr("unknown verb `verb\\x1b\\x0a'")) << run;
 }
 
 TEST(ScanNames, OtherScriptsAreLeftAsTheyAre)
