@@ -229,13 +229,15 @@ TEST(Walk, ManyFilesInOneDirectoryStayWithinMemory)
 {
 	Tree tree;
 	std::string one = tree.file("one.so", elf_with(stray_code()));
-	// Names long enough that they do not fit the walker's list at once: 60,000 times 200 bytes.
+	// Names long enough that they do not fit the walker's list at once: 60,000 times 200 bytes; a million
+	// of them in the long run.
+	const long files = getenv("LYCH_LONG") ? 1000000 : 60000;
 	std::string tail(190, 'n');
 	tree.dir("d");
 	int dir = open(tree.path("d").c_str(), O_RDONLY | O_DIRECTORY);
 	int links = 0;
-	for (int i = 0; i < 60000; i++) {
-		std::string name = std::to_string((i * 7919) % 60000 + 100000) + tail;
+	for (long i = 0; i < files; i++) {
+		std::string name = std::to_string((i * 7919) % files + 1000000) + tail;
 		if (linkat(AT_FDCWD, one.c_str(), dir, name.c_str(), 0) != 0) {
 			// A file has only so many links on some file systems.
 			int fd = openat(dir, name.c_str(), O_WRONLY | O_CREAT, 0600);
