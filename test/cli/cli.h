@@ -15,6 +15,13 @@
 #include <utility>
 #include <vector>
 
+// A sanitizer's own memory is not the command's.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+inline constexpr bool sanitized = true;
+#else
+inline constexpr bool sanitized = false;
+#endif
+
 struct Outcome {
 	int exit_code = -1; // -1: ended by a signal
 	int signal = 0;

@@ -10,15 +10,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#else
-constexpr bool sanitized = false;
-#endif
 
 static std::vector<std::string> files_in(const std::string &out)
 {
@@ -271,6 +267,8 @@ TEST(Walk, VeryManyFindingsStayWithinMemoryAndInOrder)
 	for (size_t i = 0; i < files; i++) {
 		tree.file("d/" + std::to_string(i), code);
 	}
+	// What the test itself holds between fork and exec counts as well.
+	long least = lychgate({"scan", "/nonexistent"}).max_rss_kib;
 	Outcome run = lychgate({"scan", "--raw", "-j4", "--format", "jsonl", tree.path("d")},
 			       output_to(tree.path("out")));
 	EXPECT_EQ(run.exit_code, 1) << run;
@@ -286,7 +284,7 @@ TEST(Walk, VeryManyFindingsStayWithinMemoryAndInOrder)
 		ASSERT_EQ(lines[i + 1].compare(0, strlen(head), head), 0) << lines[i + 1];
 	}
 	if (!sanitized) {
-		EXPECT_LT(run.max_rss_kib, 64 * 1024);
+		EXPECT_LT(run.max_rss_kib, std::max(64 * 1024L, least + 1024));
 	}
 }
 
