@@ -422,6 +422,9 @@ static int scan_stretch(struct scan *scan, struct image *image, const struct ran
 			memmove(scan->window, scan->window + *carry + got - keep, keep);
 			*carry = keep;
 			done += got;
+			if (scan->opts.progress != NULL) {
+				scan->opts.progress(scan->opts.ctx, got);
+			}
 		}
 		if (got < want) {
 			uint64_t next = range->off + start + done;

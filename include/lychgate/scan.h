@@ -193,11 +193,13 @@ struct lych_scan_opts {
 	/* Called for each diagnostic. May be NULL. */
 	void (*diag)(void *ctx, const struct lych_diag *diag);
 	void *ctx;
+	/* Called now and then, with how many more bytes of executable memory were looked at. May be NULL. */
+	void (*progress)(void *ctx, uint64_t bytes);
 };
 
 #define LYCH_SCAN_OPTS_INIT                                                                      \
 	{                                                                                        \
-		sizeof(struct lych_scan_opts), 0, 0, 0, 0, 0, NULL, NULL, NULL                   \
+		sizeof(struct lych_scan_opts), 0, 0, 0, 0, 0, NULL, NULL, NULL, NULL             \
 	}
 
 /* Filled (added to, so that several scans can share one) by every scan, also a failed one. */

@@ -218,6 +218,13 @@ void progress_free(struct progress *progress)
 void progress_add(struct progress *progress, uint64_t bytes)
 {
 	if (progress != NULL) {
+		atomic_fetch_add(&progress->bytes, bytes);
+	}
+}
+
+void progress_file(struct progress *progress, uint64_t bytes)
+{
+	if (progress != NULL) {
 		atomic_fetch_add(&progress->files, 1);
 		atomic_fetch_add(&progress->bytes, bytes);
 	}

@@ -14,8 +14,10 @@ struct progress;
 struct progress *progress_new(const struct scan_options *opts);
 void progress_free(struct progress *progress);
 
-/* A file of so many bytes is done. */
+/* So many bytes are done. */
 void progress_add(struct progress *progress, uint64_t bytes);
+/* A file is done, with so many bytes that were not added before. */
+void progress_file(struct progress *progress, uint64_t bytes);
 
 /* Takes the bar away and keeps it away until progress_resume: something else is printed. */
 void progress_pause(struct progress *progress);

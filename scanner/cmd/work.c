@@ -14,6 +14,7 @@ struct work {
 	bool said_why;  /* an error was reported */
 	bool no_memory;
 	bool stopped; /* output failed: nothing more is said */
+	uint64_t moved; /* bytes that the progress bar knows of */
 };
 
 /* ---- what is said --------------------------------------------------------------------------- */
@@ -152,6 +153,14 @@ static int on_finding(void *ctx, const struct lych_finding *finding)
 
 /* ---- what is done --------------------------------------------------------------------------- */
 
+static void on_progress(void *ctx, uint64_t bytes)
+{
+	struct work *work = ctx;
+
+	work->moved += bytes;
+	progress_add(work->scan->progress, bytes);
+}
+
 static struct lych_scan_opts library_options(struct work *work)
 {
 	const struct scan_options *opts = work->scan->opts;
@@ -165,6 +174,7 @@ static struct lych_scan_opts library_options(struct work *work)
 	lib.finding = on_finding;
 	lib.diag = on_diag;
 	lib.ctx = work;
+	lib.progress = on_progress;
 	return lib;
 }
 
@@ -275,5 +285,7 @@ void work_run(void *ctx, struct job *job)
 		job->result.out.failed = true;
 	}
 	buf_free(&work.key);
-	progress_add(scan->progress, (uint64_t)st.st_size);
+	/* What is no code counts as done, too; what is mapped twice was counted twice. */
+	progress_file(scan->progress,
+		      (uint64_t)st.st_size > work.moved ? (uint64_t)st.st_size - work.moved : 0);
 }

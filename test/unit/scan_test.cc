@@ -145,6 +145,26 @@ TEST(ScanBuffer, StatisticsAddUpOverScansWithoutCallbacks)
 	EXPECT_EQ(stats.count[LYCH_VERDICT_STRAY][LYCH_WRPKRU], 2u);
 }
 
+TEST(ScanBuffer, ProgressAddsUpToAllBytes)
+{
+	std::vector<uint8_t> buf(5 << 20, 0x90);
+	struct {
+		uint64_t bytes = 0;
+		int calls = 0;
+	} seen;
+	lych_scan_opts opts = LYCH_SCAN_OPTS_INIT;
+
+	opts.ctx = &seen;
+	opts.progress = [](void *ctx, uint64_t bytes) {
+		auto *s = static_cast<decltype(seen) *>(ctx);
+		s->bytes += bytes;
+		s->calls++;
+	};
+	ASSERT_EQ(lych_scan_buffer(buf.data(), buf.size(), &opts, nullptr), 0);
+	EXPECT_EQ(seen.bytes, buf.size());
+	EXPECT_GT(seen.calls, 10);
+}
+
 TEST(ScanBuffer, EmptyAndWrongArguments)
 {
 	lych_scan_opts opts = LYCH_SCAN_OPTS_INIT;
