@@ -128,8 +128,13 @@ static void draw(struct progress *progress)
 		for (int i = 0; i < BAR_WIDTH; i++) {
 			fputc(i < full ? '#' : '.', stderr);
 		}
-		fprintf(stderr, "] %3.0f %%  %.0f MB/s  ETA %" PRIu64 ":%02u", part * 100,
-			rate / 1e6, (uint64_t)left / 60, (unsigned)((uint64_t)left % 60));
+		fprintf(stderr, "] %3.0f %%  %.1f MB/s  ETA ", part * 100, rate / 1e6);
+		if (rate > 0) {
+			fprintf(stderr, "%" PRIu64 ":%02u", (uint64_t)left / 60,
+				(unsigned)((uint64_t)left % 60));
+		} else {
+			fputs("unknown", stderr);
+		}
 	} else {
 		fprintf(stderr, "%" PRIu64 " files  %.0f MB  %.0f MB/s", files, bytes / 1e6,
 			rate / 1e6);
