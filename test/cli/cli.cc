@@ -5,7 +5,9 @@
 #include <ftw.h>
 #include <linux/capability.h>
 #include <pty.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -83,6 +85,12 @@ struct Stream {
 	if (options.no_dac_override) {
 		prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
 		prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+	}
+	if (options.no_proc &&
+	    ((unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) ||
+	     mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+	     mount("none", "/proc", "tmpfs", 0, nullptr) != 0)) {
+		_exit(kCannot);
 	}
 	if (options.cwd.empty() || chdir(options.cwd.c_str()) == 0) {
 		execv(LYCHGATE_COMMAND, argv.data());

@@ -39,6 +39,7 @@ struct RunOptions {
 	std::vector<std::pair<std::string, std::string>> environ; // added
 	std::string output;           // standard output goes to this file
 	bool no_dac_override = false; // root reads everything; without this capability it does not
+	bool no_proc = false; // /proc is empty; where that cannot be had the exit code is kCannot
 	bool out_is_pty = false;
 	bool err_is_pty = false;
 	double hold_input_s = 0; // standard input stays open so long
@@ -46,6 +47,8 @@ struct RunOptions {
 	bool closed_pipe = false; // standard output is a pipe that nobody reads
 	std::vector<int> closed;  // of descriptors 0 to 2: not open at all
 };
+
+inline constexpr int kCannot = 125;
 
 inline RunOptions output_to(const std::string &path)
 {

@@ -153,6 +153,26 @@ TEST(Pid, ProcessThatDoesNotExistIsAnError)
 		  0);
 }
 
+TEST(Pid, WithoutProcThePlatformCannotDoIt)
+{
+	if (sanitized) {
+		GTEST_SKIP() << "the sanitizer's own start-up reads /proc";
+	}
+	RunOptions options;
+	options.no_proc = true;
+	Outcome run = lychgate({"scan", "--pid", std::to_string(getpid())}, options);
+	if (run.exit_code == kCannot) {
+		GTEST_SKIP() << "a mount namespace cannot be made here";
+	}
+	EXPECT_EQ(run.exit_code, 3) << run;
+	EXPECT_EQ(run.out, "");
+	EXPECT_THAT(run.err, HasSubstr("/proc"));
+	// What needs no /proc goes on without it.
+	Tree tree;
+	std::string clean = tree.file("clean.so", elf_with(clean_code()));
+	EXPECT_EQ(lychgate({"scan", clean}, options).exit_code, 0);
+}
+
 TEST(Pid, SeveralProcessesAndFilesInOneRun)
 {
 	Tree tree;
