@@ -136,7 +136,8 @@ static int parse(struct baseline *baseline)
 
 static int read_file(struct baseline *baseline, bool may_be_missing)
 {
-	int fd = open(baseline->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* O_NONBLOCK: a FIFO must not make us wait for somebody to write it. */
+	int fd = open(baseline->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char chunk[16384];
 	struct stat st;
 	ssize_t n = -1;
@@ -147,6 +148,8 @@ static int read_file(struct baseline *baseline, bool may_be_missing)
 	}
 	if (fstat(fd, &st) != 0) {
 		rc = -errno;
+	} else if (!S_ISREG(st.st_mode)) {
+		rc = S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP;
 	} else {
 		baseline->exists = true;
 		baseline->dev = st.st_dev;

@@ -217,3 +217,25 @@ TEST(Baseline, UpdateKeepsLinkAndModeAndLeavesNothingBeside)
 			  .exit_code,
 		  2);
 }
+
+TEST(Baseline, WhatIsNoFileIsRefusedAtOnce)
+{
+	Tree tree;
+	std::string elf = tree.file("a.so", elf_with(stray_code(), id1));
+	ASSERT_EQ(mkfifo(tree.path("fifo").c_str(), 0600), 0);
+	for (const std::string &baseline : {tree.path("fifo"), tree.dir("d"), std::string("/dev/null")}) {
+		for (bool update : {false, true}) {
+			std::vector<std::string> args = {"scan", "--baseline", baseline, elf};
+			if (update) {
+				args.push_back("--update-baseline");
+			}
+			Outcome run = lychgate(args);
+			EXPECT_EQ(run.exit_code, 2) << run;
+			EXPECT_EQ(run.out, "");
+			EXPECT_THAT(run.err, HasSubstr(baseline));
+		}
+	}
+	struct stat st;
+	ASSERT_EQ(stat("/dev/null", &st), 0);
+	EXPECT_TRUE(S_ISCHR(st.st_mode));
+}
