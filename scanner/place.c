@@ -216,6 +216,10 @@ static bool place_by_vote(struct placement *out, struct window *w, const struct 
 		return false;
 	}
 	sweep(w, &s, &settled, hit->vaddr, 0);
+	/* The vote passes over what does not decode, such as an instruction cut off by the end of the memory. */
+	if (s.broken || s.at != boundary) {
+		return false;
+	}
 	classify(out, w, hit, boundary, why);
 	copy_trail(out, &s);
 	return true;

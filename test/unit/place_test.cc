@@ -318,6 +318,19 @@ TEST(Place, NoSectionsAtAllIsNotData)
 	EXPECT_STREQ(placement.why, "no anchors: decoded from the start of this memory");
 }
 
+// The constant of a mov holds the sequence, and the memory ends within it: nobody put a WRPKRU there on purpose.
+TEST(Place, InstructionThatTheEndOfTheMemoryCutsOffIsUndecided)
+{
+	std::vector<uint8_t> all = plain_code(4000);
+	size_t start = all.size();
+	for (uint8_t byte : {0xb8, 0x0f, 0x01, 0xef}) {
+		all.push_back(byte);
+	}
+	CodeMemory memory(all);
+	struct placement placement = place(memory, nullptr, memory.base() + start + 1);
+	EXPECT_EQ(placement.placement, LYCH_PLACE_UNDECIDED) << placement.why;
+}
+
 TEST(Place, FdeThatBeginsInAnInstructionIsNotBelieved)
 {
 	// the FDE claims to start in the middle of mov $imm64; the function symbol is right
