@@ -149,7 +149,8 @@ static int take_mapping(struct subject *subject, const struct process_mapping *m
 	subject->ranges[i] = (struct range){.vaddr = m->start,
 					    .off = m->start,
 					    .len = m->end - m->start,
-					    .writable = m->writable,
+					    /* who can write a shared file writes what runs */
+					    .writable = m->writable || m->shared,
 					    .joins = m->joins};
 	subject->origins[i] = (struct origin){.vaddr = m->start,
 					      .off = m->kind == PROCESS_FILE || m->kind == PROCESS_DELETED
@@ -161,6 +162,11 @@ static int take_mapping(struct subject *subject, const struct process_mapping *m
 	if (m->writable) {
 		scan_diag(subject->scan, LYCH_DIAG_WARNING, 0, path, "",
 			  "mapping at 0x%llx is writable and executable: what runs may not be what was scanned",
+			  (unsigned long long)m->start);
+	}
+	if (m->shared && !m->writable) {
+		scan_diag(subject->scan, LYCH_DIAG_WARNING, 0, path, "",
+			  "mapping at 0x%llx is shared: what is written to its file runs, and may not be what was scanned",
 			  (unsigned long long)m->start);
 	}
 	return 0;

@@ -282,6 +282,29 @@ TEST(Attack, WritableMemoryOfAProcessHasNoVerdictButStray)
 	}
 }
 
+// A shared mapping that is not writable itself may have a writable alias, here or in another process.
+TEST(Attack, SharedMemoryOfAProcessHasNoVerdictButStray)
+{
+	for (int kind : {MAP_PRIVATE, MAP_SHARED}) {
+		Sink sink;
+		lych_scan_opts opts = opts_for(&sink);
+		int fd = memfd_create("alias", 0);
+		ASSERT_EQ(ftruncate(fd, 4096), 0);
+		ASSERT_EQ(pwrite(fd, kChecked.data(), kChecked.size(), 0), static_cast<ssize_t>(kChecked.size()));
+		void *at = mmap(nullptr, 4096, PROT_READ | PROT_EXEC, kind, fd, 0);
+		ASSERT_NE(at, MAP_FAILED);
+		opts.finding = [](void *ctx, const lych_finding *f) {
+			return strcmp(f->path, "/memfd:alias (deleted)") == 0 ? take_finding(ctx, f) : 0;
+		};
+		EXPECT_EQ(lych_scan_process(getpid(), &opts, nullptr), 0);
+		ASSERT_EQ(sink.verdicts.size(), 1u);
+		EXPECT_EQ(sink.verdicts[0], kind == MAP_SHARED ? LYCH_VERDICT_STRAY : LYCH_VERDICT_CHECKED);
+		EXPECT_EQ(sink.warnings.size(), kind == MAP_SHARED ? 1u : 0u);
+		munmap(at, 4096);
+		close(fd);
+	}
+}
+
 // A window full of sequences takes a second: the clock is looked at meanwhile.
 TEST(Attack, TimeLimitHoldsWithinAStormOfFindings)
 {
