@@ -240,9 +240,11 @@ static int scan_archive(struct subject *subject)
 	int rc = archive_each(&subject->src, &why, scan_member, subject);
 
 	switch (rc) {
+	case -ENOTSUP:
+		scan_diag(subject->scan, LYCH_DIAG_ERROR, rc, subject->path, subject->member, "%s", why);
+		return 0;
 	case -EBADMSG:
 	case -ENODATA:
-	case -ENOTSUP:
 	case -ESTALE:
 	case -EIO:
 		refuse(subject, rc, why);

@@ -9,7 +9,7 @@
  *	-ESRCH       the process ended while it was read
  *	-EACCES      permission to read was refused (EPERM is reported as EACCES)
  *	-EISDIR      a directory where a file is wanted
- *	-ENOTSUP     not a regular file (FIFO, device, socket)
+ *	-ENOTSUP     not a regular file (FIFO, device, socket), or a thin archive
  *	-ENOEXEC     neither ELF nor an archive of ELF files
  *	-EPROTOTYPE  an ELF file of another machine or class (ELF32, x32, big-endian, aarch64...)
  *	-ELIBBAD     a core file: it is not code that anybody will load

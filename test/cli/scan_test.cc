@@ -449,3 +449,12 @@ TEST(ScanProgress, NoBarWithoutATerminalOrWhenTurnedOff)
 	EXPECT_THAT(lychgate({"scan", "--no-progress", "--files-from", "-"}, options).err,
 		    Not(HasSubstr("MB/s")));
 }
+
+TEST(Scan, ThinArchiveIsRefusedByName)
+{
+	Tree tree;
+	std::string thin = tree.text("thin.a", "!<thin>\n");
+	Outcome run = lychgate({"scan", thin});
+	EXPECT_EQ(run.exit_code, 2) << run;
+	EXPECT_THAT(run.err, HasSubstr("thin.a: error: a thin archive"));
+}
