@@ -22,6 +22,15 @@
  *	-ELOOP       too many symbolic links
  *	-ECANCELED   a callback asked to stop
  *	-EOPNOTSUPP  (equal to -ENOTSUP on Linux) this machine cannot do it
+ *	-EFAULT      the call into the domain did not end as it should (lych_fault says how); or memory is
+ *	             not the domain's
+ *	-EOWNERDEAD  the domain has faulted before: reset or free it
+ *	-ENOSPC      no protection key is left
+ *	-EALREADY    it has been started
+ *	-EBUSY       in use: by a call the caller itself is inside, or an open scope
+ *	-EPERM       this task may not: it shares its thread area with another (vfork, CLONE_VM)
+ *	-E2BIG       longer than the limit given
+ *	-EXFULL      calls are nested too deep
  */
 #ifndef LYCHGATE_ERROR_H
 #define LYCHGATE_ERROR_H

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What gate_x86_64.S offers to C. Two instances: _pku, whose sites execute WRPKRU, and _soft, which write
+ * GATE_SOFT instead (machines without keys, ABI tests). */
+#ifndef LYCH_ASM_H
+#define LYCH_ASM_H
+
+#include "runtime.h"
+
+/* A raw system call: -errno on failure, errno untouched. Never through libc. */
+LYCH_HIDDEN long lych_syscall(long nr, long a, long b, long c, long d, long e, long f);
+#define sys6 lych_syscall
+#define sys5(n, a, b, c, d, e) lych_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
+#define sys4(n, a, b, c, d) lych_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define sys3(n, a, b, c) lych_syscall(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define sys2(n, a, b) lych_syscall(n, (long)(a), (long)(b), 0, 0, 0, 0)
+#define sys1(n, a) lych_syscall(n, (long)(a), 0, 0, 0, 0, 0)
+#define sys0(n) lych_syscall(n, 0, 0, 0, 0, 0, 0)
+
+/*
+ * pkru_update sets PKRU := (PKRU & ~clear) | set on the calling thread, which is attached, and gives back what it
+ * was. A site: the new value goes through GATE_NOT_WANT. Host only. Async-signal-safe: interrupted, it starts again.
+ */
+LYCH_HIDDEN uint32_t lych_pkru_update_pku(uint32_t clear, uint32_t set);
+LYCH_HIDDEN uint32_t lych_pkru_update_soft(uint32_t clear, uint32_t set);
+LYCH_HIDDEN uint32_t lych_pkru_read_pku(void);
+LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
+
+/*
+ * lych_grant_first gives a thread that has no rights to the monitor key yet the host's: it writes 0 (compared with
+ * an immediate), checks that the gs base is an area in the arena that says THREAD_STARTING for this thread, and goes
+ * on with GATE_NOT_HOST. Whoever else arrives there is trapped.
+ */
+LYCH_HIDDEN void lych_grant_first_pku(void);
+LYCH_HIDDEN void lych_grant_first_soft(void);
+
+/* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
+LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);
+LYCH_HIDDEN void lych_signal_entry_soft(int, siginfo_t *, void *);
+LYCH_HIDDEN void lych_restorer(void); /* SA_RESTORER: rt_sigreturn */
+
+struct sigframe;
+
+/* rt_sigreturn from frame, which lies in monitor memory. The selector must be ALLOW. */
+LYCH_HIDDEN _Noreturn void lych_sigreturn(struct sigframe *frame);
+
+/*
+ * Runs a handler of the host: from the monitor's stack with all signals blocked to the host's stack at rsp
+ * (16-byte aligned), PKRU := ~GATE_NOT_HOST, signal mask := mask, handler(sig, info, context). When it returns,
+ * signals are blocked again and lych_signal_done is called on the monitor's stack.
+ */
+struct handler_run {
+	void (*handler)(int, siginfo_t *, void *);
+	long sig;
+	siginfo_t *info;
+	void *context;
+	uint64_t rsp;
+	const uint64_t *mask;
+};
+LYCH_HIDDEN _Noreturn void lych_handler_run_pku(const struct handler_run *run);
+LYCH_HIDDEN _Noreturn void lych_handler_run_soft(const struct handler_run *run);
+
+/*
+ * Where sigreturn goes when the interrupted context was a domain's: with full rights and the selector at ALLOW,
+ * rax = the resume block. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
+ * memory of the domain. Interrupted, it is started again with the same block.
+ */
+LYCH_HIDDEN extern const char lych_resume_pku[], lych_resume_pku_end[];
+LYCH_HIDDEN extern const char lych_resume_soft[], lych_resume_soft_end[];
+struct resume_block { /* in this order: popped, then iretq */
+	uint64_t rcx, rdx, rax;
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+/*
+ * Where sigreturn goes to end the call of the top record: host rights, selector ALLOW, MON_TOP the record of the
+ * call (KIND_CALL), eax = the status. Restores the caller from the record and returns to it.
+ */
+LYCH_HIDDEN extern const char lych_abort_pku[], lych_abort_soft[];
+
+/*
+ * Stretches in which a signal found the selector at BLOCK although rip is in the gate. The context gets the
+ * domain's rights whatever happens; target is where it goes on: after the compare when rights were about to be
+ * dropped (then rsp := the register given), at the write again when they were just got.
+ */
+struct gate_window {
+	const char *start, *end; /* start <= rip < end */
+	const char *target;
+	uint64_t rsp_from; /* 0: leave; else offset of the register in gregs[] plus 1 */
+};
+LYCH_HIDDEN extern const struct gate_window lych_windows[], lych_windows_end[];
+
+/* Stretches of host code that start again from the beginning: pkru_update. */
+struct gate_restart {
+	const char *start, *end;
+};
+LYCH_HIDDEN extern const struct gate_restart lych_restarts[], lych_restarts_end[];
+
+/* The ud2 of the sites, and of the checks behind them: reached only by whoever forged something. */
+LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[];
+/* All text of the gate. */
+LYCH_HIDDEN extern const char lych_gate_text[], lych_gate_text_end[];
+
+/* Static thunks. */
+#define LYCH_THUNKS 1024
+#define LYCH_CALLBACK_THUNKS 256
+LYCH_HIDDEN extern const char lych_pointer_thunks[];  /* LYCH_THUNKS of 16 bytes */
+LYCH_HIDDEN extern const char lych_callback_thunks[]; /* LYCH_CALLBACK_THUNKS of 16 bytes */
+struct thunk { /* in monitor memory, one for each typed pointer handed out; offsets in gate_asm.h */
+	struct lych_domain *domain; /* NULL: free */
+	const struct lych_binding *binding;
+	uint64_t reserved[2];
+};
+
+/* ---- what C offers to the assembly ---------------------------------------------------------- */
+
+/*
+ * The gate's slow way, on the caller's stack, host rights, all argument registers saved. Why: the thread is not
+ * attached, or gs is not its own; the domain's id differs from the slot's (no stack yet, poisoned, reset, or a
+ * domain that is always slow); no room for a record. Returns 0: try again, everything is in place; else the
+ * negative errno the call ends with. record is NULL before one was pushed.
+ */
+LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record);
+
+/* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
+ * the host's rights. Gives back the status (on_fault runs here). */
+LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
+
+/* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
+LYCH_HIDDEN int lych_callback_refused(struct record *call);
+
+/* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was. */
+LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
+LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area);
+/* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */
+LYCH_HIDDEN void lych_signal_unattached(int sig, siginfo_t *info, void *context);
+
+#endif /* LYCH_ASM_H */

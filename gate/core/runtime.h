@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data of the runtime. Three kinds of memory, and nothing of weight outside of them:
+ *
+ *	ROOT                 one page of the library, read-only once lych_init is done
+ *	areas                one for each attached thread (gate_asm.h)
+ *	monitor memory       key "monitor": struct monitor, domains, ledger, tables (monitor_alloc)
+ *
+ * No state that matters lies in ordinary memory, and the runtime does not call malloc while it decides
+ * anything: code in a domain whose key 0 is writable may have put what it likes there.
+ */
+#ifndef LYCH_RUNTIME_H
+#define LYCH_RUNTIME_H
+
+#include <lychgate/lychgate.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "gate_asm.h"
+
+#define LYCH_HIDDEN __attribute__((visibility("hidden")))
+#define KEYS 16
+#define DOMAINS_MAX 64
+#define THREADS_MAX 4096
+#define DEPTH_MAX ((3 * LYCH_PAGE - 1024) / REC_SIZE)
+
+struct gate_page {
+	_Atomic uint8_t selector;
+	uint8_t pad[7];
+	uint32_t not_view;
+	uint32_t not_caller;
+	uint32_t not_host;
+	uint32_t not_want;
+	uint64_t self;
+	uint64_t magic;
+	uint32_t soft_pkru;
+};
+
+/* The stack of one domain on one thread. */
+struct slot {
+	uint64_t sp;
+	uint64_t id;
+	uint64_t low;
+	uint64_t top;
+};
+
+struct record {
+	uint32_t kind;
+	uint32_t flags;
+	struct lych_domain *domain;
+	const struct lych_binding *binding;
+	int *status;
+	uint64_t rsp, rbx, rbp, r12, r13, r14, r15;
+	uint64_t fs;
+	uint32_t not_view, not_caller; /* as they were before this record */
+	uint32_t mxcsr;
+	uint16_t fcw, fsw;
+	uint64_t slot_sp;
+	uint64_t call_id;
+	uint8_t fenv[32];
+	uint8_t st0[16];
+	uint64_t deadline_ns;
+	_Atomic int32_t cancel;
+	uint32_t args_off;
+	struct thunk *thunk;
+	uint8_t pad[REC_SIZE - 200];
+};
+
+struct signal_level; /* signal.h */
+
+/* The monitor pages of a thread. */
+struct thread {
+	struct record *top;
+	struct record *limit;
+	uint64_t host_fs;
+	uint64_t scratch;
+	uint64_t sig_stack;
+	uint64_t sig_rsp;
+	uint64_t area_end;
+	uint64_t reserved;
+	struct slot slots[KEYS];
+	/* from here on C only */
+	struct area *area;
+	_Atomic int tid;
+	_Atomic uint32_t state; /* enum thread_state */
+	stack_t host_altstack;  /* what the host asked sigaltstack for */
+	uint64_t altstack, altstack_bytes;
+	uint64_t levels; /* struct signal_level[], for signals put aside */
+	uint32_t level;  /* how many of them are in use */
+	uint32_t nlevels;
+	uint64_t view_epoch;   /* of the last shoot-down this thread has followed */
+	uint64_t host_mask;    /* signals the host wants blocked though the kernel does not block them */
+	timer_t timer;
+	uint32_t timer_made;
+	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
+	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 104];
+	struct record records[DEPTH_MAX];
+};
+
+enum thread_state { THREAD_FREE, THREAD_LIVE, THREAD_ENDING };
+
+struct area {
+	struct gate_page gate;
+	uint8_t pad[LYCH_PAGE - sizeof(struct gate_page)];
+	struct thread thread;
+};
+
+struct lych_callback_entry {
+	void (*fn)(void);
+	const struct lych_binding *binding;
+	void *ctx;
+	uint64_t reserved;
+};
+
+struct lych_domain {
+	_Atomic uint64_t id;
+	uint32_t slot;
+	uint32_t not_view;
+	struct lych_callback_entry *callbacks;
+	uint32_t ncallbacks;
+	uint32_t key;
+	/* from here on C only */
+	_Atomic uint32_t state; /* enum domain_state */
+	uint32_t kind;          /* enum lych_kind */
+	uint64_t next_id;       /* id it gets when it is reset */
+	char name[32];
+	struct domain_memory *memory; /* gate/memory/ */
+	struct domain_policy *policy; /* gate/library/ */
+	struct fault_slot *fault;     /* what happened last */
+};
+
+enum domain_state {
+	DOMAIN_FREE,
+	DOMAIN_READY,
+	DOMAIN_POISONED, /* faulted: no call gets in, until reset or free */
+	DOMAIN_RESETTING,
+};
+
+/* What the root page holds. const for everybody but lych_init. */
+struct lych_root {
+	uint32_t scrub;
+	uint32_t backend; /* enum lych_backend */
+	uint64_t arena;
+	uint64_t arena_bytes;
+	uint32_t host_view; /* rights the host keeps when no region is open */
+	uint32_t monitor_key, gate_key;
+	uint32_t ready; /* lych_init has succeeded */
+	struct monitor *monitor;
+	uint32_t frame_bytes;   /* most a signal frame takes (AT_MINSIGSTKSZ) */
+	uint32_t xsave_pkru;    /* offset of PKRU in the frame's XSAVE image */
+	uint32_t frames_whole;  /* the kernel writes frames with full rights (6.12): areas hold the alternate stack */
+	uint32_t kick;          /* signal used between threads of the runtime */
+	uint64_t kick_cookie;   /* siginfo value that proves it is ours */
+	void (*on_fault)(const struct lych_fault *fault, void *ctx);
+	void *on_fault_ctx;
+};
+union lych_root_page {
+	struct lych_root root;
+	uint8_t page[LYCH_PAGE];
+};
+extern LYCH_HIDDEN union lych_root_page lych_root_page;
+#define ROOT (lych_root_page.root)
+
+/* Everything that changes and belongs to no thread. In monitor memory. */
+struct monitor {
+	pthread_mutex_t lock; /* domains, keys, ledger, threads; never held while code of a domain runs */
+	struct lych_domain domains[DOMAINS_MAX];
+	struct key_table *keys;      /* pkey.c */
+	struct ledger *ledger;       /* memory/ledger.c */
+	struct handler_table *handlers; /* signal */
+	struct area *_Atomic threads[THREADS_MAX];
+	_Atomic uint64_t view_epoch;
+	_Atomic uint64_t ids; /* the next id of a domain; even, never 0 */
+};
+
+static inline struct area *area_of_thread(struct thread *t)
+{
+	return t->area;
+}
+
+/* The calling thread's area, NULL when it is not attached. TLS, not gs: gs may be anybody's. */
+extern LYCH_HIDDEN __thread struct area *lych_tls __attribute__((tls_model("initial-exec")));
+
+#endif /* LYCH_RUNTIME_H */

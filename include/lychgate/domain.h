@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The runtime: starting it, domains, their memory.
+ *
+ * An in-image domain whose key 0 is writable (LYCH_KIND_CONTAIN) contains the memory bugs of code that
+ * cooperates; it is NOT for hostile code: such a domain can write the host's ordinary memory. What each kind
+ * protects from what, on which kernel, is the first table of README.md.
+ */
+#ifndef LYCHGATE_DOMAIN_H
+#define LYCHGATE_DOMAIN_H
+
+#include <lychgate/base.h>
+#include <lychgate/error.h>
+
+LYCH_BEGIN_DECLS
+
+struct lych_domain;
+
+enum lych_backend {
+	LYCH_BACKEND_AUTO = 0, /* pku where it works, else lych_init fails: never something weaker unasked */
+	LYCH_PKU,              /* protection keys */
+	LYCH_MPROTECT,         /* mprotect: process-wide and slow; other threads see what one has opened */
+};
+
+enum lych_kind {
+	LYCH_KIND_CONTAIN = 0, /* in-image, key 0 writable: memory bugs of cooperating code */
+	LYCH_KIND_PURE,        /* in-image, key 0 read-only: the host's integrity, not its secrecy */
+	LYCH_KIND_VAULT,       /* the inverse: the host may call it at registered functions, not read it */
+};
+
+struct lych_fault;
+
+struct lych_init_opts {
+	size_t size; /* sizeof(struct lych_init_opts); LYCH_OPTS fills it */
+	enum lych_backend backend;
+	unsigned int max_keys;  /* never hold more protection keys than this; 0: all there are. At least 3 */
+	/* Called after each fault of a domain, on the thread that made the call, after the call has ended and
+	 * before the caller gets its status. May be NULL. */
+	void (*on_fault)(const struct lych_fault *fault, void *ctx);
+	void *on_fault_ctx;
+	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */
+};
+
+/*
+ * lych_init starts the runtime: takes two protection keys, the signals, and attaches the calling thread. Once
+ * per process; a second call gives -EALREADY. opts may be NULL. Nothing is left changed on failure.
+ *
+ * Returns 0, or
+ *	-EOPNOTSUPP  the machine cannot do it; lych_why() names the layer (CPU, kernel, sandbox, a conflict)
+ *	-ENOSPC      fewer than three protection keys are free (or max_keys allows fewer)
+ *	-ENOMEM
+ *	-EINVAL      an option is out of range
+ *	-EALREADY    it has been started
+ *
+ * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku.
+ * Not thread-safe: call it before others use the library. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
+
+/* lych_why says why the last lych_init failed, in one sentence; "" when it did not. Static. */
+LYCH_API const char *lych_why(void);
+
+/* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */
+LYCH_API const char *lych_backend_name(void);
+
+/*
+ * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
+ * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had.
+ * -EPERM: this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS).
+ */
+LYCH_API LYCH_MUST_CHECK int lych_attach(void);
+
+struct lych_domain_opts {
+	size_t size;
+	const char *name;    /* for reports; copied, at most 31 bytes. NULL: "domain-N" */
+	enum lych_kind kind;
+	size_t heap_bytes;   /* 0: 1 MiB */
+	size_t stack_bytes;  /* for each thread that enters; 0: 256 KiB */
+	unsigned int callbacks; /* how many lych_callback there may be; 0: 64 */
+	bool lock_memory;    /* mlock */
+	bool zero_on_free;   /* blocks of the heap are wiped when freed */
+};
+
+/*
+ * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
+ * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
+ *
+ * Returns 0, or
+ *	-ENOSPC      no key is left, or there are 64 domains
+ *	-ENOMEM      heap or tables could not be mapped
+ *	-EINVAL      opts->size is zero, or an option is out of range
+ *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why
+ *	-EPERM       as lych_attach
+ *
+ * Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts);
+
+/*
+ * lych_domain_free ends the domain: its memory is unmapped, its key retagged, taken from every thread, and
+ * freed. Calls inside it are ended with -ECANCELED and waited for.
+ *
+ * Returns 0, or -EBUSY when the calling thread itself is inside the domain (in a callback): the domain lives on.
+ * domain may be NULL. Afterwards the pointer is invalid. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
+
+/*
+ * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
+ * and grants kept, no longer poisoned. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
+ * waited for; -EBUSY as lych_domain_free; -ENOMEM: it stays poisoned. Thread-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
+
+/* lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it. Thread-safe. */
+LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
+
+/* The domain's protection key (pku) or -1. For tests and reports. */
+LYCH_API int lych_domain_key(const struct lych_domain *domain);
+LYCH_API const char *lych_domain_name(const struct lych_domain *domain);
+
+/*
+ * The heap of a domain. Blocks are 16-byte aligned and zeroed. What the host relies on, sizes and free lists, is
+ * not in the domain's memory: nothing a domain writes there can mislead these functions. NULL with errno ENOMEM
+ * when the heap is full, EINVAL for an alignment that is no power of two. lych_free of NULL does nothing; of a
+ * pointer that is not a live block of this domain: -EINVAL, nothing is changed. Thread-safe.
+ */
+LYCH_API void *lych_alloc(struct lych_domain *domain, size_t bytes);
+LYCH_API void *lych_alloc_aligned(struct lych_domain *domain, size_t align, size_t bytes);
+LYCH_API void *lych_realloc(struct lych_domain *domain, void *block, size_t bytes);
+LYCH_API char *lych_strdup(struct lych_domain *domain, const char *text);
+LYCH_API int lych_free(struct lych_domain *domain, void *block);
+
+/*
+ * The same for code that runs inside a domain: its own heap, reached by a system call that the mediator answers.
+ * Outside of a domain: NULL with errno EPERM.
+ */
+LYCH_API void *lych_inside_alloc(size_t bytes);
+LYCH_API void lych_inside_free(void *block);
+
+/*
+ * Everything that comes back from a domain is hostile: a pointer may point anywhere, and what it points to may
+ * change while it is read.
+ *
+ * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack
+ * of it, else -EFAULT. bytes 0 is checked like 1.
+ * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
+ * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst.
+ * lych_strndup_out: copies a string of at most max bytes to a malloc'ed one with a NUL behind, in *out, which the
+ * caller frees. -EFAULT (not in the domain), -E2BIG (no NUL within max bytes), -ENOMEM.
+ * Thread-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);
+LYCH_API void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes);
+LYCH_API LYCH_MUST_CHECK int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t bytes);
+LYCH_API LYCH_MUST_CHECK int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, size_t max);
+
+/*
+ * lych_verify compares every range of memory the runtime has tagged with what the kernel says
+ * (/proc/self/smaps). For each difference fn is called with one line of text; fn may be NULL. Returns the number
+ * of differences, or -ENOENT (no /proc), -ENOMEM. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_verify(void (*fn)(const char *line, void *ctx), void *ctx);
+
+/* LYCH_OPTS(struct lych_domain_opts, .kind = LYCH_KIND_PURE): a pointer to options with size filled in. */
+#ifndef __cplusplus
+#define LYCH_OPTS(type, ...) (&(type){.size = sizeof(type), __VA_ARGS__})
+#endif
+
+LYCH_END_DECLS
+
+#endif /* LYCHGATE_DOMAIN_H */

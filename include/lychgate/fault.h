@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happened when a call into a domain did not end as it should. */
+#ifndef LYCHGATE_FAULT_H
+#define LYCHGATE_FAULT_H
+
+#include <lychgate/domain.h>
+
+LYCH_BEGIN_DECLS
+
+enum lych_fault_kind {
+	LYCH_FAULT_NONE = 0,
+	LYCH_FAULT_KEY,       /* touched memory of another owner: SEGV_PKUERR, or PROT_NONE on mprotect */
+	LYCH_FAULT_SEGV,      /* any other SIGSEGV */
+	LYCH_FAULT_BUS,
+	LYCH_FAULT_ILL,
+	LYCH_FAULT_FPE,
+	LYCH_FAULT_TRAP,      /* SIGTRAP: int3, single step */
+	LYCH_FAULT_STACK,     /* ran into the guard page below its stack */
+	LYCH_FAULT_ABORT,     /* abort(), or a signal it sent to itself */
+	LYCH_FAULT_EXIT,      /* exit() or _exit() */
+	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
+	LYCH_FAULT_DEADLINE,
+	LYCH_FAULT_CANCELED,
+};
+
+enum lych_access { LYCH_ACCESS_UNKNOWN = 0, LYCH_ACCESS_READ, LYCH_ACCESS_WRITE, LYCH_ACCESS_EXEC };
+
+#define LYCH_FAULT_FRAMES 32
+
+struct lych_fault {
+	enum lych_fault_kind kind;
+	enum lych_access access;
+	int signal;             /* SIGSEGV..., 0 for a deadline or a cancel */
+	int code;               /* si_code */
+	int key;                /* key of the memory touched, -1 unknown */
+	char owner[32];         /* who has that key: a name of a domain, "monitor", "gate", "region NAME", "host", "" */
+	char domain[32];        /* the domain whose call ended */
+	char function[64];      /* function called at the gate, as bound */
+	uint64_t address;       /* memory touched (si_addr) */
+	char mapping[128];      /* the line of /proc/self/maps it lies in, without the addresses; "" none */
+	int tid;
+	uint64_t rip, rsp, rflags;
+	uint64_t gpr[16];       /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 */
+	int nframes;
+	uint64_t frames[LYCH_FAULT_FRAMES]; /* return addresses, innermost first, out of domain memory: hostile */
+	uint64_t count;         /* faults of this domain so far */
+};
+
+/*
+ * lych_fault tells what happened last in domain. The result belongs to the domain and is overwritten by its next
+ * fault; kind LYCH_FAULT_NONE when there was none. Never NULL for a live domain. Not async-signal-safe.
+ */
+LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
+
+/* lych_fault_print writes it for people, several lines, to fd. 0 or -EIO. */
+LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
+
+/* "protection key", "stack overflow"... Static, never NULL. */
+LYCH_API const char *lych_fault_kind_name(enum lych_fault_kind kind);
+
+LYCH_END_DECLS
+
+#endif /* LYCHGATE_FAULT_H */
