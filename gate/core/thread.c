@@ -239,6 +239,10 @@ int thread_self(struct thread **out)
 	if (a == NULL || gs_base() != (uint64_t)(uintptr_t)a) {
 		a = NULL;
 		err = attach(&a);
+	} else if (a->gate.self == 0 && a->gate.self_soft == 0) {
+		/* Wiped, and no fork handler has run: the child of _Fork or of a bare system call. */
+		a = NULL;
+		err = -EPERM;
 	}
 	*out = a != NULL ? &a->thread : NULL;
 	return err;
