@@ -2,8 +2,8 @@
 /*
  * What the machine can do, found out by trying it and never by a kernel's version.
  *
- *	detect_decode, detect_refusal   pure: registers and outcomes in, an answer out
- *	detect_machine                  asks the CPU and the kernel; experiments run in children of their own
+ *	detect_verdict.c  pure: registers and outcomes in, an answer out
+ *	detect.c          asks the CPU and the kernel; experiments run in children of their own
  *
  * Nothing here executes WRPKRU: pkey_alloc sets the rights of the key it gives, and that is enough.
  */
@@ -51,6 +51,9 @@ struct trial {
 	int err;
 	int step; /* the last one begun */
 };
+
+/* Steps of the experiment with keys. */
+enum { KEYS_SETUP = 1, KEYS_ALLOC, KEYS_TAG, KEYS_DENIED, KEYS_ALLOWED };
 
 struct machine {
 	struct cpu_traits cpu;

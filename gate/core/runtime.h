@@ -161,6 +161,7 @@ struct lych_root {
 	struct area *fork_copy; /* thread.c */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
+	uint32_t report_host_faults;
 };
 union lych_root_page {
 	struct lych_root root;

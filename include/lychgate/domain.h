@@ -52,7 +52,8 @@ struct lych_init_opts {
  *	-EINVAL      an option is out of range
  *	-EALREADY    it has been started
  *
- * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku.
+ * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
+ * machine can do starts a few short-lived children, of which the program hears nothing.
  * Not thread-safe: call it before others use the library. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
@@ -65,7 +66,8 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had.
+ * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had. -EINVAL: lych_init
+ * has not succeeded.
  * -EPERM: this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS).
  */
 LYCH_API LYCH_MUST_CHECK int lych_attach(void);
@@ -82,6 +84,9 @@ struct lych_domain_opts {
 };
 
 /*
+ * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
+ * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
+ *
  * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
  * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
  *
