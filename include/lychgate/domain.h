@@ -84,9 +84,6 @@ struct lych_domain_opts {
 };
 
 /*
- * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
- * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
- *
  * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
  * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
  *
@@ -96,6 +93,9 @@ struct lych_domain_opts {
  *	-EINVAL      opts->size is zero, or an option is out of range
  *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why
  *	-EPERM       as lych_attach
+ *
+ * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
+ * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
  *
  * Thread-safe. Not async-signal-safe.
  */
