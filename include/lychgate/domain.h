@@ -138,7 +138,8 @@ LYCH_API int lych_free(struct lych_domain *domain, void *block);
 
 /*
  * The same for code that runs inside a domain: its own heap, reached by a system call that the mediator answers.
- * Outside of a domain: NULL with errno EPERM.
+ * NULL when the heap is full (errno is left alone, as a pure domain cannot write it). Outside of a domain: NULL with
+ * errno EPERM, and lych_inside_free does nothing.
  */
 LYCH_API void *lych_inside_alloc(size_t bytes);
 LYCH_API void lych_inside_free(void *block);
