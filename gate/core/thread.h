@@ -26,6 +26,13 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN void threads_shoot_down(int key);
 
+/*
+ * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its
+ * host view (PKRU and not_host of its gate page) before this returns. Called with monitor->lock. Threads that
+ * attach later take keys_host_view().
+ */
+LYCH_HIDDEN void threads_allow(int key);
+
 /* Any record (CALL or CALLBACK) of any thread in domain? self: of the calling thread only. */
 LYCH_HIDDEN bool threads_inside(const struct lych_domain *domain, bool self);
 
