@@ -18,7 +18,6 @@
 
 struct key_table {
 	unsigned int max, held;
-	uint32_t initial; /* PKRU of the thread that called lych_init */
 	struct {
 		_Atomic uint32_t owner; /* enum key_owner */
 		_Atomic char name[NAME_BYTES]; /* the last byte stays 0: a reader may see half a change */
@@ -128,7 +127,7 @@ static int tag_early(void)
 
 int keys_start(unsigned int max_keys)
 {
-	uint32_t initial = ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : PKRU_OF_THE_KERNEL, taken;
+	uint32_t pkru = ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : PKRU_OF_THE_KERNEL, taken;
 	struct key_table *t;
 	int free_keys;
 
@@ -152,7 +151,6 @@ int keys_start(unsigned int max_keys)
 	}
 	t->max = max_keys == 0 ? KEYS : max_keys;
 	t->held = 2;
-	t->initial = initial;
 	for (int key = 1; key < KEYS; key++) {
 		own(t, key, (taken >> key & 1) != 0 ? OWNER_FREE : OWNER_FOREIGN, "");
 	}
@@ -161,7 +159,7 @@ int keys_start(unsigned int max_keys)
 	own(t, (int)ROOT.monitor_key, OWNER_MONITOR, "monitor");
 	own(t, (int)ROOT.gate_key, OWNER_GATE, "gate");
 	ROOT.monitor->keys = t;
-	ROOT.host_view = keys_host_view();
+	ROOT.host_view = keys_host_view(pkru);
 	free_set(taken & ~(1u << ROOT.monitor_key | 1u << ROOT.gate_key));
 	taken = 1u << ROOT.monitor_key | 1u << ROOT.gate_key;
 	if (tag_early() == 0) {
@@ -210,12 +208,12 @@ static uint32_t keys_of(const struct key_table *t, uint32_t owners)
 	return keys;
 }
 
-uint32_t keys_host_view(void)
+uint32_t keys_host_view(uint32_t pkru)
 {
 	uint32_t closed = keys_of(table(), 1u << OWNER_FREE | 1u << OWNER_VAULT | 1u << OWNER_REGION |
 						   1u << OWNER_RETIRED);
 
-	return view_of_host(table()->initial, (int)ROOT.monitor_key, (int)ROOT.gate_key,
+	return view_of_host(pkru, (int)ROOT.monitor_key, (int)ROOT.gate_key,
 			    keys_of(table(), 1u << OWNER_DOMAIN), closed);
 }
 
@@ -294,9 +292,6 @@ void keys_give_back(int key)
 		own(t, key, OWNER_RETIRED, "");
 		threads_shoot_down(key);
 		return;
-	}
-	for (size_t i = 0; i < DOMAINS_MAX; i++) {
-		ROOT.monitor->domains[i].not_view &= ~VIEW_BITS(key);
 	}
 	/* First nobody's, so that whoever attaches now does not get it; then denied; then free. */
 	own(t, key, OWNER_FREE, "");

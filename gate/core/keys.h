@@ -47,14 +47,15 @@ LYCH_HIDDEN void keys_stop(void);
  */
 LYCH_HIDDEN int keys_take(int *key, enum key_owner owner, const char *name);
 /*
- * Every range of its ledger gets key 0 and PROT_NONE, every domain that was granted it loses it, every attached
- * thread loses its rights to it, then it is freed. A key whose pages cannot all be retagged is never used again.
+ * Every range of its ledger gets key 0 and PROT_NONE, every attached thread loses its rights to it, then it is freed. A key whose pages cannot all be retagged is never used again.
  * Called with monitor->lock by an attached thread.
  */
 LYCH_HIDDEN void keys_give_back(int key);
-/* What a thread that attaches now has: ROOT.host_view and the keys of the domains there are. Called with
- * monitor->lock, and the thread is in monitor->threads before that is released: else it misses threads_allow. */
-LYCH_HIDDEN uint32_t keys_host_view(void);
+/*
+ * The host's view of a thread that attaches now with PKRU pkru: its rights to keys of others stay. Called with
+ * monitor->lock, and the thread is in monitor->threads before that is released: else it misses threads_allow.
+ */
+LYCH_HIDDEN uint32_t keys_host_view(uint32_t pkru);
 /* All keys that are the runtime's, bit k for key k. No lock needed. */
 LYCH_HIDDEN uint32_t keys_ours(void);
 /* For reports: "monitor", "gate", "region NAME", a domain's name, "host" (0), "" (foreign). No lock needed,

@@ -25,8 +25,8 @@ LYCH_HIDDEN enum rights view_rights(uint32_t view, int key);
 LYCH_HIDDEN uint32_t view_of_domain(enum lych_kind kind, int key, int gate_key);
 
 /*
- * The host's, with no region open. initial is PKRU of the thread that called lych_init; of it only the bits of keys
- * remain that belong to others. closed_keys (vaults', regions', keys nobody owns) are denied, domain_keys and the
+ * The host's, with no region open. initial is PKRU of the thread as it was; of it only the bits of keys remain that
+ * belong to others. closed_keys (vaults', regions', keys nobody owns) are denied, domain_keys and the
  * two of the runtime are open; both are sets, bit k for key k. A key in both is denied.
  */
 LYCH_HIDDEN uint32_t view_of_host(uint32_t initial, int monitor_key, int gate_key, uint32_t domain_keys,
