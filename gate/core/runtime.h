@@ -132,7 +132,8 @@ struct lych_domain {
 	struct domain_memory *memory; /* gate/memory/ */
 	struct domain_policy *policy; /* gate/library/ */
 	struct fault_slot *fault;     /* what happened last */
-	struct vault_functions *functions; /* domain.c: what a vault may be entered at */
+	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
+	bool ending; /* under monitor->lock: somebody resets or frees it */
 };
 
 enum domain_state {

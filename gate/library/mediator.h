@@ -25,6 +25,13 @@ enum mediated_end {
 LYCH_HIDDEN enum mediated_end mediator_call(struct lych_domain *d, struct thread *t, const struct mediated *call,
 					    long *result);
 
+/*
+ * For lych_domain_new and lych_domain_free, with monitor->lock: fills and empties d->policy. -ENOMEM. While d->policy
+ * is NULL nothing can be opened, and refusals are not written down. Kept by lych_domain_reset.
+ */
+LYCH_HIDDEN int mediator_domain_new(struct lych_domain *d);
+LYCH_HIDDEN void mediator_domain_free(struct lych_domain *d);
+
 /* At lych_init / first domain: the inherited seccomp floor (libseccomp), on all threads. 0 or -EOPNOTSUPP. */
 LYCH_HIDDEN int floor_start(void);
 /* For a thread: Syscall User Dispatch with an empty range; again after fork. */
