@@ -193,8 +193,7 @@ static int attach(struct area **out)
 			a->gate.self_soft = (uint64_t)(uintptr_t)a;
 			view = VIEW_DENY_ALL & ~VIEW_BITS(0);
 		}
-		view = view_of_host(view, (int)ROOT.monitor_key, (int)ROOT.gate_key, 0) &
-		       ~m->allow_bits;
+		view = keys_host_view(view);
 		a->gate.not_host = ~view;
 		a->gate.not_caller = ~view;
 		a->gate.soft_pkru = view;
@@ -483,12 +482,14 @@ void threads_fork_prepare(void)
 		return;
 	}
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
 }
 
 void threads_fork_parent(void)
 {
 	if (ROOT.monitor != NULL && thread_attached() != NULL) {
+		ledger_thaw();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
 	}
 }
@@ -503,6 +504,7 @@ void threads_fork_child(void)
 		return;
 	}
 	memcpy(a, fork_copy(), sizeof(*a));
+	ledger_thaw();
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.timer_made = 0;
 	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;

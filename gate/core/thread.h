@@ -37,8 +37,10 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN void threads_shoot_down(int key);
 
-/* Every attached thread has the rights to a domain's new key in its host view before this returns. With
- * monitor->lock. */
+/*
+ * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its
+ * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view().
+ */
 LYCH_HIDDEN void threads_allow(int key);
 
 /*
