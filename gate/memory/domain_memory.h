@@ -7,7 +7,7 @@
 #include "backend_mprotect.h"
 #include "blocks.h"
 #include "memory.h"
-#include "range.h"
+#include "guarded.h"
 
 #define STACK_RESERVED 256 /* above the first frame: the resume block at the very end */
 
@@ -23,13 +23,20 @@ struct domain_memory {
 	_Atomic uint64_t stacks[THREADS_MAX]; /* lowest address, by thread_index; 0: none */
 };
 
-/* Position of a thread's area in the arena, THREADS_MAX: out of range, never so for an attached thread. */
+/* Position of a thread's area, which t lies in, in the arena. THREADS_MAX: out of range, no attached thread's. */
 static inline size_t thread_index(const struct thread *t)
 {
-	size_t index = ((uint64_t)(uintptr_t)t->area - ROOT.arena) >> AREA_SHIFT;
+	size_t index = ((uint64_t)(uintptr_t)t - ROOT.arena) >> AREA_SHIFT;
 
 	return index < THREADS_MAX ? index : THREADS_MAX;
 }
+
+/*
+ * The memory of a vault is open to the calling thread, which is attached, between the two; of other domains it always
+ * is. vault_open gives back what vault_close restores.
+ */
+LYCH_HIDDEN uint32_t vault_open(const struct lych_domain *d);
+LYCH_HIDDEN void vault_close(const struct lych_domain *d, uint32_t before);
 
 /* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. */
 LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out);

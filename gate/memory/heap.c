@@ -165,6 +165,21 @@ int heap_shrink(struct lych_domain *d, void *block, size_t bytes)
 	return size == 0 ? -EINVAL : size < granules ? -E2BIG : 0;
 }
 
+uint32_t vault_open(const struct lych_domain *d)
+{
+	if (d->kind != LYCH_KIND_VAULT || ROOT.backend != LYCH_PKU) {
+		return 0;
+	}
+	return lych_pkru_update_pku(VIEW_BITS(d->key), 0) & VIEW_BITS(d->key);
+}
+
+void vault_close(const struct lych_domain *d, uint32_t before)
+{
+	if (before != 0) {
+		lych_pkru_update_pku(VIEW_BITS(d->key), before);
+	}
+}
+
 static struct blocks *table_new(size_t heap_bytes)
 {
 	uint32_t granules = (uint32_t)(heap_bytes / GRANULE);
@@ -238,6 +253,27 @@ void memory_free(struct lych_domain *d)
 	monitor_free(m, sizeof(*m));
 }
 
+/* The pages themselves go, so that what was in them cannot come back. Locked ones do not go, and the kernel locks
+ * only what this thread has rights to. */
+static int heap_empty(const struct lych_domain *d)
+{
+	struct domain_memory *m = d->memory;
+	bool locked = m->flags & RANGE_LOCK;
+	uint32_t before;
+	int err;
+
+	if (locked && munlock(m->heap, m->heap_bytes) != 0) {
+		return -ENOMEM;
+	}
+	if (madvise(m->heap, m->heap_bytes, MADV_DONTNEED) != 0) {
+		return -ENOMEM;
+	}
+	before = vault_open(d);
+	err = locked && mlock(m->heap, m->heap_bytes) != 0 ? -ENOMEM : 0;
+	vault_close(d, before);
+	return err;
+}
+
 int memory_reset(struct lych_domain *d)
 {
 	struct domain_memory *m = d->memory;
@@ -248,27 +284,14 @@ int memory_reset(struct lych_domain *d)
 		return -ENOMEM;
 	}
 	stacks_free(m);
-	/* The pages themselves go, so that what was in them cannot come back; locked ones do not go. */
-	if ((m->flags & RANGE_LOCK) && munlock(m->heap, m->heap_bytes) != 0) {
-		goto fail;
-	}
-	if (madvise(m->heap, m->heap_bytes, MADV_DONTNEED) != 0) {
-		goto fail;
-	}
-	if ((m->flags & RANGE_LOCK) && mlock(m->heap, m->heap_bytes) != 0) {
-		goto fail;
-	}
-	if (!heap_lock(m)) {
-		goto fail;
+	if (heap_empty(d) != 0 || !heap_lock(m)) {
+		table_free(fresh, m->heap_bytes);
+		return -ENOMEM;
 	}
 	m->blocks = fresh;
 	heap_unlock(m);
 	table_free(old, m->heap_bytes);
 	return 0;
-
-fail:
-	table_free(fresh, m->heap_bytes);
-	return -ENOMEM;
 }
 
 void memory_fork_prepare(void)

@@ -12,7 +12,7 @@ int memory_stack_new(struct lych_domain *d, struct thread *t)
 	struct domain_memory *m = d->memory;
 	size_t index = thread_index(t);
 	struct slot *slot = &t->slots[d->key];
-	uint64_t id = d->id;
+	uint64_t id = d->id & ~(uint64_t)1; /* odd: always by the slow way, so a slot must not equal it */
 	uint64_t low;
 
 	if (id == 0) {

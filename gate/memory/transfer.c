@@ -6,29 +6,54 @@
 #include "../core/thread.h"
 #include "domain_memory.h"
 
-/* Attaches, as the tables lie in monitor memory; and with mprotect opens the heap until leave. */
-static int enter(struct lych_domain *domain, struct thread **t)
+enum use {
+	LOOK, /* at the tables only */
+	FILL, /* the heap is written, and read for itself */
+	READ, /* something comes out */
+};
+
+struct visit {
+	struct lych_domain *domain;
+	struct thread *thread;
+	uint32_t before;
+	bool held;
+};
+
+/* Attaches, as the tables lie in monitor memory, and opens until leave what the host cannot touch always: the memory
+ * of a vault, for filling; with mprotect a heap that is closed because somebody is in another domain. */
+static int enter(struct visit *v, struct lych_domain *domain, enum use use)
 {
 	int err;
 
+	*v = (struct visit){.domain = domain};
 	if (domain == NULL) {
 		return -EINVAL;
 	}
-	err = thread_self(t);
+	err = thread_self(&v->thread);
 	if (err != 0) {
 		return err;
 	}
 	if (domain->memory == NULL) {
 		return -EINVAL;
 	}
-	return domain->memory->soft == NULL ? 0 : soft_hold(domain->memory->soft);
+	if (use == READ && domain->kind == LYCH_KIND_VAULT) {
+		return -EACCES;
+	}
+	if (use != LOOK && domain->memory->soft != NULL) {
+		err = soft_hold(domain->memory->soft);
+		v->held = err == 0;
+	} else if (use == FILL) {
+		v->before = vault_open(domain);
+	}
+	return err;
 }
 
-static void leave(struct lych_domain *domain)
+static void leave(const struct visit *v)
 {
-	if (domain->memory->soft != NULL) {
-		soft_release(domain->memory->soft);
+	if (v->held) {
+		soft_release(v->domain->memory->soft);
 	}
+	vault_close(v->domain, v->before);
 }
 
 static void *result(void *block, int err)
@@ -63,14 +88,14 @@ static int fresh(struct lych_domain *domain, size_t align, size_t bytes, const v
 static void *alloc(struct lych_domain *domain, size_t align, size_t bytes, const void *src, size_t copied)
 {
 	void *block = NULL;
-	struct thread *t;
-	int err = enter(domain, &t);
+	struct visit v;
+	int err = enter(&v, domain, FILL);
 
 	if (err != 0) {
 		return result(NULL, err);
 	}
 	err = fresh(domain, align, bytes, src, copied, &block);
-	leave(domain);
+	leave(&v);
 	return result(block, err);
 }
 
@@ -133,35 +158,35 @@ static int resize(struct lych_domain *domain, void *block, size_t bytes, void **
 void *lych_realloc(struct lych_domain *domain, void *block, size_t bytes)
 {
 	void *out = NULL;
-	struct thread *t;
+	struct visit v;
 	int err;
 
 	if (block == NULL) {
 		return alloc(domain, GRANULE, bytes, NULL, 0);
 	}
-	err = enter(domain, &t);
+	err = enter(&v, domain, FILL);
 	if (err != 0) {
 		return result(NULL, err);
 	}
 	err = resize(domain, block, bytes, &out);
-	leave(domain);
+	leave(&v);
 	return result(out, err);
 }
 
 int lych_free(struct lych_domain *domain, void *block)
 {
-	struct thread *t;
+	struct visit v;
 	int err;
 
 	if (block == NULL) {
 		return 0;
 	}
-	err = enter(domain, &t);
+	err = enter(&v, domain, FILL);
 	if (err != 0) {
 		return err;
 	}
 	err = WAITING(heap_free(domain, block));
-	leave(domain);
+	leave(&v);
 	return err;
 }
 
@@ -187,30 +212,30 @@ static void copy_once(void *dst, const void *src, size_t bytes)
 
 int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)
 {
-	struct thread *t;
-	int err = enter(domain, &t);
+	struct visit v;
+	int err = enter(&v, domain, LOOK);
 
 	if (err != 0) {
 		return err;
 	}
-	err = memory_contains(domain, t, (uintptr_t)at, bytes) ? 0 : -EFAULT;
-	leave(domain);
+	err = memory_contains(domain, v.thread, (uintptr_t)at, bytes) ? 0 : -EFAULT;
+	leave(&v);
 	return err;
 }
 
 int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t bytes)
 {
-	struct thread *t;
-	int err = enter(domain, &t);
+	struct visit v;
+	int err = enter(&v, domain, READ);
 
 	if (err != 0) {
 		return err;
 	}
-	err = memory_contains(domain, t, (uintptr_t)src, bytes) ? 0 : -EFAULT;
+	err = memory_contains(domain, v.thread, (uintptr_t)src, bytes) ? 0 : -EFAULT;
 	if (err == 0) {
 		copy_once(dst, src, bytes);
 	}
-	leave(domain);
+	leave(&v);
 	return err;
 }
 
@@ -248,17 +273,17 @@ static int string_out(char **out, const char *src, size_t window, size_t max)
 
 int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, size_t max)
 {
-	struct thread *t;
+	struct visit v;
 	uint64_t room;
 	int err;
 
 	*out = NULL;
-	err = enter(domain, &t);
+	err = enter(&v, domain, READ);
 	if (err != 0) {
 		return err;
 	}
-	room = memory_room(domain, t, (uintptr_t)src);
+	room = memory_room(domain, v.thread, (uintptr_t)src);
 	err = room == 0 ? -EFAULT : string_out(out, src, room < max ? room : max, max);
-	leave(domain);
+	leave(&v);
 	return err;
 }

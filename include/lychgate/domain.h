@@ -153,7 +153,8 @@ LYCH_API void lych_inside_free(void *block);
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
  * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
  * NULL. Each byte is read once, and where the string ends is decided by the copy.
- * All of them: -EINVAL (domain is NULL), -EPERM and -ENOMEM as lych_attach. Thread-safe.
+ * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), -EPERM and -ENOMEM as
+ * lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);
 LYCH_API void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes);

@@ -15,6 +15,9 @@
 
 #define LEDGER_MAX 1024
 
+union lych_root_page lych_root_page;
+__thread struct area *lych_tls;
+
 static struct {
 	uint64_t at, bytes;
 	int key, prot;
@@ -95,7 +98,7 @@ int keys_take(int *key, enum key_owner owner, const char *name)
 		int got = i;
 
 		if (has_keys) {
-			got = pkey_alloc(0, owner == OWNER_REGION ? PKEY_DISABLE_ACCESS : 0);
+			got = pkey_alloc(0, owner == OWNER_DOMAIN ? 0 : PKEY_DISABLE_ACCESS);
 			if (got < 0) {
 				return -ENOSPC;
 			}
@@ -358,8 +361,9 @@ bool fake_has_keys(void)
 
 static int domain_start(struct lych_domain *d, const struct lych_domain_opts *opts)
 {
+	bool vault = opts != NULL && opts->kind == LYCH_KIND_VAULT;
 	int key;
-	int err = keys_take(&key, OWNER_DOMAIN, "");
+	int err = keys_take(&key, vault ? OWNER_VAULT : OWNER_DOMAIN, "");
 
 	if (err != 0) {
 		return err;

@@ -715,6 +715,26 @@ TEST_F(Transfer, OfAThreadThatCannotAttachSaysWhy)
 	EXPECT_EQ(number, EPERM);
 }
 
+TEST_F(Memory, OfAVaultIsFilledButNotRead)
+{
+	struct lych_domain_opts opts = Options();
+	char out[8] = "same";
+	char *text = nullptr;
+
+	opts.kind = LYCH_KIND_VAULT;
+	Start(opts);
+	uint32_t before = fake_pkru();
+	char *block = static_cast<char *>(lych_copy_in(domain, "secret", 7));
+	ASSERT_NE(block, nullptr);
+	EXPECT_EQ(lych_verify_range(domain, block, 7), 0);
+	EXPECT_EQ(lych_copy_out(domain, out, block, 7), -EACCES);
+	EXPECT_EQ(lych_strndup_out(domain, &text, block, 7), -EACCES);
+	EXPECT_EQ(text, nullptr);
+	EXPECT_STREQ(out, "same");
+	EXPECT_EQ(lych_free(domain, block), 0);
+	EXPECT_EQ(fake_pkru(), before) << "the vault was left open";
+}
+
 TEST_F(Transfer, WithoutADomainIsRefused)
 {
 	char byte;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <sys/mman.h>
 
-#include "range.h"
+#include "guarded.h"
 
 #include "../core/keys.h"
 

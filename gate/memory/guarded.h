@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranges of keyed memory with inaccessible pages on both ends: heaps, stacks, regions. */
-#ifndef LYCH_RANGE_H
-#define LYCH_RANGE_H
+#ifndef LYCH_GUARDED_H
+#define LYCH_GUARDED_H
 
 #include "../core/runtime.h"
 
@@ -26,4 +26,4 @@ LYCH_HIDDEN int range_map(void **out, size_t bytes, int key, int prot, unsigned 
 /* With monitor->lock. Out of the ledger, unmapped, guards too. */
 LYCH_HIDDEN void range_unmap(void *at, size_t bytes);
 
-#endif /* LYCH_RANGE_H */
+#endif /* LYCH_GUARDED_H */
