@@ -184,6 +184,8 @@ struct monitor {
 	_Atomic uint32_t allow_bits; /* PKRU bits every host view has clear: keys of domains */
 	_Atomic uint32_t deny_bits;  /* PKRU bits being taken from every host view: a key about to be freed */
 	_Atomic uint64_t ids; /* the next id of a domain; even, never 0 */
+	struct lych_region *regions; /* memory/region.c: all of them */
+	struct soft_state *soft;     /* memory/backend_mprotect.c; NULL until it is used */
 };
 
 static inline struct area *area_of_thread(struct thread *t)

@@ -144,13 +144,17 @@ LYCH_API int lych_domain_key(const struct lych_domain *domain);
 LYCH_API const char *lych_domain_name(const struct lych_domain *domain);
 
 /*
- * The heap of a domain. Blocks are 16-byte aligned and zeroed. What the host relies on, sizes and free lists, is
- * not in the domain's memory: nothing a domain writes there can mislead these functions. NULL with errno ENOMEM
- * when the heap is full, EINVAL for an alignment that is no power of two. lych_free of NULL does nothing; of a
- * pointer that is not a live block of this domain: -EINVAL, nothing is changed. Thread-safe.
+ * The heap of a domain. Blocks are 16-byte aligned and zeroed; of 0 bytes, too, a block is made. What the host relies
+ * on, sizes and free lists, is not in the domain's memory: nothing a domain writes there can mislead these functions.
+ * NULL with errno ENOMEM when the heap is full (or count * bytes is more than a size_t holds), EINVAL for an alignment
+ * that is no power of two and for lych_realloc of what is not a live block; EPERM and ENOMEM as lych_attach. When
+ * lych_realloc fails the block is as it was; with block NULL it is lych_alloc; what it adds is zeroed when it moves
+ * the block. lych_free of NULL does nothing; of a pointer that is not a live block of this domain: -EINVAL, nothing
+ * is changed. Thread-safe. Not async-signal-safe.
  */
 LYCH_API void *lych_alloc(struct lych_domain *domain, size_t bytes);
 LYCH_API void *lych_alloc_aligned(struct lych_domain *domain, size_t align, size_t bytes);
+LYCH_API void *lych_calloc(struct lych_domain *domain, size_t count, size_t bytes);
 LYCH_API void *lych_realloc(struct lych_domain *domain, void *block, size_t bytes);
 LYCH_API char *lych_strdup(struct lych_domain *domain, const char *text);
 LYCH_API int lych_free(struct lych_domain *domain, void *block);
@@ -169,10 +173,12 @@ LYCH_API void lych_inside_free(void *block);
  * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack
  * of it, else -EFAULT. bytes 0 is checked like 1.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
- * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst.
- * lych_strndup_out: copies a string of at most max bytes to a malloc'ed one with a NUL behind, in *out, which the
- * caller frees. -EFAULT (not in the domain), -E2BIG (no NUL within max bytes), -ENOMEM.
- * Thread-safe.
+ * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst. Each byte is read once.
+ * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
+ * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
+ * NULL. Each byte is read once, and where the string ends is decided by the copy.
+ * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), -EPERM and -ENOMEM as
+ * lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);
 LYCH_API void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes);
