@@ -46,4 +46,8 @@ LYCH_HIDDEN int ledger_key_of(const void *at);                           /* -1: 
 LYCH_HIDDEN void *monitor_alloc(size_t bytes);
 LYCH_HIDDEN void monitor_free(void *at, size_t bytes);
 
+/* No call gets into the domain any more, and those inside end with -ECANCELED, but for that of thread tid. Runs inside
+ * lych_signal as well: takes no lock. */
+LYCH_HIDDEN void domain_poison(struct lych_domain *domain, int tid);
+
 #endif /* LYCH_KEYS_H */
