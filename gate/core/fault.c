@@ -104,7 +104,8 @@ void fault_classify(struct lych_fault *out, struct lych_domain *domain, const st
 	}
 }
 
-void fault_registers(struct lych_fault *out, const struct lych_domain *domain, const struct sigframe *frame)
+/* Those of a vault stay with it, but for rip. */
+static void fault_registers(struct lych_fault *out, const struct lych_domain *domain, const struct sigframe *frame)
 {
 	const struct kernel_sigcontext *mc = &frame->uc.mc;
 	const uint64_t gpr[16] = {mc->rax, mc->rbx, mc->rcx, mc->rdx, mc->rsi, mc->rdi, mc->rbp, mc->rsp,

@@ -26,9 +26,6 @@ LYCH_HIDDEN void fault_note(struct area *area, const struct sigframe *frame, enu
  * address, signal, code. */
 LYCH_HIDDEN void fault_classify(struct lych_fault *out, struct lych_domain *domain, const struct sigframe *frame);
 
-/* Who: domain, function, tid, registers. Those of a vault stay with it, but for rip. */
-LYCH_HIDDEN void fault_registers(struct lych_fault *out, const struct lych_domain *domain, const struct sigframe *frame);
-
 /* The line of text (as in /proc/PID/maps) that holds address, without the addresses, to out. false: not that line. */
 LYCH_HIDDEN bool fault_mapping_line(const char *line, uint64_t address, char *out, size_t bytes);
 

@@ -1381,6 +1381,7 @@ function V(lych_handler_run)
 	xor	%edx, %edx
 	mov	$8, %r10d
 	syscall
+	mov	%rsp, %rsi
 	mov	%gs:MON_SIG_STACK, %rsp
 	rdgsbase %rdi
 	call	lych_signal_done

@@ -90,7 +90,7 @@ struct thread {
 	_Atomic uint32_t state; /* enum thread_state */
 	stack_t host_altstack;  /* what the host asked sigaltstack for */
 	uint64_t altstack, altstack_bytes;
-	uint64_t levels; /* struct signal_state (signal.h): signals put aside. signals_attach makes it when it is 0 */
+	uint64_t levels; /* struct signal_state (signal.h): signals put aside; 0: none */
 	uint32_t level;  /* how many of them are in use */
 	uint32_t nlevels;
 	uint64_t view_epoch;   /* of the last shoot-down this thread has followed */

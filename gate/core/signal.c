@@ -201,12 +201,9 @@ static uint32_t never_of_host(void)
 
 static void host_rights(struct sigframe *frame, uint32_t more)
 {
-	uint32_t allow = atomic_load(&ROOT.monitor->allow_bits);
-	uint32_t deny = atomic_load(&ROOT.monitor->deny_bits) | more;
-	uint32_t pkru = sigframe_pkru(frame, ROOT.xsave_pkru);
-
 	if (ROOT.xsave_pkru != 0) {
-		sigframe_set_pkru(frame, ROOT.xsave_pkru, (pkru & ~allow) | deny);
+		sigframe_set_pkru(frame, ROOT.xsave_pkru,
+				  thread_view(sigframe_pkru(frame, ROOT.xsave_pkru)) | more);
 	}
 }
 
@@ -221,10 +218,8 @@ static void follow(struct context *c)
 		struct signal_level *level = level_at(c->thread, i);
 
 		if (!level->domain_context) {
-			uint32_t deny = atomic_load(&ROOT.monitor->deny_bits);
-
 			host_rights(level->frame, 0);
-			level->pkru |= deny;
+			level->pkru = thread_view(level->pkru);
 		}
 	}
 }
@@ -498,25 +493,23 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 static void leave_window(struct sigframe *frame)
 {
 	struct kernel_sigcontext *mc = &frame->uc.mc;
+	uint64_t target;
+	unsigned int rsp_from;
 
-	for (const struct gate_window *w = lych_windows; w < lych_windows_end; w++) {
-		if (within(mc->rip, w->start, w->end)) {
-			mc->rip = (uint64_t)w->target;
-			if (w->rsp_from != 0) {
-				mc->rsp = (&mc->r8)[w->rsp_from - 1];
-			}
-			return;
+	if (gate_window_find(mc->rip, &target, &rsp_from)) {
+		mc->rip = target;
+		if (rsp_from != 0) {
+			mc->rsp = (&mc->r8)[rsp_from - 1];
 		}
 	}
 }
 
 static void start_again(struct sigframe *frame)
 {
-	for (const struct gate_restart *r = lych_restarts; r < lych_restarts_end; r++) {
-		if (within(frame->uc.mc.rip, r->start, r->end)) {
-			frame->uc.mc.rip = (uint64_t)r->target;
-			return;
-		}
+	uint64_t target;
+
+	if (gate_restart_find(frame->uc.mc.rip, &target)) {
+		frame->uc.mc.rip = target;
 	}
 }
 
@@ -586,7 +579,7 @@ static bool is_forged(const struct context *c)
 {
 	const struct thread *t = c->thread;
 
-	if (c->sig != SIGILL || !within(c->frame->uc.mc.rip, lych_traps, lych_traps_end) || top_call(t) == NULL) {
+	if (c->sig != SIGILL || !gate_is_trap(c->frame->uc.mc.rip) || top_call(t) == NULL) {
 		return false;
 	}
 	/* A handler of the host above an interrupted call is the host's. */

@@ -68,8 +68,6 @@ struct signal_state {
 	uint64_t altstack_map;          /* the alternate stack we mapped; 0: it lies in the area */
 	uint64_t level_bytes;           /* from one level to the next */
 	uint32_t learning;              /* thread.sig_rsp is to be learned */
-	uint32_t made;                  /* by signals_attach: detach frees it */
-	uint64_t bytes;
 };
 
 /* The synchronous six. Never blocked: what the host wants for them is remembered in thread.host_mask. */
@@ -88,14 +86,15 @@ struct signal_state {
 LYCH_HIDDEN int signals_start(void);
 LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */
 /*
- * For the calling thread: its levels (thread.levels, nlevels), alternate stack (the end of the area when
- * thread.altstack is 0 and ROOT.frames_whole, else ordinary memory), the six never blocked; learns where the kernel
- * writes. Needs gs, the selector, sig_stack and not_host in place, and lych_tls set. -ENOMEM, -EOPNOTSUPP.
+ * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on; before
+ * 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the selector and
+ * sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is taken out, and
+ * kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
  */
-LYCH_HIDDEN int signals_attach(struct area *area);
-/* The kernel gets the host's alternate stack and mask back; what signals_attach made is freed. */
-LYCH_HIDDEN void signals_detach(struct area *area);
-/* In a child, after fork: locks that other threads held are free again; the calling thread's stack is armed again. */
+LYCH_HIDDEN int signals_attach(struct area *area, uint64_t *mask);
+/* The kernel gets the host's alternate stack back, *mask the host's wishes; what signals_attach made is freed. */
+LYCH_HIDDEN void signals_detach(struct area *area, uint64_t *mask);
+/* In a child, after fork: locks that other threads held are free again. */
 LYCH_HIDDEN void signals_fork_child(struct area *area);
 
 /*

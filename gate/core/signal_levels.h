@@ -5,6 +5,7 @@
 
 #include "signal.h"
 
+#define LEVELS_START 64 /* behind struct signal_state */
 #define SS_AUTODISARM_BIT (1u << 31)
 
 static inline struct signal_state *state_of(const struct thread *t)
@@ -15,7 +16,7 @@ static inline struct signal_state *state_of(const struct thread *t)
 /* index <= nlevels: there is one more than handlers may use. */
 static inline struct signal_level *level_at(const struct thread *t, uint32_t index)
 {
-	return (struct signal_level *)(t->levels + 64 + index * state_of(t)->level_bytes);
+	return (struct signal_level *)(t->levels + LEVELS_START + index * state_of(t)->level_bytes);
 }
 
 LYCH_HIDDEN size_t level_frame_bytes(void); /* room for the copy of a frame */

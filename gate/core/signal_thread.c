@@ -14,10 +14,11 @@
 #include "signal_levels.h"
 
 #define MASK_BYTES 8
-#define LEVELS 12
+#define LEVELS_MOST 16 /* one of them for what cannot wait */
+#define LEVELS_LEAST 8
 #define SMALLEST_ALTSTACK 2048 /* MINSIGSTKSZ of the kernel */
 
-_Static_assert(sizeof(struct signal_state) <= 64, "levels start behind it");
+_Static_assert(sizeof(struct signal_state) <= LEVELS_START, "levels start behind it");
 
 static size_t round_up(size_t bytes, size_t to)
 {
@@ -130,28 +131,31 @@ static void find_stack(struct signal_state *s)
 	}
 }
 
+static size_t altstack_bytes(void)
+{
+	/* Twice: before it takes a stack, the kernel wants to see that the largest frame fits, and alignment. */
+	return round_up(2 * (size_t)ROOT.frame_bytes + 1024, LYCH_PAGE);
+}
+
 static int make_levels(struct thread *t)
 {
 	size_t header = round_up(sizeof(struct signal_level), FRAME_ALIGN);
 	size_t copy = level_frame_bytes();
 	size_t each = header + copy + round_up(SIGFRAME_SHOWN_BYTES, FRAME_ALIGN);
-	size_t bytes = round_up(64 + (LEVELS + 1) * each, LYCH_PAGE);
+	size_t room = AREA_SIZE - AREA_SIGNALS - altstack_bytes() - LEVELS_START;
+	size_t count = room / each < LEVELS_MOST ? room / each : LEVELS_MOST;
 	struct signal_state *s;
 
-	if (t->levels == 0) {
-		s = monitor_alloc(bytes);
-		if (s == NULL) {
-			return -ENOMEM;
-		}
-		t->levels = (uint64_t)s;
-		s->made = 1;
-		s->bytes = bytes;
+	if (count < LEVELS_LEAST) {
+		return -EOPNOTSUPP; /* frames of a processor that saves more than any we know */
 	}
+	t->levels = (uint64_t)t->area + AREA_SIGNALS;
 	s = state_of(t);
+	memset(s, 0, sizeof(*s));
 	s->level_bytes = each;
-	t->nlevels = LEVELS;
+	t->nlevels = (uint32_t)count - 1;
 	t->level = 0;
-	for (uint32_t i = 0; i <= LEVELS; i++) {
+	for (uint32_t i = 0; i < count; i++) {
 		struct signal_level *level = level_at(t, i);
 
 		level->frame = (struct sigframe *)((uint8_t *)level + header);
@@ -162,12 +166,8 @@ static int make_levels(struct thread *t)
 
 static int make_altstack(struct thread *t)
 {
-	/* Twice: the kernel wants room below the frame, too, before it takes a stack. */
-	size_t bytes = round_up(2 * (size_t)ROOT.frame_bytes + 1024, LYCH_PAGE);
+	size_t bytes = altstack_bytes();
 
-	if (t->altstack != 0) {
-		return 0;
-	}
 	if (ROOT.frames_whole) {
 		t->altstack = t->area_end - bytes;
 	} else {
@@ -188,6 +188,8 @@ static int make_altstack(struct thread *t)
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
+	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
+	uint64_t blocked = 0;
 
 	if (!ROOT.frames_whole || t->sig_rsp != 0) {
 		return 0;
@@ -199,23 +201,24 @@ static int learn(struct thread *t)
 	if (sys4(SYS_rt_tgsigqueueinfo, info.si_pid, sys0(SYS_gettid), SIGNAL_KICK, &info) != 0) {
 		return -ENOMEM; /* RLIMIT_SIGPENDING */
 	}
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick, &blocked, MASK_BYTES);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, NULL, MASK_BYTES);
 	/* Without that the entry could not tell where frames lie. */
 	return state_of(t)->learning == 0 ? 0 : -EOPNOTSUPP;
 }
 
-int signals_attach(struct area *area)
+int signals_attach(struct area *area, uint64_t *mask)
 {
 	struct thread *t = &area->thread;
-	uint64_t six = SIGNALS_SIX | SIGNAL_BIT(SIGNAL_KICK);
-	uint64_t mask = 0;
 	stack_t was = {0};
+	uint64_t unused = 0;
 	int rc = make_levels(t);
 
 	if (rc == 0) {
 		rc = make_altstack(t);
 	}
 	if (rc != 0) {
-		signals_detach(area);
+		t->levels = 0;
 		return rc;
 	}
 	find_stack(state_of(t));
@@ -227,41 +230,35 @@ int signals_attach(struct area *area)
 		t->host_altstack.ss_flags = was.ss_flags & (int)SS_AUTODISARM_BIT;
 	}
 	signals_arm(t);
-	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &six, &mask, MASK_BYTES);
-	t->host_mask = mask & SIGNALS_SIX;
 	rc = learn(t);
 	if (rc != 0) {
-		signals_detach(area);
+		signals_detach(area, &unused);
+		return rc;
 	}
-	return rc;
+	t->host_mask = *mask & SIGNALS_SIX;
+	*mask &= ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK);
+	return 0;
 }
 
-void signals_detach(struct area *area)
+void signals_detach(struct area *area, uint64_t *mask)
 {
 	struct thread *t = &area->thread;
-	struct signal_state *s = state_of(t);
 	stack_t back = t->host_altstack;
-	uint64_t mask = t->host_mask;
 
-	if (s == NULL) {
+	if (t->levels == 0) {
 		return;
 	}
 	if (back.ss_size == 0) {
 		back.ss_flags = SS_DISABLE;
 	}
-	if (t->altstack != 0) {
-		sys2(SYS_sigaltstack, &back, NULL);
-		sys4(SYS_rt_sigprocmask, SIG_BLOCK, &mask, NULL, MASK_BYTES);
-	}
-	if (s->altstack_map != 0) {
-		munmap((void *)s->altstack_map, t->altstack_bytes);
+	sys2(SYS_sigaltstack, &back, NULL);
+	*mask |= t->host_mask;
+	if (state_of(t)->altstack_map != 0) {
+		munmap((void *)state_of(t)->altstack_map, t->altstack_bytes);
 	}
 	t->altstack = t->altstack_bytes = t->sig_rsp = 0;
 	t->level = t->nlevels = 0;
 	t->levels = 0;
-	if (s->made) {
-		monitor_free(s, s->bytes);
-	}
 }
 
 void signals_fork_child(struct area *area)
@@ -270,7 +267,7 @@ void signals_fork_child(struct area *area)
 	for (int i = 0; i < DOMAINS_MAX; i++) {
 		atomic_store(&ROOT.monitor->handlers->faults[i].reporter, 0);
 	}
-	if (area != NULL && state_of(&area->thread) != NULL) {
+	if (area != NULL && area->thread.levels != 0) {
 		state_of(&area->thread)->pending = 0;
 	}
 }

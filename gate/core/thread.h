@@ -31,9 +31,6 @@ LYCH_HIDDEN int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx);
  * whose domain is poisoned. Async-signal-safe. */
 LYCH_HIDDEN void thread_kick(struct thread *t);
 
-/* The calling thread follows view_epoch: inside lych_signal, for a kick. */
-LYCH_HIDDEN void thread_follow(struct thread *t);
-
 /*
  * Every attached thread but the caller loses all rights to key before this returns: kicks them and waits. The
  * caller loses them, too. Called with monitor->lock. Threads that never attached have none.
