@@ -90,7 +90,7 @@ struct thread {
 	_Atomic uint32_t state; /* enum thread_state */
 	stack_t host_altstack;  /* what the host asked sigaltstack for */
 	uint64_t altstack, altstack_bytes;
-	uint64_t levels; /* struct signal_level[], for signals put aside */
+	uint64_t levels; /* struct signal_state (signal.h): signals put aside; 0: none */
 	uint32_t level;  /* how many of them are in use */
 	uint32_t nlevels;
 	uint64_t view_epoch;   /* of the last shoot-down this thread has followed */
@@ -164,6 +164,7 @@ struct lych_root {
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
 	uint32_t report_host_faults;
+	const struct host_action *handlers_seen; /* handlers.h: what a thread without rights reads */
 };
 union lych_root_page {
 	struct lych_root root;

@@ -203,11 +203,11 @@ static int attach(struct area **out)
 	if (err == 0) {
 		lych_tls = a;
 		a->thread.rseq_bytes = rseq_unregister();
-		err = signals_attach(a);
+		err = signals_attach(a, &mask);
 		if (err == 0) {
 			err = dispatch_arm(a);
 			if (err != 0) {
-				signals_detach(a);
+				signals_detach(a, &mask);
 			}
 		}
 		if (err == 0) {
@@ -264,7 +264,7 @@ static void detach(void *arg)
 	a->thread.state = THREAD_ENDING;
 	pkru_update(0, m->allow_bits & VIEW_DENY_ALL);
 	dispatch_disarm();
-	signals_detach(a);
+	signals_detach(a, &mask);
 	if (a->thread.timer_made) {
 		sys1(SYS_timer_delete, a->thread.timer);
 	}
@@ -516,6 +516,7 @@ void threads_fork_child(void)
 	}
 	pthread_mutexattr_init(&attr);
 	pthread_mutex_init(&m->lock, &attr);
+	signals_fork_child(a);
 	if (dispatch_arm(a) != 0) {
 		/* Protection is never lost silently: without dispatch no domain may run here. */
 		__builtin_trap();
