@@ -26,12 +26,11 @@ LYCH_HIDDEN uint32_t lych_pkru_read_pku(void);
 LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
 
 /*
- * lych_grant_first gives a thread that has no rights to the monitor key yet the host's: it writes 0 (compared with
- * an immediate), checks that the gs base is an area in the arena that says THREAD_STARTING for this thread, and goes
- * on with GATE_NOT_HOST. Whoever else arrives there is trapped.
+ * lych_grant_first gives the calling thread, which has no rights to the monitor key yet, all rights: for attaching.
+ * Code in a domain that jumps there has nothing from it: a system call follows at once, and with the selector at
+ * BLOCK that ends in the monitor, which lets a domain's context go on with the domain's rights only.
  */
 LYCH_HIDDEN void lych_grant_first_pku(void);
-LYCH_HIDDEN void lych_grant_first_soft(void);
 
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);
@@ -78,33 +77,27 @@ struct resume_block { /* in this order: popped, then iretq */
 LYCH_HIDDEN extern const char lych_abort_pku[], lych_abort_soft[];
 
 /*
- * Stretches in which a signal found the selector at BLOCK although rip is in the gate. The context gets the
- * domain's rights whatever happens; target is where it goes on: after the compare when rights were about to be
- * dropped (then rsp := the register given), at the write again when they were just got.
+ * Stretches in which a signal found the selector at BLOCK although rip is in the gate: true when rip is in one. The
+ * context gets the domain's rights whatever happens; *target is where it goes on: after the compare when rights were
+ * about to be dropped, at the write again when they were just got. *rsp_from is 0 (rsp stays) or 1 + the index of
+ * the register in struct kernel_sigcontext that becomes rsp.
  */
-struct gate_window {
-	const char *start, *end; /* start <= rip < end */
-	const char *target;
-	uint64_t rsp_from; /* 0: leave; else offset of the register in gregs[] plus 1 */
-};
-LYCH_HIDDEN extern const struct gate_window lych_windows[], lych_windows_end[];
+LYCH_HIDDEN bool gate_window_find(uint64_t rip, uint64_t *target, unsigned int *rsp_from);
 
-/* Stretches of host code that start again from the beginning: pkru_update. */
-struct gate_restart {
-	const char *start, *end;
-};
-LYCH_HIDDEN extern const struct gate_restart lych_restarts[], lych_restarts_end[];
+/* Stretches of host code that go on at *target: from the beginning while PKRU is not written, behind the compare when
+ * it is (the entry has reset GATE_NOT_WANT). Only with the selector at ALLOW. */
+LYCH_HIDDEN bool gate_restart_find(uint64_t rip, uint64_t *target);
 
-/* The ud2 of the sites, and of the checks behind them: reached only by whoever forged something. */
-LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[];
+/* Is rip the ud2 of the sites and of the checks behind them? Reached only by whoever forged something. */
+LYCH_HIDDEN bool gate_is_trap(uint64_t rip);
+LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[], lych_traps_soft[], lych_traps_soft_end[];
 /* All text of the gate. */
 LYCH_HIDDEN extern const char lych_gate_text[], lych_gate_text_end[];
 
 /* Static thunks. */
-#define LYCH_THUNKS 1024
-#define LYCH_CALLBACK_THUNKS 256
-LYCH_HIDDEN extern const char lych_pointer_thunks[];  /* LYCH_THUNKS of 16 bytes */
-LYCH_HIDDEN extern const char lych_callback_thunks[]; /* LYCH_CALLBACK_THUNKS of 16 bytes */
+LYCH_HIDDEN extern const char lych_pointer_thunks[];  /* LYCH_THUNKS of 16 bytes, for both backends */
+LYCH_HIDDEN extern const char lych_callback_thunks_pku[]; /* LYCH_CALLBACK_THUNKS of 16 bytes */
+LYCH_HIDDEN extern const char lych_callback_thunks_soft[];
 struct thunk { /* in monitor memory, one for each typed pointer handed out; offsets in gate_asm.h */
 	struct lych_domain *domain; /* NULL: free */
 	const struct lych_binding *binding;
@@ -124,6 +117,9 @@ LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record
 /* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
  * the host's rights. Gives back the status (on_fault runs here). */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
+
+/* The _soft instance, when the record's call_id is odd: a call has returned; record is still on top. */
+LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
 
 /* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
 LYCH_HIDDEN int lych_callback_refused(struct record *call);

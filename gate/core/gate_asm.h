@@ -19,6 +19,10 @@
 #define LYCH_PAGE 4096
 #define AREA_SHIFT 18
 #define AREA_SIZE (1 << AREA_SHIFT)
+/* Offsets of the rest; the pages between are inaccessible. */
+#define AREA_STACK_LOW 0x5000 /* the monitor's stack */
+#define AREA_STACK_TOP 0xc000
+#define AREA_SIGNALS 0xd000 /* from here on signals_attach divides: alternate stack, levels */
 
 /*
  * The gate page. Views are kept complemented: what an all-zero page holds means "everything denied".
@@ -30,6 +34,7 @@
 #define GATE_NOT_WANT 20  /* u32: what pkru_update is about to write; else 0 (denies everything) */
 #define GATE_SELF 24      /* u64: address of this page. 0 in a child until it is rebuilt */
 #define GATE_MAGIC 32     /* u64: GATE_MAGIC_VALUE */
+#define GATE_SELF_SOFT 48 /* u64: GATE_SELF of the _soft instance; the other one is 0 */
 #define GATE_SOFT 40      /* u32: stands for PKRU where there is none (the mprotect backend, native tests) */
 
 #define GATE_MAGIC_VALUE 0x6c79636867617465 /* "lychgate" */
@@ -80,9 +85,10 @@
 #define REC_FENV 128    /* 28 bytes of fnstenv, when RECF_FENV */
 #define REC_ST0 160     /* 16 bytes: a long double on its way */
 #define REC_DEADLINE 176 /* u64: CLOCK_MONOTONIC ns; 0: none */
-#define REC_CANCEL 184   /* u32: negative errno the call shall end with; written by other threads */
-#define REC_ARGS_OFF 188 /* u32: distance from REC_RSP to the first stack argument */
-#define REC_THUNK 192    /* struct thunk *: of a typed pointer */
+#define REC_ARGS_OFF 184 /* u32: distance from REC_RSP to the first stack argument */
+#define REC_CANCEL 188   /* i32: negative errno the call shall end with; written by other threads */
+#define REC_ST1 208      /* 16 bytes: the second one of a complex long double */
+#define REC_THUNK 192    /* CALLBACK: its struct lych_callback_entry * */
 
 /* Not small numbers: a record half written or zero must not look like one. */
 #define KIND_NONE 0x0
@@ -90,10 +96,13 @@
 #define KIND_CALL 0x63616c6c
 #define KIND_CALLBACK 0x6261636b
 
-#define RECF_FENV 1
+#define RECF_FENV 1    /* REC_FENV holds the caller's x87 environment */
+#define RECF_RESULT 2  /* the result is not in general registers alone */
+#define RECF_POINTER 4 /* called through a typed pointer: a fault gives the binding's value */
+#define RECF_WORDS 8   /* the stack words lie on the domain's stack already (lych_gate_slow put them there) */
 
 /* struct lych_domain, the part the gate reads. */
-#define DOM_ID 0        /* u64: 0 poisoned or free; odd: always by the slow way; else compared with the slot */
+#define DOM_ID 0        /* u64: 0 poisoned or free; odd: always by the slow way, so slot.id is never odd */
 #define DOM_SLOT 8      /* u32: MON_SLOTS + key * SLOT_SIZE */
 #define DOM_NOT_VIEW 12 /* u32 */
 #define DOM_CALLBACKS 16 /* struct lych_callback_entry * */
@@ -146,6 +155,25 @@
 #define ROOT_ARENA 8      /* u64: where the areas lie */
 #define ROOT_ARENA_SIZE 16 /* u64 */
 #define ROOT_HOST_VIEW 24  /* u32 */
+#define ROOT_THUNKS 32     /* struct thunk[LYCH_THUNKS], in monitor memory */
+
+#define BACKEND_MPROTECT 2
+
+/* struct thunk (asm.h) */
+#define THUNK_SIZE 32
+#define THUNK_DOMAIN 0 /* 0: not in use */
+#define THUNK_BINDING 8
+
+/* struct handler_run and struct resume_block (asm.h) */
+#define RUN_HANDLER 0
+#define RUN_SIG 8
+#define RUN_INFO 16
+#define RUN_CONTEXT 24
+#define RUN_RSP 32
+#define RUN_MASK 40
+
+#define LYCH_THUNKS 1024
+#define LYCH_CALLBACK_THUNKS 256
 
 #define SCRUB_AVX 0
 #define SCRUB_AVX512 1

@@ -7,8 +7,9 @@
 union lych_root_page lych_root_page __attribute__((aligned(LYCH_PAGE)));
 __thread struct area *lych_tls;
 
-#define CHECK(type, member, offset) \
-	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not at " #offset)
+#define CHECK(type, member, offset)                                                     \
+	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not " \
+									     "at " #offset)
 
 CHECK(struct gate_page, selector, GATE_SELECTOR);
 CHECK(struct gate_page, not_view, GATE_NOT_VIEW);
@@ -18,6 +19,7 @@ CHECK(struct gate_page, not_want, GATE_NOT_WANT);
 CHECK(struct gate_page, self, GATE_SELF);
 CHECK(struct gate_page, magic, GATE_MAGIC);
 CHECK(struct gate_page, soft_pkru, GATE_SOFT);
+CHECK(struct gate_page, self_soft, GATE_SELF_SOFT);
 
 _Static_assert(offsetof(struct area, thread) == MON, "");
 CHECK(struct area, thread.top, MON_TOP);
@@ -61,7 +63,8 @@ CHECK(struct record, st0, REC_ST0);
 CHECK(struct record, deadline_ns, REC_DEADLINE);
 CHECK(struct record, cancel, REC_CANCEL);
 CHECK(struct record, args_off, REC_ARGS_OFF);
-CHECK(struct record, thunk, REC_THUNK);
+CHECK(struct record, callback, REC_THUNK);
+CHECK(struct record, st1, REC_ST1);
 _Static_assert(sizeof(struct record) == REC_SIZE, "");
 
 CHECK(struct lych_domain, id, DOM_ID);
@@ -99,3 +102,58 @@ CHECK(struct lych_root, backend, ROOT_BACKEND);
 CHECK(struct lych_root, arena, ROOT_ARENA);
 CHECK(struct lych_root, arena_bytes, ROOT_ARENA_SIZE);
 CHECK(struct lych_root, host_view, ROOT_HOST_VIEW);
+CHECK(struct lych_root, thunks, ROOT_THUNKS);
+_Static_assert(LYCH_MPROTECT == BACKEND_MPROTECT, "");
+CHECK(struct thunk, domain, THUNK_DOMAIN);
+CHECK(struct thunk, binding, THUNK_BINDING);
+_Static_assert(sizeof(struct thunk) == THUNK_SIZE, "");
+CHECK(struct handler_run, handler, RUN_HANDLER);
+CHECK(struct handler_run, sig, RUN_SIG);
+CHECK(struct handler_run, info, RUN_INFO);
+CHECK(struct handler_run, context, RUN_CONTEXT);
+CHECK(struct handler_run, rsp, RUN_RSP);
+CHECK(struct handler_run, mask, RUN_MASK);
+
+/* ---- tables of the assembly: distances from their own fields, so that they need no relocation
+ * ------ */
+
+extern LYCH_HIDDEN const struct gate_stretch {
+	int32_t start, end, target;
+	uint32_t rsp_from;
+} __start_lych_windows[], __stop_lych_windows[], __start_lych_restarts[], __stop_lych_restarts[];
+
+static uint64_t at(const int32_t *distance)
+{
+	return (uint64_t)(uintptr_t)distance + (uint64_t)(int64_t)*distance;
+}
+
+static bool find(const struct gate_stretch *s, const struct gate_stretch *end, uint64_t rip,
+		 uint64_t *target, unsigned int *rsp_from)
+{
+	for (; s < end; s++) {
+		if (rip >= at(&s->start) && rip < at(&s->end)) {
+			*target = at(&s->target);
+			*rsp_from = s->rsp_from;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool gate_window_find(uint64_t rip, uint64_t *target, unsigned int *rsp_from)
+{
+	return find(__start_lych_windows, __stop_lych_windows, rip, target, rsp_from);
+}
+
+bool gate_restart_find(uint64_t rip, uint64_t *target)
+{
+	unsigned int rsp_from;
+
+	return find(__start_lych_restarts, __stop_lych_restarts, rip, target, &rsp_from);
+}
+
+bool gate_is_trap(uint64_t rip)
+{
+	return (rip >= (uintptr_t)lych_traps && rip < (uintptr_t)lych_traps_end) ||
+	       (rip >= (uintptr_t)lych_traps_soft && rip < (uintptr_t)lych_traps_soft_end);
+}

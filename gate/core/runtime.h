@@ -35,6 +35,8 @@ struct gate_page {
 	uint64_t self;
 	uint64_t magic;
 	uint32_t soft_pkru;
+	uint32_t pad2;
+	uint64_t self_soft;
 };
 
 /* The stack of one domain on one thread. */
@@ -61,10 +63,12 @@ struct record {
 	uint8_t fenv[32];
 	uint8_t st0[16];
 	uint64_t deadline_ns;
-	_Atomic int32_t cancel;
 	uint32_t args_off;
-	struct thunk *thunk;
-	uint8_t pad[REC_SIZE - 200];
+	_Atomic int32_t cancel;
+	struct lych_callback_entry *callback;
+	uint64_t unused;
+	uint8_t st1[16];
+	uint8_t pad[REC_SIZE - 224];
 };
 
 struct signal_level; /* signal.h */
@@ -144,7 +148,9 @@ struct lych_root {
 	uint64_t arena;
 	uint64_t arena_bytes;
 	uint32_t host_view; /* rights the host keeps when no region is open */
-	uint32_t monitor_key, gate_key;
+	uint32_t monitor_key;
+	struct thunk *thunks;
+	uint32_t gate_key;
 	uint32_t ready; /* lych_init has succeeded */
 	struct monitor *monitor;
 	uint32_t frame_bytes;   /* most a signal frame takes (AT_MINSIGSTKSZ) */
@@ -152,6 +158,7 @@ struct lych_root {
 	uint32_t frames_whole;  /* the kernel writes frames with full rights (6.12): areas hold the alternate stack */
 	uint32_t kick;          /* signal used between threads of the runtime */
 	uint64_t kick_cookie;   /* siginfo value that proves it is ours */
+	struct area *fork_copy; /* thread.c */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
 };
@@ -171,6 +178,8 @@ struct monitor {
 	struct handler_table *handlers; /* signal */
 	struct area *_Atomic threads[THREADS_MAX];
 	_Atomic uint64_t view_epoch;
+	_Atomic uint32_t allow_bits; /* PKRU bits every host view has clear: keys of domains */
+	_Atomic uint32_t deny_bits;  /* PKRU bits being taken from every host view: a key about to be freed */
 	_Atomic uint64_t ids; /* the next id of a domain; even, never 0 */
 };
 

@@ -13,6 +13,17 @@ LYCH_HIDDEN struct thread *thread_attached(void); /* NULL when it is not */
 LYCH_HIDDEN int threads_start(void); /* lych_init: arena, fork handlers, key destructor */
 LYCH_HIDDEN void threads_stop(void);
 
+/*
+ * Fork handlers (task.c): the pages of areas are wiped in a child; these put aside and rebuild those of the calling
+ * thread. prepare takes monitor->lock, the other two release it. In the child every other thread is forgotten.
+ */
+LYCH_HIDDEN void threads_fork_prepare(void);
+LYCH_HIDDEN void threads_fork_parent(void);
+LYCH_HIDDEN void threads_fork_child(void);
+
+/* gs base of a task that must not use any gate (vfork, CLONE_VM): thread_self gives -EPERM. */
+LYCH_HIDDEN extern const union lych_root_page lych_refused_page;
+
 /* All live threads, under monitor->lock. fn returns 0 to go on. */
 LYCH_HIDDEN int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx);
 
@@ -25,6 +36,24 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  * caller loses them, too. Called with monitor->lock. Threads that never attached have none.
  */
 LYCH_HIDDEN void threads_shoot_down(int key);
+
+/* Every attached thread has the rights to a domain's new key in its host view before this returns. With
+ * monitor->lock. */
+LYCH_HIDDEN void threads_allow(int key);
+
+/*
+ * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
+ * (gate page, records) but the PKRU in force: that is in the signal frame (and in the levels below it), and whoever
+ * handles the signal applies thread_view there. Async-signal-safe.
+ */
+LYCH_HIDDEN uint32_t thread_view(uint32_t view);
+LYCH_HIDDEN void thread_follow(struct thread *t);
+
+/*
+ * The thread's timer fires (the kick, SI_TIMER) at the earliest deadline of its records. deadline_ns is
+ * CLOCK_MONOTONIC, 0 stops it. 0 or -EAGAIN: no timer can be had.
+ */
+LYCH_HIDDEN int thread_timer(struct thread *t, uint64_t deadline_ns);
 
 /* Any record (CALL or CALLBACK) of any thread in domain? self: of the calling thread only. */
 LYCH_HIDDEN bool threads_inside(const struct lych_domain *domain, bool self);

@@ -29,6 +29,7 @@ LYCH_HIDDEN enum mediated_end mediator_call(struct lych_domain *d, struct thread
 LYCH_HIDDEN int floor_start(void);
 /* For a thread: Syscall User Dispatch with an empty range; again after fork. */
 LYCH_HIDDEN int dispatch_arm(struct area *area);
+LYCH_HIDDEN void dispatch_disarm(void); /* of the calling thread */
 
 /* Number of the private call behind lych_inside_alloc: never a real one. */
 #define LYCH_SYS_INSIDE 0x6c796368

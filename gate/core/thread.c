@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Areas of threads: attaching, ending, what reaches other threads.
+ *
+ * G8: a thread is attached when its TLS and its gs base name the same area. A new thread inherits
+ * gs but not TLS; a child of fork finds the pages wiped; a task that shares both (vfork, CLONE_VM)
+ * gets the refused page (task.c).
+ */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <limits.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../library/mediator.h"
+#include "../memory/memory.h"
+#include "keys.h"
+#include "signal.h"
+#include "thread.h"
+
+#define RSEQ_SIGNATURE 0x53053053
+#define RSEQ_UNREGISTER 1
+
+const union lych_root_page lych_refused_page __attribute__((aligned(LYCH_PAGE)));
+
+static pthread_key_t end_key;
+
+struct thread *thread_attached(void)
+{
+	return lych_tls != NULL ? &lych_tls->thread : NULL;
+}
+
+static void pkru_update(uint32_t clear, uint32_t set)
+{
+	if (ROOT.backend == LYCH_PKU) {
+		lych_pkru_update_pku(clear, set);
+	} else {
+		lych_pkru_update_soft(clear, set);
+	}
+}
+
+static uint64_t gs_base(void)
+{
+	uint64_t base = 0;
+
+	sys2(SYS_arch_prctl, ARCH_GET_GS, &base);
+	return base;
+}
+
+/* ---- rseq ---------------------------------------------------------------------------------------
+ */
+
+/*
+ * Another thread could plant rseq_cs over the gate's code, and the kernel writes the area with the
+ * rights of whatever it interrupts: a domain that may not write key 0 would be killed. glibc
+ * registers 32 bytes, or what the kernel wants rounded up; __rseq_size is what is in use, not what
+ * was registered.
+ */
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+
+static uint32_t rseq_unregister(void)
+{
+	char *at;
+
+	if (&__rseq_offset == NULL || &__rseq_size == NULL || __rseq_size == 0) {
+		return 0;
+	}
+	at = (char *)__builtin_thread_pointer() + __rseq_offset;
+	for (uint32_t bytes = 32; bytes <= 256; bytes += 4) {
+		if (sys4(SYS_rseq, at, bytes, RSEQ_UNREGISTER, RSEQ_SIGNATURE) == 0) {
+			return bytes;
+		}
+	}
+	return 0;
+}
+
+static void rseq_register(uint32_t bytes)
+{
+	if (bytes != 0) {
+		sys4(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, bytes, 0,
+		     RSEQ_SIGNATURE);
+	}
+}
+
+/* ---- areas --------------------------------------------------------------------------------------
+ */
+
+static struct area *area_at(size_t index)
+{
+	return (struct area *)(ROOT.arena + index * AREA_SIZE);
+}
+
+static size_t area_index(const struct area *a)
+{
+	return ((uintptr_t)a - ROOT.arena) / AREA_SIZE;
+}
+
+/* Memory of an area that was never used: tagged before anything is written to it. */
+static int area_map(struct area *a)
+{
+	char *base = (char *)a;
+	int prot = PROT_READ | PROT_WRITE;
+
+	if (ledger_key_of(base) >= 0) {
+		return 0;
+	}
+	if (ledger_add(base, LYCH_PAGE, (int)ROOT.gate_key, prot) != 0) {
+		return -ENOMEM;
+	}
+	if (ledger_add(base + LYCH_PAGE, 3 * LYCH_PAGE, (int)ROOT.monitor_key, prot) != 0 ||
+	    ledger_add(base + AREA_STACK_LOW, AREA_STACK_TOP - AREA_STACK_LOW,
+		       (int)ROOT.monitor_key, prot) != 0 ||
+	    ledger_add(base + AREA_SIGNALS, AREA_SIZE - AREA_SIGNALS, (int)ROOT.monitor_key,
+		       prot) != 0 ||
+	    madvise(base, (size_t)4 * LYCH_PAGE, MADV_WIPEONFORK) != 0) {
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static void area_clear(struct area *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->thread.area = a;
+	a->thread.sig_stack = (uint64_t)(uintptr_t)a + AREA_STACK_TOP;
+	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
+	a->thread.records[0].kind = KIND_BOTTOM;
+	a->thread.top = &a->thread.records[0];
+	a->thread.limit = &a->thread.records[DEPTH_MAX - 1];
+}
+
+/* An area nobody has, or whose thread is gone without having told. With monitor->lock. */
+static struct area *area_claim(void)
+{
+	struct monitor *m = ROOT.monitor;
+	pid_t pid = getpid();
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&m->threads[i]);
+		if (a != NULL && sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
+			memory_stacks_of_thread_free(&a->thread);
+			atomic_store(&m->threads[i], NULL);
+			a = NULL;
+		}
+		if (a == NULL) {
+			return area_at(i);
+		}
+	}
+	return NULL;
+}
+
+/* ---- attaching ----------------------------------------------------------------------------------
+ */
+
+static int attach(struct area **out)
+{
+	struct monitor *m;
+	struct area *a;
+	uint64_t all = ~0ULL, mask, gs = gs_base();
+	uint32_t view = 0;
+	int err;
+
+	if (gs == (uint64_t)(uintptr_t)&lych_refused_page) {
+		return -EPERM;
+	}
+	if (ROOT.monitor == NULL) {
+		return -ENOSYS;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	if (ROOT.backend == LYCH_PKU) {
+		/* A thread older than the keys, or the child of one, has no rights to them. */
+		view = lych_pkru_read_pku();
+		lych_grant_first_pku();
+	}
+	m = ROOT.monitor;
+	pthread_mutex_lock(&m->lock);
+	a = area_claim();
+	err = a == NULL ? -ENOMEM : area_map(a);
+	if (err == 0) {
+		area_clear(a);
+		a->gate.magic = GATE_MAGIC_VALUE;
+		a->thread.tid = (int)sys0(SYS_gettid);
+		a->thread.host_fs = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+		a->thread.view_epoch = m->view_epoch;
+		if (ROOT.backend == LYCH_PKU) {
+			a->gate.self = (uint64_t)(uintptr_t)a;
+		} else {
+			a->gate.self_soft = (uint64_t)(uintptr_t)a;
+			view = VIEW_DENY_ALL & ~VIEW_BITS(0);
+		}
+		view = view_of_host(view, (int)ROOT.monitor_key, (int)ROOT.gate_key, 0) &
+		       ~m->allow_bits;
+		a->gate.not_host = ~view;
+		a->gate.not_caller = ~view;
+		a->gate.soft_pkru = view;
+		a->thread.state = THREAD_LIVE;
+		err = (int)sys2(SYS_arch_prctl, ARCH_SET_GS, a);
+	}
+	if (err == 0) {
+		lych_tls = a;
+		a->thread.rseq_bytes = rseq_unregister();
+		err = signals_attach(a);
+		if (err == 0) {
+			err = dispatch_arm(a);
+			if (err != 0) {
+				signals_detach(a);
+			}
+		}
+		if (err == 0) {
+			atomic_store(&m->threads[area_index(a)], a);
+		} else {
+			rseq_register(a->thread.rseq_bytes);
+			lych_tls = NULL;
+			area_clear(a);
+		}
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (err == 0) {
+		pkru_update(~0U, view);
+		pthread_setspecific(end_key, a);
+		*out = a;
+	} else if (a != NULL) {
+		sys2(SYS_arch_prctl, ARCH_SET_GS, gs);
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return err;
+}
+
+int thread_self(struct thread **out)
+{
+	struct area *a = lych_tls;
+	int err = 0;
+
+	if (a == NULL || gs_base() != (uint64_t)(uintptr_t)a) {
+		a = NULL;
+		err = attach(&a);
+	}
+	*out = a != NULL ? &a->thread : NULL;
+	return err;
+}
+
+/* The destructor of end_key: glibc calls it when the thread ends. What others do after it attaches
+ * again. */
+static void detach(void *arg)
+{
+	struct area *a = arg;
+	struct monitor *m = ROOT.monitor;
+	uint64_t all = ~0ULL, mask;
+
+	if (lych_tls != a || a->thread.top != &a->thread.records[0]) {
+		return;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	/* No right to a domain's key outlives the area: nobody could take it any more. Those to the
+	 * runtime's two, which never get another owner, do no harm. */
+	a->thread.state = THREAD_ENDING;
+	pkru_update(0, m->allow_bits & VIEW_DENY_ALL);
+	dispatch_disarm();
+	signals_detach(a);
+	if (a->thread.timer_made) {
+		sys1(SYS_timer_delete, a->thread.timer);
+	}
+	pthread_mutex_lock(&m->lock);
+	memory_stacks_of_thread_free(&a->thread);
+	rseq_register(a->thread.rseq_bytes);
+	lych_tls = NULL;
+	sys2(SYS_arch_prctl, ARCH_SET_GS, 0);
+	area_clear(a);
+	atomic_store(&m->threads[area_index(a)], NULL);
+	pthread_mutex_unlock(&m->lock);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
+int threads_start(void)
+{
+	size_t bytes = (size_t)THREADS_MAX * AREA_SIZE;
+	char *at = mmap(NULL, bytes + AREA_SIZE, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *aligned;
+
+	if (at == MAP_FAILED) {
+		return -ENOMEM;
+	}
+	aligned = (char *)(((uintptr_t)at + AREA_SIZE - 1) & ~(uintptr_t)(AREA_SIZE - 1));
+	if (aligned > at) {
+		munmap(at, (size_t)(aligned - at));
+	}
+	if (aligned - at < AREA_SIZE) {
+		munmap(aligned + bytes, AREA_SIZE - (size_t)(aligned - at));
+	}
+	madvise(aligned, bytes, MADV_DONTDUMP);
+	if (pthread_key_create(&end_key, detach) != 0) {
+		munmap(aligned, bytes);
+		return -ENOMEM;
+	}
+	sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+	ROOT.arena = (uint64_t)(uintptr_t)aligned;
+	ROOT.arena_bytes = bytes;
+	return 0;
+}
+
+void threads_stop(void)
+{
+	if (ROOT.arena != 0) {
+		pthread_key_delete(end_key);
+		munmap((void *)(uintptr_t)ROOT.arena, ROOT.arena_bytes);
+		ROOT.arena = 0;
+		ROOT.arena_bytes = 0;
+	}
+}
+
+/* ---- other threads ------------------------------------------------------------------------------
+ */
+
+int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx)
+{
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&ROOT.monitor->threads[i]);
+		int err = a != NULL ? fn(&a->thread, ctx) : 0;
+		if (err != 0) {
+			return err;
+		}
+	}
+	return 0;
+}
+
+void thread_kick(struct thread *t)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = (int)ROOT.kick;
+	info.si_code = SI_QUEUE;
+	info.si_pid = (pid_t)sys0(SYS_getpid);
+	info.si_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
+	sys4(SYS_rt_tgsigqueueinfo, info.si_pid, t->tid, ROOT.kick, &info);
+}
+
+void threads_barrier(void)
+{
+	if (sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+		sys3(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+	}
+}
+
+uint32_t thread_view(uint32_t view)
+{
+	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
+}
+
+void thread_follow(struct thread *t)
+{
+	uint64_t epoch = ROOT.monitor->view_epoch;
+	struct gate_page *g = &t->area->gate;
+
+	g->not_host = ~thread_view(~g->not_host);
+	g->not_caller = ~thread_view(~g->not_caller);
+	for (struct record *r = &t->records[1]; r <= t->top; r++) {
+		if (r->kind == KIND_CALL) {
+			r->not_caller = ~thread_view(~r->not_caller);
+		}
+	}
+	t->view_epoch = epoch;
+}
+
+/* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
+static void all_follow(void)
+{
+	struct monitor *m = ROOT.monitor;
+	struct thread *self = thread_attached();
+	const struct timespec pause = {.tv_nsec = 50000};
+	uint64_t epoch = atomic_fetch_add(&m->view_epoch, 1) + 1;
+	pid_t pid = (pid_t)sys0(SYS_getpid);
+
+	if (self != NULL) {
+		uint64_t all = ~0ULL, mask;
+		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+		thread_follow(self);
+		pkru_update(m->allow_bits, m->deny_bits);
+		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	}
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a;
+		for (unsigned int tries = 0; (a = atomic_load(&m->threads[i])) != NULL; tries++) {
+			if (&a->thread == self || a->thread.state != THREAD_LIVE ||
+			    a->thread.view_epoch >= epoch ||
+			    sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
+				break;
+			}
+			if (tries % 64 == 0) {
+				thread_kick(&a->thread);
+			}
+			sys2(SYS_nanosleep, &pause, NULL);
+		}
+	}
+}
+
+void threads_shoot_down(int key)
+{
+	struct monitor *m = ROOT.monitor;
+
+	atomic_fetch_and(&m->allow_bits, ~VIEW_BITS(key));
+	atomic_fetch_or(&m->deny_bits, VIEW_AD(key));
+	all_follow();
+	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
+}
+
+void threads_allow(int key)
+{
+	atomic_fetch_or(&ROOT.monitor->allow_bits, VIEW_BITS(key));
+	all_follow();
+}
+
+bool threads_inside(const struct lych_domain *domain, bool self_only)
+{
+	struct thread *self = thread_attached();
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&ROOT.monitor->threads[i]);
+		if (a == NULL || (self_only && &a->thread != self) ||
+		    (&a->thread != self &&
+		     sys3(SYS_tgkill, sys0(SYS_getpid), a->thread.tid, 0) == -ESRCH)) {
+			continue;
+		}
+		for (struct record *r = &a->thread.records[1]; r <= a->thread.top; r++) {
+			if (r->domain == domain) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+int thread_timer(struct thread *t, uint64_t deadline_ns)
+{
+	struct itimerspec when = {0};
+
+	if (!t->timer_made) {
+		struct sigevent event;
+		int id = 0;
+		if (deadline_ns == 0) {
+			return 0;
+		}
+		memset(&event, 0, sizeof(event));
+		event.sigev_notify = SIGEV_THREAD_ID;
+		event.sigev_signo = (int)ROOT.kick;
+		event.sigev_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
+		event._sigev_un._tid = t->tid;
+		if (sys3(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0) {
+			return -EAGAIN;
+		}
+		t->timer = (timer_t)(intptr_t)id;
+		t->timer_made = 1;
+	}
+	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
+	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
+	return sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL) == 0 ? 0 : -EAGAIN;
+}
+
+/* ---- fork ---------------------------------------------------------------------------------------
+ */
+
+/* In monitor memory that a child inherits: the wiped pages of the thread that forks. */
+static struct area *fork_copy(void)
+{
+	return ROOT.fork_copy;
+}
+
+void threads_fork_prepare(void)
+{
+	struct thread *self;
+
+	if (ROOT.monitor == NULL || thread_self(&self) != 0) {
+		return;
+	}
+	pthread_mutex_lock(&ROOT.monitor->lock);
+	memcpy(fork_copy(), self->area, sizeof(struct area));
+}
+
+void threads_fork_parent(void)
+{
+	if (ROOT.monitor != NULL && thread_attached() != NULL) {
+		pthread_mutex_unlock(&ROOT.monitor->lock);
+	}
+}
+
+void threads_fork_child(void)
+{
+	struct area *a = lych_tls;
+	struct monitor *m = ROOT.monitor;
+	pthread_mutexattr_t attr;
+
+	if (m == NULL || a == NULL) {
+		return;
+	}
+	memcpy(a, fork_copy(), sizeof(*a));
+	a->thread.tid = (int)sys0(SYS_gettid);
+	a->thread.timer_made = 0;
+	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *other = atomic_load(&m->threads[i]);
+		if (other != NULL && other != a) {
+			atomic_store(&m->threads[i], NULL);
+		}
+	}
+	pthread_mutexattr_init(&attr);
+	pthread_mutex_init(&m->lock, &attr);
+	if (dispatch_arm(a) != 0) {
+		/* Protection is never lost silently: without dispatch no domain may run here. */
+		__builtin_trap();
+	}
+}
