@@ -195,16 +195,19 @@
 	LYCH_I_SIGNATURE(id, PLAIN, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
 	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn)); \
-	LYCH_I_ASSERT(!(lych_cr_##id & LYCH_I_MEMORY) && (lych_cr_##id >> 6 & 15) <= 3, \
-		      "lychgate: what a typed pointer returns must fit in rax and rdx, or in 64 bits of xmm0 and xmm1 " \
-		      "each: use LYCH_BIND and LYCH_CALL"); \
-	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_pointer_##id(struct lych_domain *lych_d, \
-										    lych_f_##id **lych_out) \
+	LYCH_I_ASSERT(!LYCH_I_RESULT_IN_MEMORY(lych_cr_##id) && LYCH_I_RESULT_FORM(lych_cr_##id) != 2 && \
+			      (lych_cr_##id >> 6 & 15) <= 3, \
+		      "lychgate: what a typed pointer returns must fit in rax and rdx, in 64 bits of xmm0 and xmm1 " \
+		      "each, or be a long double: use LYCH_BIND and LYCH_CALL"); \
+	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_pointer_##id(lych_f_##id **lych_out, \
+										    struct lych_domain *lych_d) \
 	{ \
-		static const LYCH_I_IF(LYCH_I_IS_VOID(ret), (enum lych_nothing lych_value[1] = { LYCH_I_NO_VALUE }), \
-				       (LYCH_I_TYPE(ret) lych_value[1] = { __VA_ARGS__ })); \
 		void (*lych_p)(void) = (void (*)(void))0; \
-		int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, lych_value, sizeof(lych_value)); \
+		LYCH_I_IF(LYCH_I_IS_VOID(ret), (int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, NULL, 0);), \
+			  (static const LYCH_I_TYPE(ret) lych_value[1] = { __VA_ARGS__ }; \
+			   const LYCH_I_WIRE(ret) lych_w = \
+				   LYCH_I_CAT(LYCH_I_UP_, LYCH_I_IS_PAREN(ret))(ret, lych_value[0]); \
+			   int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, &lych_w, sizeof(lych_w));)) \
 		*lych_out = (lych_f_##id *)lych_p; \
 		return lych_rc; \
 	} \

@@ -136,25 +136,27 @@ LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms);
  *
  * rc = LYCH_POINTER(&pointer, domain, fn) makes a pointer of exactly fn's type, which may be called like fn until
  * lych_pointer_free or lych_domain_free: a call after that traps. It names the domain for good, so it may be handed to
- * libraries. Results must fit in rax and rdx, or 64 bits each of xmm0 and xmm1, else the binding does not compile. An
- * integer of less than 64 bits that lies on the stack is passed together with the rest of its word.
+ * libraries. Results must fit in rax and rdx, or 64 bits each of xmm0 and xmm1, or be a long double, else the binding
+ * does not compile. An integer of less than 64 bits that lies on the stack is passed together with the rest of its word.
+ * on_fault and lych_fault tell of failures.
  *
  * Returns 0, or
  *	-EINVAL   domain is NULL
  *	-ENOSPC   1024 pointers are in use
- *	-ENOSYS   lych_init has not been called
+ *	-ENOMEM, -EPERM  as lych_attach
  * On failure *pointer is NULL. Thread-safe. Not async-signal-safe.
  */
 #define LYCH_BIND_POINTER(domain, fn, ret, types, ...) \
 	LYCH_I_BIND_POINTER_(LYCH_I_CAT4(domain, _, fn, _pointer), fn, ret, types, __VA_ARGS__)
 #define LYCH_I_BIND_POINTER_(id, fn, ret, types, ...) LYCH_I_BIND_POINTER(id, fn, ret, types, __VA_ARGS__)
 #define LYCH_POINTER(out, domain, fn) LYCH_I_POINTER_(LYCH_I_CAT4(domain, _, fn, _pointer), out, domain)
-#define LYCH_I_POINTER_(id, out, domain) LYCH_I_CAT(lych_pointer_, id)(domain, out)
+#define LYCH_I_POINTER_(id, out, domain) LYCH_I_CAT(lych_pointer_, id)(out, domain)
 
 /* What LYCH_POINTER stands on: value has bytes bytes of the result's type, and is copied. */
 LYCH_API LYCH_MUST_CHECK int lych_pointer_new(void (**out)(void), struct lych_domain *domain,
 					      const struct lych_binding *binding, const void *value, size_t bytes);
-/* 0, or -EINVAL: it is not a live pointer of LYCH_POINTER. NULL is one. Cast the pointer to this type. */
+/* Ends a pointer of LYCH_POINTER, cast to this type. 0 (also for NULL), or -EINVAL: it is no such pointer, or not any
+ * more. Calls through it that run go on. Thread-safe. */
 LYCH_API int lych_pointer_free(void (*pointer)(void));
 
 /*
@@ -170,7 +172,7 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
  * Returns 0, or
  *	-EINVAL   domain is NULL
  *	-ENOSPC   as many callbacks are registered as the domain was made for (lych_domain_opts)
- *	-ENOSYS   lych_init has not been called
+ *	-ENOMEM, -EPERM  as lych_attach
  * On failure *pointer is NULL. Thread-safe. Not async-signal-safe.
  */
 #define LYCH_CALLBACK(fn, ret, types) LYCH_I_CALLBACK_(LYCH_I_CAT(fn, _callback), fn, ret, types)
@@ -179,8 +181,8 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
 
 LYCH_API LYCH_MUST_CHECK int lych_callback_new(void (**out)(void), struct lych_domain *domain,
 					       const struct lych_binding *binding, void *ctx);
-/* 0, or -EINVAL: it is not a callback registered in domain. A call of it from then on ends the domain's call with
- * -EFAULT; one that runs goes on. Cast the pointer to this type. Thread-safe. */
+/* Ends a callback, its pointer cast to this type. 0 (also for NULL), or -EINVAL: it is not registered in domain. Called
+ * from then on it ends the domain's call with -EFAULT; one that runs goes on. Thread-safe. */
 LYCH_API int lych_callback_free(struct lych_domain *domain, void (*pointer)(void));
 /* ctx of the callback that the calling thread runs (the innermost); NULL outside of callbacks. */
 LYCH_API void *lych_callback_ctx(void);
