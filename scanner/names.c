@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of classes, placements, parts and verdicts, policies, and errors. */
+/* Names of classes, placements, parts and verdicts, and policies. */
 #include <string.h>
 
 #include <lychgate/scan.h>
@@ -96,52 +96,5 @@ int lych_classes_parse(uint32_t *out, const char *list)
 			return 0;
 		}
 		list += len + 1;
-	}
-}
-
-const char *lych_strerror(int err)
-{
-	/* Not -err: INT_MIN has no opposite. */
-	switch (err > 0 ? -err : err) {
-	case 0:
-		return "no error";
-	case -EINVAL:
-		return "invalid argument";
-	case -ENOMEM:
-		return "out of memory";
-	case -ENOENT:
-		return "no such file or process";
-	case -ESRCH:
-		return "the process ended while it was read";
-	case -EACCES:
-		return "permission denied";
-	case -EISDIR:
-		return "is a directory";
-	case -ENOTSUP:
-		return "not a regular file";
-	case -ENOEXEC:
-		return "neither ELF nor an archive of ELF files";
-	case -EPROTOTYPE:
-		return "ELF of another machine or class";
-	case -ELIBBAD:
-		return "a core file is not scanned";
-	case -EBADMSG:
-		return "broken headers";
-	case -ENODATA:
-		return "truncated";
-	case -ESTALE:
-		return "changed while it was read";
-	case -EFBIG:
-		return "larger than the limit";
-	case -ETIMEDOUT:
-		return "time limit reached";
-	case -EIO:
-		return "could not be read";
-	case -ELOOP:
-		return "too many symbolic links";
-	case -ECANCELED:
-		return "stopped by the caller";
-	default:
-		return "unknown error";
 	}
 }

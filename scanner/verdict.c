@@ -6,8 +6,8 @@
  * That somebody may also arrive in compatibility mode (a far jump to a 32-bit code segment, which every
  * process can make as long as the code lies below 4 GiB). So each accepted sequence of bytes must mean the
  * same there. XRSTOR's ModRM, SIB and displacement have the same length with 32-bit addressing; so have
- * TEST EAX or r/m32 with imm32, BT r/m32 with imm8, CMP EAX with imm32, CMP EAX with gs:disp32 by SIB, Jcc
- * rel8 and rel32, and UD2; no REX byte (INC or DEC there) is among them. Only a 67 in front changes
+ * TEST EAX or r/m32 with imm32, BT r/m32 with imm8, CMP EAX with imm32, NOT EAX, CMP EAX with gs:disp32 by
+ * SIB, Jcc rel8 and rel32, and UD2; no REX byte (INC or DEC there) is among them. Only a 67 in front changes
  * a length: it means 16-bit addressing there, whose ModRM takes other displacements, so that the check
  * could be passed over. A 16-bit code segment would change more; it needs modify_ldt, which the runtime
  * does not let pass.
@@ -164,7 +164,8 @@ enum gate_shape { GATE_NONE, GATE_COMPARES, GATE_TRAPS };
 /* Does the code at the site compare EAX as kind says (note.h), and trap when it differs? */
 static enum gate_shape gate_shape_at(const struct code *code, uint64_t site, uint8_t kind)
 {
-	static const uint8_t cmp_gs[] = {0x65, 0x3b, 0x04, 0x25};
+	/* not %eax; cmp %gs:disp32,%eax: memory of zeros stands for "everything denied" */
+	static const uint8_t cmp_gs[] = {0xf7, 0xd0, 0x65, 0x3b, 0x04, 0x25};
 	static const uint8_t cmp_imm[] = {0x3d};
 	bool gs = kind == LYCH_SITE_GS;
 

@@ -45,7 +45,8 @@ LYCH_HIDDEN _Noreturn void lych_sigreturn(struct sigframe *frame);
 /*
  * Runs a handler of the host: from the monitor's stack with all signals blocked to the host's stack at rsp
  * (16-byte aligned), PKRU := ~GATE_NOT_HOST, signal mask := mask, handler(sig, info, context). When it returns,
- * signals are blocked again and lych_signal_done is called on the monitor's stack.
+ * signals are blocked again and lych_signal_done is called on the monitor's stack, with rsp as it was when the
+ * handler had returned: which tells the handlers that were left by siglongjmp from the one that came back.
  */
 struct handler_run {
 	void (*handler)(int, siginfo_t *, void *);
@@ -126,7 +127,7 @@ LYCH_HIDDEN int lych_callback_refused(struct record *call);
 
 /* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was. */
 LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
-LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area);
+LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area, uint64_t rsp);
 /* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */
 LYCH_HIDDEN void lych_signal_unattached(int sig, siginfo_t *info, void *context);
 

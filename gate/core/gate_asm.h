@@ -55,7 +55,7 @@
 #define MON_AREA_END (MON + 48)  /* u64 */
 #define MON_SLOTS (MON + 64)     /* struct slot[16], by key */
 #define SLOT_SIZE 32
-#define SLOT_SP 0   /* u64: where the next frame of that domain starts on its stack, 16-byte aligned */
+#define SLOT_SP 0   /* u64: where the next frame of that domain starts on its stack, 16-byte aligned, 16 bytes free at it */
 #define SLOT_ID 8   /* u64: id of the domain the stack belongs to */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */

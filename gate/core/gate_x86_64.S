@@ -429,8 +429,8 @@ function_end lych_vectors_only
  *	rsp	return address
  *	+8	struct lych_hidden: domain, binding, status, deadline
  *	+40	declared arguments that are passed on the stack
- * and the registers carry the declared arguments, as the ABI says. Result registers as the callee left them, and
- * *status.
+ * and the registers carry the declared arguments, as the ABI says. Result registers as the callee left them; *status,
+ * which the caller has set to 0, is written when the call did not end as it should.
  */
 #ifdef LYCH_SOFT
 function lych_gate_soft
@@ -481,10 +481,9 @@ lych_gate:
 .Lcall_ready:
 	mov	%gs:SLOT_SP(%rbp), %r13
 
-	/* rule 7: the domain starts with what the ABI promises and the default modes */
+	/* rule 7: the domain starts with what the ABI promises and the default modes. rsp need not be balanced. */
 	pushfq
-	pop	%rax
-	test	$FLAGS_HOSTILE, %eax
+	testl	$FLAGS_HOSTILE, (%rsp)
 	jnz	.Lcall_flags
 .Lcall_flags_done:
 	stmxcsr	REC_MXCSR(%r11)
@@ -513,9 +512,8 @@ lych_gate:
 	mov	DOM_NOT_VIEW(%r10), %eax
 	mov	%eax, %gs:GATE_NOT_VIEW
 
-	/* The top of the domain's frame is the link for unwinders; arguments below it. */
-	lea	-16(%r13), %rbp
-	mov	%rbp, %r13
+	/* The first word of the domain's frame is the link for unwinders; arguments below it. */
+	mov	%r13, %rbp
 	mov	BIND_FN(%rbx), %r12
 	cmpl	$0, BIND_EXTRA(%rbx)
 	jne	.Lcall_extra
@@ -537,7 +535,6 @@ lych_gate:
 	/* In the domain's view. rdx and rcx wait in r15 and r14. */
 	mov	%r11, (%rbp)
 	cfi_record_link
-	mov	%r12, %r11
 	notrack jmp *%rbx
 .Lcall_clear:
 	/* lychgate/gate.h knows the sizes of these: 2, 2, 3, 3, 3, 3 */
@@ -549,14 +546,11 @@ lych_gate:
 	xor	%r9d, %r9d
 	mov	%r15, %rdx
 	mov	%r14, %rcx
-	xor	%r15d, %r15d
-	xor	%r14d, %r14d
-	xor	%r13d, %r13d
-	xor	%r12d, %r12d
-	xor	%ebx, %ebx
 	mov	%r10d, %eax
-	xor	%r10d, %r10d
-	call	*%r11
+	/* rule 6: what is left in the others the domain knows: its function and stack, arguments, a place in here; but
+	 * r11, where the record is */
+	xor	%r11d, %r11d
+	call	*%r12
 label V(lych_call_returns)
 	mov	%rax, %r8
 	mov	%rdx, %r9
@@ -604,14 +598,11 @@ label V(lych_call_returns)
 .Lret_left:
 #endif
 	restore_callee_saved
-	mov	REC_STATUS(%r11), %rdx
 	mov	REC_VIEWS(%r11), %rcx
 	mov	%rcx, %gs:GATE_NOT_VIEW
 	.cfi_restore_state
 	.cfi_remember_state
-	sub	$REC_SIZE, %r11
-	mov	%r11, %gs:MON_TOP
-	movl	$0, (%rdx)
+	subq	$REC_SIZE, %gs:MON_TOP
 	mov	%r8, %rax
 	mov	%r9, %rdx
 	ret
@@ -623,8 +614,7 @@ label V(lych_call_returns)
 	/* ---- what is rare ---- */
 	cfi_record_r11
 .Lcall_flags:
-	andq	$~FLAGS_HOSTILE, %rax
-	push	%rax
+	andq	$~FLAGS_HOSTILE, (%rsp)
 	popfq
 	jmp	.Lcall_flags_done
 .Lcall_mxcsr:
@@ -1391,6 +1381,7 @@ function V(lych_handler_run)
 	xor	%edx, %edx
 	mov	$8, %r10d
 	syscall
+	mov	%rsp, %rsi
 	mov	%gs:MON_SIG_STACK, %rsp
 	rdgsbase %rdi
 	call	lych_signal_done

@@ -20,7 +20,7 @@
  *	-ETIMEDOUT   the time limit given was reached
  *	-EIO         the kernel could not read the bytes
  *	-ELOOP       too many symbolic links
- *	-ECANCELED   a callback asked to stop
+ *	-ECANCELED   a callback asked to stop, or the call into the domain was canceled
  *	-EOPNOTSUPP  (equal to -ENOTSUP on Linux) this machine cannot do it
  *	-EFAULT      the call into the domain did not end as it should (lych_fault says how); or memory is
  *	             not the domain's
@@ -31,6 +31,7 @@
  *	-EPERM       this task may not: it shares its thread area with another (vfork, CLONE_VM)
  *	-E2BIG       longer than the limit given
  *	-EXFULL      calls are nested too deep
+ *	-ENOSYS      lych_init has not been called, or did not succeed
  */
 #ifndef LYCHGATE_ERROR_H
 #define LYCHGATE_ERROR_H

@@ -18,9 +18,14 @@
  * listed bytes are those in the file, and the bytes at the site compare EAX with a value that
  * the caller cannot choose and trap when it differs:
  *
- *	LYCH_SITE_GS    cmp %gs:disp32,%eax	65 3B 04 25 disp32, below 65536: whoever loads a
+ *	LYCH_SITE_GS    not %eax		F7 D0
+ *			cmp %gs:disp32,%eax	65 3B 04 25 disp32, below 65536: whoever loads a
  *						selector makes the gs base 0, and must find no memory
- *	LYCH_SITE_IMM   cmp $imm32,%eax		3D imm32
+ *	LYCH_SITE_IMM   cmp $imm32,%eax		3D imm32 (also for 0: never the shorter form)
+ *
+ * What the gs base points at holds views complemented, hence the NOT: where memory is zero the only value
+ * that passes is "everything denied". Compared as it stands, zero would be "everything open", and the compare
+ * alone is no gate.
  *
  * either followed at once by `jne` (rel8 or rel32) to a `ud2` in executable memory of the same file.
  *

@@ -87,6 +87,17 @@ const char *cmd_strerror(int err)
 		return "too many open files";
 	case EPERM:
 		return lych_strerror(EACCES);
+	case ENOTSUP: /* in the words of who reads files */
+		return "not a regular file";
+	case EFAULT: /* what these mean in the library's list is the runtime's, and here the system's */
+	case EOWNERDEAD:
+	case ENOSPC:
+	case EALREADY:
+	case EBUSY:
+	case E2BIG:
+	case EXFULL:
+	case ENOSYS:
+		return strerrordesc_np(err < 0 ? -err : err);
 	default:
 		text = lych_strerror(err);
 		if (strcmp(text, "unknown error") == 0) {

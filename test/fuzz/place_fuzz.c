@@ -114,8 +114,8 @@ static void confirm_checked(const struct world *w, size_t off)
 
 static void confirm_gate(const struct world *w, size_t off)
 {
-	bool listed = false, gs = bytes_at(w, off + 3, "\x65\x3b\x04\x25", 4);
-	size_t jump = off + 3 + (gs ? 8 : 5);
+	bool listed = false, gs = bytes_at(w, off + 3, "\xf7\xd0\x65\x3b\x04\x25", 6);
+	size_t jump = off + 3 + (gs ? 10 : 5);
 
 	require(gs || byte_at(w, off + 3) == 0x3d);
 	require(byte_at(w, jump) == 0x75 || byte_at(w, jump + 1) == 0x85);

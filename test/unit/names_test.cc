@@ -2,8 +2,6 @@
 #include <gtest/gtest.h>
 #include <lychgate/scan.h>
 
-#include <climits>
-
 TEST(Names, EveryValueHasOneAndParsesBack)
 {
 	for (int c = 0; c < LYCH_CLASS_COUNT; c++) {
@@ -41,21 +39,4 @@ TEST(Names, NonsenseIsRefusedAndLeavesTheSetAlone)
 		EXPECT_EQ(lych_classes_parse(&set, bad), -EINVAL) << bad;
 		EXPECT_EQ(set, 7u) << bad;
 	}
-}
-
-TEST(Names, ErrorsOfTheClosedListHaveAText)
-{
-	for (int e : {EINVAL, ENOMEM, ENOENT, ESRCH, EACCES, EISDIR, ENOTSUP, ENOEXEC, EPROTOTYPE, ELIBBAD, EBADMSG,
-		      ENODATA, ESTALE, EFBIG, ETIMEDOUT, EIO, ELOOP, ECANCELED}) {
-		EXPECT_STRNE(lych_strerror(-e), "unknown error") << e;
-		EXPECT_STREQ(lych_strerror(-e), lych_strerror(e));
-	}
-	EXPECT_STREQ(lych_strerror(-EXDEV), "unknown error");
-}
-
-TEST(Names, EveryIntegerHasAnErrorText)
-{
-	EXPECT_STREQ(lych_strerror(INT_MIN), "unknown error");
-	EXPECT_STREQ(lych_strerror(INT_MAX), "unknown error");
-	EXPECT_STREQ(lych_strerror(0), "no error");
 }
