@@ -84,7 +84,7 @@ inline std::string entry_faults(const abi_regs &in, const lych_binding &b)
 		}
 	}
 	for (unsigned i = 0; i < 8; i++) {
-		if (abi_level == 2 && e.masks[i] != 0) {
+		if (abi_level == 2 && static_cast<uint16_t>(e.masks[i]) != 0) {
 			say(&out, "mask register", i, e.masks[i], 0);
 		}
 		if (e.st[i] != 0) {

@@ -37,6 +37,11 @@ const Wrong kWrong[] = {
 	{WRONG_CALLEE_MXCSR, "CalleeStartsWithHostMxcsr", false, 0, "mxcsr"},
 };
 
+void PrintTo(const Wrong &wrong, std::ostream *out)
+{
+	*out << wrong.name;
+}
+
 class WrongGate : public testing::TestWithParam<Wrong> {
 protected:
 	void SetUp() override
