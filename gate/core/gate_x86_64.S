@@ -183,15 +183,13 @@
 	mov	REC_R15(%r11), %r15
 .endm
 
-/* All vector registers := 0. The AVX case falls through; the others are far. Clobbers flags. */
+/* All vector registers := 0. Not out of line: unwinders need the tables of the function they are in. Clobbers flags. */
 .macro scrub_vectors
 	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
 	jne	1f
 	vzeroall
-	.subsection 1
-1:	call	lych_scrub_other
 	jmp	2f
-	.previous
+1:	call	lych_scrub_other
 2:
 .endm
 
