@@ -135,6 +135,14 @@
  * CFI. While r11 points at the record, or while *rbp does (the link on the domain's stack, only advice: reports use
  * records), the caller's registers are in the record.
  */
+/*
+ * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a corrupt
+ * stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in gdb).
+ */
+.macro cfi_two_stacks
+	.cfi_signal_frame
+.endm
+
 .macro cfi_normal
 	.cfi_def_cfa %rsp, 8
 	.cfi_same_value %rbx
@@ -439,6 +447,7 @@ function lych_gate_soft
 lych_gate:
 #endif
 	.cfi_startproc
+	cfi_two_stacks
 	endbr64
 .Lcall_again:
 	/* An area of this thread's own? TLS and gs must agree. (G8) */
@@ -1018,6 +1027,7 @@ label lych_pointer_thunks
  */
 function V(lych_callback_gate)
 	.cfi_startproc
+	cfi_two_stacks
 	movq	%rcx, %xmm14
 	movq	%rdx, %xmm15
 	mov	%rsp, %r10
