@@ -1411,7 +1411,11 @@ function V(lych_resume)
 	pop	%rax
 	iretq
 	.cfi_endproc
-label V(lych_resume_end)
+#ifdef LYCH_SOFT
+label lych_resume_soft_end
+#else
+label lych_resume_pku_end
+#endif
 function_end V(lych_resume)
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */
