@@ -1316,10 +1316,29 @@ function V(lych_signal_entry)
 	xchg	%rdx, (%r9)
 	cmp	%rcx, %rdx
 	jne	.Ltrap
-	jmp	2f
-1:	mov	%rsp, %r9
-2:	movzbl	%gs:GATE_SELECTOR, %edx
+	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	jmp	2f
+	/*
+	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it comes
+	 * here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
+	 * happens otherwise: lych_signal takes it for what it is.
+	 */
+1:	mov	%rsp, %r9
+	movzbl	%gs:GATE_SELECTOR, %ebx
+	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	mov	$14, %eax /* rt_sigprocmask(SIG_BLOCK, all, MON_SCRATCH) */
+	xor	%edi, %edi
+	lea	.Lall_signals(%rip), %rsi
+	lea	MON_SCRATCH(%r8), %rdx
+	mov	$8, %r10d
+	syscall
+	mov	%ebx, %edx
+	movabs	$0xfffffffffffbfeff, %rcx /* all but SIGKILL and SIGSTOP */
+	cmp	%gs:MON_SCRATCH, %rcx
+	je	2f
+	or	$SELECTOR_FORGED, %edx
+2:
 	mov	%gs:MON_HOST_FS, %rcx
 	wrfsbase %rcx
 	movl	$0, %gs:GATE_NOT_WANT
@@ -1352,6 +1371,7 @@ function V(lych_signal_entry)
 .Lsignal_unattached:
 	jmp	lych_signal_unattached
 	.cfi_endproc
+label V(lych_signal_entry_end)
 function_end V(lych_signal_entry)
 
 /* _Noreturn void lych_handler_run(const struct handler_run *run) */

@@ -98,7 +98,8 @@ struct thread {
 	timer_t timer;
 	uint32_t timer_made;
 	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
-	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 104];
+	uint64_t armed_ns; /* deadline of a call that is being made: its record may not be there yet */
+	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 112];
 	struct record records[DEPTH_MAX];
 };
 
