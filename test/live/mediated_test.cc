@@ -260,6 +260,7 @@ TEST_F(Mediated, WhatOpensTheWayOutIsRefusedAndWrittenDown)
 	EXPECT_EQ(n, 21u);
 	EXPECT_EQ(list[0].nr, SYS_open);
 	EXPECT_EQ(list[0].count, 1u);
+	EXPECT_EQ(memcmp(reinterpret_cast<const void *>(list[0].rip - 2), "\x0f\x05", 2), 0) << "behind a SYSCALL";
 }
 
 TEST_F(Mediated, DispatchCannotBeSwitchedOffFromInside)
