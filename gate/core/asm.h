@@ -35,6 +35,7 @@ LYCH_HIDDEN void lych_grant_first_pku(void);
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);
 LYCH_HIDDEN void lych_signal_entry_soft(int, siginfo_t *, void *);
+LYCH_HIDDEN extern const char lych_signal_entry_end_pku[], lych_signal_entry_end_soft[];
 LYCH_HIDDEN void lych_restorer(void); /* SA_RESTORER: rt_sigreturn */
 
 struct sigframe;
@@ -134,7 +135,8 @@ LYCH_HIDDEN int lych_callback_refused(struct record *call);
 LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
 LYCH_HIDDEN int lych_gate_enter_soft(struct record *call);
 
-/* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was. */
+/* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was, and
+ * SELECTOR_FORGED. */
 LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
 LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area, uint64_t rsp);
 /* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */

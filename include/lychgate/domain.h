@@ -55,7 +55,8 @@ struct lych_init_opts {
  *	-EINVAL      an option is out of range
  *	-EALREADY    it has been started
  *
- * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku.
+ * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
+ * machine can do starts a few short-lived children, of which the program hears nothing.
  * Not thread-safe: call it before others use the library. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
@@ -68,7 +69,8 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had.
+ * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had. -EINVAL: lych_init
+ * has not succeeded.
  * -EPERM: this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS).
  */
 LYCH_API LYCH_MUST_CHECK int lych_attach(void);
@@ -79,7 +81,7 @@ struct lych_domain_opts {
 	enum lych_kind kind;
 	size_t heap_bytes;   /* 0: 1 MiB */
 	size_t stack_bytes;  /* for each thread that enters; 0: 256 KiB */
-	unsigned int callbacks; /* how many lych_callback there may be; 0: 64 */
+	unsigned int callbacks; /* how many lych_callback there may be, at most 256; 0: 64 */
 	bool lock_memory;    /* mlock */
 	bool zero_on_free;   /* blocks of the heap are wiped when freed */
 };
@@ -92,8 +94,11 @@ struct lych_domain_opts {
  *	-ENOSPC      no key is left, or there are 64 domains
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
- *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why
+ *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why. Or before lych_init
  *	-EPERM       as lych_attach
+ *
+ * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
+ * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
  *
  * Thread-safe. Not async-signal-safe.
  */
@@ -103,20 +108,39 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const str
  * lych_domain_free ends the domain: its memory is unmapped, its key retagged, taken from every thread, and
  * freed. Calls inside it are ended with -ECANCELED and waited for.
  *
- * Returns 0, or -EBUSY when the calling thread itself is inside the domain (in a callback): the domain lives on.
- * domain may be NULL. Afterwards the pointer is invalid. Thread-safe. Not async-signal-safe.
+ * Returns 0, or
+ *	-EBUSY   the calling thread itself is inside the domain (in a callback), or another thread is about to free or
+ *	         reset it: nothing is changed. Or a call inside does not end, and the calling thread is inside a call
+ *	         that somebody else wants to end, so that each might wait for the other: the domain is poisoned then
+ *	-EINVAL  not a domain that lives
+ *	-EPERM, -ENOMEM  as lych_attach
+ *
+ * A call whose callback is in host code ends when that returns. domain may be NULL. Afterwards the pointer is invalid.
+ * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 
 /*
  * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
- * and grants kept, no longer poisoned. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
- * waited for; -EBUSY as lych_domain_free; -ENOMEM: it stays poisoned. Thread-safe.
+ * kept, no longer poisoned, lych_fault empty. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
+ * waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 
-/* lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it. Thread-safe. */
+/*
+ * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
+ * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
+ * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
+ * somebody else wants to end. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not async-signal-safe.
+ */
 LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
+
+/*
+ * lych_vault_allow registers a function the vault may be entered at; a call of any other gives -EACCES, and so does
+ * every call before the first. The table is the runtime's. Calls into vaults look it up, so they cost more than
+ * others. 0, -EINVAL (not a vault), -ENOMEM (511 are registered), -EPERM as lych_attach. Twice is once. Thread-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_vault_allow(struct lych_domain *vault, void (*fn)(void));
 
 /* The domain's protection key (pku) or -1. For tests and reports. */
 LYCH_API int lych_domain_key(const struct lych_domain *domain);
