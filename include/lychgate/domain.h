@@ -19,7 +19,10 @@ struct lych_domain;
 enum lych_backend {
 	LYCH_BACKEND_AUTO = 0, /* pku where it works, else lych_init fails: never something weaker unasked */
 	LYCH_PKU,              /* protection keys */
-	LYCH_MPROTECT,         /* mprotect: process-wide and slow; other threads see what one has opened */
+	/* mprotect: process-wide and slow. Other threads see what one has opened; while any is in a domain, regions and
+	 * the heaps of other domains are closed for all, and whoever touches them waits (a system call gives EFAULT).
+	 * Only LYCH_KIND_CONTAIN. */
+	LYCH_MPROTECT,
 };
 
 enum lych_kind {
