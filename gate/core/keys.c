@@ -271,12 +271,19 @@ int keys_take(int *key, enum key_owner owner, const char *name)
 	if (t->held >= t->max) {
 		return -ENOSPC;
 	}
-	taken = ROOT.backend == LYCH_PKU ? take_pku(t) : take_number(t);
-	if (taken < 0) {
-		return taken;
+	for (;;) {
+		taken = ROOT.backend == LYCH_PKU ? take_pku(t) : take_number(t);
+		if (taken < 0) {
+			return taken;
+		}
+		/* Whoever had this number before may have left rights on other threads. */
+		if (threads_shoot_down(taken)) {
+			break;
+		}
+		own(t, taken, OWNER_RETIRED, "");
+		why_set("a protection key is given up: a thread blocks every signal, or threads cannot be listed because "
+			"/proc is not mounted");
 	}
-	/* Whoever had this number before may have left rights on other threads. */
-	threads_shoot_down(taken);
 	own(t, taken, owner, name);
 	t->held++;
 	*key = taken;
@@ -290,12 +297,15 @@ void keys_give_back(int key)
 	if (ledger_retire(key) != 0) {
 		/* A page still has it. Freed, it would go to somebody who does not expect that page. */
 		own(t, key, OWNER_RETIRED, "");
-		threads_shoot_down(key);
+		(void)!threads_shoot_down(key);
 		return;
 	}
 	/* First nobody's, so that whoever attaches now does not get it; then denied; then free. */
 	own(t, key, OWNER_FREE, "");
-	threads_shoot_down(key);
+	if (!threads_shoot_down(key)) {
+		own(t, key, OWNER_RETIRED, "");
+		return;
+	}
 	t->held--;
 	free_raw(key);
 }

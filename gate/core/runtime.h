@@ -23,6 +23,7 @@
 #define KEYS 16
 #define DOMAINS_MAX 64
 #define THREADS_MAX 4096
+#define ATTACHING_MAX 64
 #define DEPTH_MAX ((3 * LYCH_PAGE - 1024) / REC_SIZE)
 
 struct gate_page {
@@ -182,6 +183,7 @@ struct monitor {
 	struct ledger *ledger;       /* memory/ledger.c */
 	struct handler_table *handlers; /* signal */
 	struct area *_Atomic threads[THREADS_MAX];
+	_Atomic int attaching[ATTACHING_MAX]; /* tids; strangers.c */
 	_Atomic uint64_t view_epoch;
 	_Atomic uint32_t allow_bits; /* PKRU bits every host view has clear: keys of domains */
 	_Atomic uint32_t deny_bits;  /* PKRU bits being taken from every host view: a key about to be freed */

@@ -9,6 +9,7 @@
 #include "keys.h"
 #include "sigframe.h"
 #include "signal_levels.h"
+#include "thread.h"
 
 #define MASK_BYTES 8
 #define LEVELS_MOST 16 /* one of them for what cannot wait */
@@ -385,6 +386,10 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	uint64_t mask;
 
 	if (sig < 1 || sig > SIGNAL_LAST || ROOT.handlers_seen == NULL) {
+		return;
+	}
+	if (sig == SIGNAL_KICK && info->si_value.sival_ptr == (void *)ROOT.kick_cookie &&
+	    strangers_kicked(info, context)) {
 		return;
 	}
 	action = ROOT.handlers_seen[sig];

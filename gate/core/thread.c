@@ -154,7 +154,8 @@ static struct area *area_claim(void)
 	return NULL;
 }
 
-/* The kick, with a value that proves it is ours; made once, so that no deadline goes unnoticed for want of one. */
+/* The kick, with a value that proves it is ours; made once, so that no deadline goes unnoticed for
+ * want of one. */
 static int timer_make(struct thread *t)
 {
 	struct sigevent event;
@@ -184,6 +185,17 @@ static void timer_end(struct thread *t)
 /* ---- attaching ----------------------------------------------------------------------------------
  */
 
+/* For strangers.c: who is on the way. No place left: that one is waited for, at the most. */
+static void attaching(struct monitor *m, int from, int to)
+{
+	for (size_t i = 0; i < ATTACHING_MAX; i++) {
+		int expected = from;
+		if (atomic_compare_exchange_strong(&m->attaching[i], &expected, to)) {
+			return;
+		}
+	}
+}
+
 static int attach(struct area **out)
 {
 	struct monitor *m;
@@ -205,6 +217,7 @@ static int attach(struct area **out)
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
+	attaching(m, 0, (int)sys0(SYS_gettid));
 	pthread_mutex_lock(&m->lock);
 	a = area_claim();
 	err = a == NULL ? -ENOMEM : area_map(a);
@@ -249,6 +262,7 @@ static int attach(struct area **out)
 			area_clear(a);
 		}
 	}
+	attaching(m, (int)sys0(SYS_gettid), 0);
 	pthread_mutex_unlock(&m->lock);
 	if (err == 0) {
 		pkru_update(~0U, view);
@@ -273,7 +287,8 @@ int thread_self(struct thread **out)
 		a = NULL;
 		err = attach(&a);
 	} else if (a->gate.self == 0 && a->gate.self_soft == 0) {
-		/* Wiped, and no fork handler has run: the child of _Fork or of a bare system call. */
+		/* Wiped, and no fork handler has run: the child of _Fork or of a bare system call.
+		 */
 		a = NULL;
 		err = -EPERM;
 	}
@@ -435,14 +450,18 @@ static void all_follow(void)
 	}
 }
 
-void threads_shoot_down(int key)
+bool threads_shoot_down(int key)
 {
 	struct monitor *m = ROOT.monitor;
+	bool all;
 
 	atomic_fetch_and(&m->allow_bits, ~VIEW_BITS(key));
 	atomic_fetch_or(&m->deny_bits, VIEW_AD(key));
 	all_follow();
+	/* After those who could hand the right down. */
+	all = ROOT.backend != LYCH_PKU || strangers_deny(key);
 	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
+	return all;
 }
 
 void threads_allow(int key)

@@ -32,10 +32,14 @@ LYCH_HIDDEN int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx);
 LYCH_HIDDEN void thread_kick(struct thread *t);
 
 /*
- * Every attached thread but the caller loses all rights to key before this returns: kicks them and waits. The
- * caller loses them, too. Called with monitor->lock. Threads that never attached have none.
+ * No task of this process has a right to key any more: attached threads (the caller, too) are kicked and waited for,
+ * and so are those that never attached. Called with monitor->lock. false: one could not be reached (it blocks every
+ * signal), or tasks cannot be listed (no /proc): the key must not get another owner.
  */
-LYCH_HIDDEN void threads_shoot_down(int key);
+LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
+LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+/* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
+LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its

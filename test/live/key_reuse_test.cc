@@ -183,6 +183,28 @@ TEST_F(KeyReuse, AThreadThatAttachesLaterHasTheSameView)
 	});
 }
 
+TEST_F(KeyReuse, AThreadThatInheritedTheKeyAndNeverAttachedCannotReadTheNextOwnersPage)
+{
+	InAChild([] {
+		Init();
+		lych_domain *d;
+		CHECK(lych_domain_new(&d, nullptr) == 0);
+		int key = lych_domain_key(d);
+		lych_region *region = nullptr;
+		Stepping steps;
+		std::thread other([&] { // a new thread has the rights of the one that made it
+			steps.Wait(1);
+			CHECK(!MayRead(key));
+			steps.done = 1;
+		});
+		CHECK(lych_domain_free(d) == 0);
+		CHECK(lych_region_new(&region, 4096, nullptr) == 0);
+		CHECK(lych_region_key(region) == key);
+		steps.Step(1);
+		other.join();
+	});
+}
+
 TEST_F(KeyReuse, ThreeFreeKeysAreEnough)
 {
 	InAChild([] {

@@ -138,7 +138,6 @@ std::vector<Variant> Variants(const World &w, bool null_gs)
 	inside_look(&a);
 	uint64_t domain = inside_view_of(w.attacker);
 	uint64_t host = static_cast<uint32_t>(~a.not_host);
-	uint64_t here = reinterpret_cast<uint64_t>(&a) & ~15ull;
 
 	if (null_gs) {
 		return {{"null gs, PKRU 0", 0, 0, 0, true},
@@ -155,7 +154,6 @@ std::vector<Variant> Variants(const World &w, bool null_gs)
 		{"PKRU 0, rsp on the monitor's stack", a.sig_stack - 256, 0, 0, false},
 		{"PKRU 0, rsp in the alternate stack", a.altstack + a.altstack_bytes - 512, 0, 0, false},
 		{"PKRU 0, rsp where a frame would be", a.sig_rsp != 0 ? a.sig_rsp : a.altstack + a.altstack_bytes - 4096, 0, 0, false},
-		{"host view, rsp on the host's stack", here - 512, host, 0, false},
 		{"PKRU 0, rsp null", 8, 0, 0, false},
 		{"host view, TF", 0, host, 0x100, false},
 		{"PKRU 0, TF", 0, 0, 0x100, false},

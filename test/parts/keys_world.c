@@ -152,12 +152,13 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 	(void)deadline_ns;
 }
 
-void threads_shoot_down(int key)
+bool threads_shoot_down(int key)
 {
 	world.shot_down[key]++;
 	if (ROOT.backend == LYCH_PKU) {
 		pkey_set(key, PKEY_DISABLE_ACCESS);
 	}
+	return true;
 }
 
 void threads_allow(int key)

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads that have never attached. They have whatever rights their creator had when it made them:
+ * also to a region that was open just then. Before a key gets another owner they lose it, too (G8).
+ *
+ * They are found in /proc/self/task and told by the kick, key and place in si_uid;
+ * lych_signal_unattached denies the key in the frame that it returns from, and acknowledges here,
+ * in ordinary memory: the monitor's is closed to it. Such a thread never runs a domain's code, and
+ * what a domain that may write ordinary memory could make of the acknowledgement, it could make of
+ * the thread itself.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "sigframe.h"
+#include "keys.h"
+#include "signal.h"
+#include "thread.h"
+
+#define STRANGERS 1024
+#define ROUNDS 4000 /* of half a millisecond */
+#define KICK_EVERY 64
+
+static struct {
+	int tid;
+	_Atomic uint32_t denied;
+} strangers[STRANGERS];
+
+/* Layout of the kernel's struct linux_dirent64. */
+struct entry {
+	uint64_t inode;
+	int64_t next;
+	uint16_t bytes;
+	uint8_t type;
+	char name[];
+};
+
+static bool is_known(int tid)
+{
+	struct monitor *m = ROOT.monitor;
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&m->threads[i]);
+		if (a != NULL && a->thread.tid == tid) {
+			return true;
+		}
+	}
+	for (size_t i = 0; i < ATTACHING_MAX; i++) {
+		if (atomic_load(&m->attaching[i]) == tid) {
+			return true; /* it waits for the lock, and takes its view under it */
+		}
+	}
+	return false;
+}
+
+static void kick(int tid, size_t place, int key)
+{
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = (int)ROOT.kick;
+	info.si_code = SI_QUEUE;
+	info.si_pid = (pid_t)sys0(SYS_getpid);
+	info.si_uid = (uid_t)((uint32_t)key << 24 | (uint32_t)place | 1u << 30);
+	info.si_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
+	sys4(SYS_rt_tgsigqueueinfo, info.si_pid, tid, ROOT.kick, &info);
+}
+
+/* Tasks that are in nobody's list yet get a place and a kick. How many have not answered; -1:
+ * cannot be told. */
+static int look(size_t *count, int key, bool again)
+{
+	uint64_t buffer[512];
+	int self = (int)sys0(SYS_gettid), open = 0;
+	int fd = (int)sys3(SYS_open, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	long got;
+
+	if (fd < 0) {
+		return -1;
+	}
+	while ((got = sys3(SYS_getdents64, fd, buffer, sizeof(buffer))) > 0) {
+		for (long at = 0; at < got;) {
+			const struct entry *e = (const struct entry *)((const char *)buffer + at);
+			int tid = atoi(e->name);
+			size_t i = 0;
+
+			at += e->bytes;
+			if (tid <= 0 || tid == self || is_known(tid)) {
+				continue;
+			}
+			while (i < *count && strangers[i].tid != tid) {
+				i++;
+			}
+			if (i == STRANGERS) {
+				got = -1;
+				break;
+			}
+			if (i == *count) {
+				strangers[i].tid = tid;
+				atomic_store(&strangers[i].denied, 0);
+				(*count)++;
+				kick(tid, i, key);
+			} else if (again && atomic_load(&strangers[i].denied) == 0) {
+				kick(tid, i, key);
+			}
+			open += atomic_load(&strangers[i].denied) == 0;
+		}
+	}
+	sys1(SYS_close, fd);
+	return got < 0 ? -1 : open;
+}
+
+bool strangers_deny(int key)
+{
+	const struct timespec pause = {.tv_nsec = 500000};
+	size_t count = 0;
+
+	/* A stranger that has not lost it yet may make another: until a look finds nobody new. */
+	for (int round = 0; round < ROUNDS; round++) {
+		size_t before = count;
+		int open = look(&count, key, round % KICK_EVERY == KICK_EVERY - 1);
+
+		if (open < 0) {
+			return false;
+		}
+		if (open == 0 && count == before) {
+			return true;
+		}
+		sys2(SYS_nanosleep, &pause, NULL);
+	}
+	return false;
+}
+
+bool strangers_kicked(const siginfo_t *info, void *context)
+{
+	struct sigframe *frame =
+		(struct sigframe *)((char *)context - offsetof(struct sigframe, uc));
+	uint32_t what = (uint32_t)info->si_uid, key = what >> 24 & 15, place = what & 0xffffff;
+
+	if (info->si_code != SI_QUEUE || (what & 1u << 30) == 0 || place >= STRANGERS ||
+	    ROOT.xsave_pkru == 0) {
+		return false;
+	}
+	sigframe_set_pkru(frame, ROOT.xsave_pkru,
+			  sigframe_pkru(frame, ROOT.xsave_pkru) | VIEW_AD(key));
+	atomic_store(&strangers[place].denied, 1);
+	return true;
+}
