@@ -141,7 +141,7 @@ TEST_F(Abi, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
 		if (c.result_size != 255 && !same(abi_result_got, abi_result_sent, c.result_size)) {
 			what += "result; ";
 		}
-		what += checker::entry_faults(in, *c.binding) + checker::exit_faults(in, out);
+		what += checker::entry_faults(*c.binding) + checker::exit_faults(in, out);
 		if (!what.empty() && wrong++ < 10) {
 			ADD_FAILURE() << c.text << ": " << what;
 		}
