@@ -43,19 +43,6 @@ void bindings_stop(void)
 	}
 }
 
-uint64_t lych_deadline_in(uint64_t timeout_ms)
-{
-	struct timespec now;
-	uint64_t ns, delta;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-	if (__builtin_mul_overflow(timeout_ms, 1000000, &delta) || __builtin_add_overflow(ns, delta, &ns)) {
-		return UINT64_MAX;
-	}
-	return ns ? ns : 1; /* 0 means none */
-}
-
 /* Index of a stub, or -1. */
 static long stub_index(void (*pointer)(void), const char *stubs, unsigned int count)
 {

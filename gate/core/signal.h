@@ -34,28 +34,84 @@ struct sigframe {
 	/* the XSAVE image follows in a copy, 64-byte aligned */
 };
 
-/* One signal put aside while a handler of the host runs. */
+/* What the kernel notes behind the FXSAVE part of an image (struct _fpx_sw_bytes). */
+struct frame_sw {
+	uint32_t magic1;
+	uint32_t extended_bytes; /* image and its second magic number */
+	uint64_t xfeatures;
+	uint32_t xstate_bytes;
+	uint32_t padding[7];
+};
+
+/* One signal put aside while a handler of the host runs. In monitor memory, its frames behind it. */
 struct signal_level {
 	uint32_t sig;
 	uint32_t domain_context; /* the selector was BLOCK */
 	struct record *top;      /* of the thread, then */
 	uint64_t handler_rsp;    /* where its handler was started */
 	uint64_t handler_low, handler_top; /* bounds of the stack it runs on, when it is the host's alternate one */
+	uint64_t mask;           /* the handler's, for the kernel */
+	uint64_t host_mask;      /* thread.host_mask, pkru and the rest as they were before */
+	uint64_t slot_sp;        /* of the interrupted domain, when domain_context */
+	stack_t host_altstack;
+	uint32_t pkru;
+	uint32_t soft_pkru;
+	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
 	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up for a domain's context */
 };
 
-/* At lych_init: our entry for the synchronous six and the kick, the wrappers for what was installed before. */
-LYCH_HIDDEN int signals_start(void);
-LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later */
-/* For a thread: its levels, alternate stack, SIGSYS and the others never blocked; where the kernel writes. */
-LYCH_HIDDEN int signals_attach(struct area *area);
-LYCH_HIDDEN void signals_detach(struct area *area);
+/* What a thread's signals need beyond struct thread: behind thread.levels, in monitor memory. */
+struct signal_state {
+	uint64_t pending;               /* of the six: came while the host had them blocked */
+	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
+	uint64_t altstack_map;          /* the alternate stack we mapped; 0: it lies in the area */
+	uint64_t level_bytes;           /* from one level to the next */
+	uint32_t learning;              /* thread.sig_rsp is to be learned */
+};
+
+/* The synchronous six. Never blocked: what the host wants for them is remembered in thread.host_mask. */
+#define SIGNAL_BIT(sig) (1ull << ((sig) - 1))
+#define SIGNALS_SIX (SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | \
+		     SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGSYS))
+#define SIGNAL_CANCEL 32 /* of glibc */
+#define SIGNAL_KICK 33   /* glibc's SIGSETXID, and our kick: no program can block it */
+#define SIGNAL_LAST 64
 
 /*
- * End the call of the thread's top record from inside lych_signal: writes what happened to the domain's fault slot,
- * and turns frame into one that returns to the caller with status.
+ * At lych_init, root page still writable: fills in what ROOT says of frames and the kick where it is 0; our entry for
+ * the synchronous six and the kick, the wrappers for what was installed before (handlers.h). Needs monitor memory
+ * and the calling thread's rights to it. -ENOMEM.
+ */
+LYCH_HIDDEN int signals_start(void);
+LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */
+/*
+ * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on; before
+ * 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the selector and
+ * sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is taken out, and
+ * kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
+ */
+LYCH_HIDDEN int signals_attach(struct area *area, uint64_t *mask);
+/* The kernel gets the host's alternate stack back, *mask the host's wishes; what signals_attach made is freed. */
+LYCH_HIDDEN void signals_detach(struct area *area, uint64_t *mask);
+/* In a child, after fork: locks that other threads held are free again. */
+LYCH_HIDDEN void signals_fork_child(struct area *area);
+
+/*
+ * Turns frame, whose context is that of the top record's domain, into one that returns to the caller of that call with
+ * status. Inside lych_signal only. The top record must be a CALL.
  */
 LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int status);
+
+/*
+ * Levels whose handlers were left by siglongjmp are free again, and calls they had interrupted are off the record
+ * stack. rsp: the host's, now. Called by lych_signal, and by the gate's slow way when there is no room for a record.
+ * Host rights, signals blocked or a handler that cannot be left meanwhile. Returns how many records went.
+ */
+LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
+
+/* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks. 0 or -errno. */
+LYCH_HIDDEN int signals_mask(int how, const uint64_t *set, uint64_t *old);
+LYCH_HIDDEN int signals_altstack(const stack_t *set, stack_t *old, uint64_t rsp);
 
 #endif /* LYCH_SIGNAL_H */

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happened in a domain. What is cheap is noted inside lych_signal (fault_note); the mapping and the backtrace are
+ * made when the call is over, on the caller's stack (lych_gate_failed).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "../memory/memory.h"
+#include "fault_slot.h"
+#include "handlers.h"
+#include "keys.h"
+#include "sigframe.h"
+#include "thread.h"
+
+#ifndef SEGV_PKUERR
+#define SEGV_PKUERR 4
+#endif
+#define TRAP_PAGE_FAULT 14
+#define ERR_WRITE 2u
+#define ERR_FETCH 16u
+
+static struct fault_slot *slot_of(const struct lych_domain *domain)
+{
+	return &ROOT.monitor->handlers->faults[domain - ROOT.monitor->domains];
+}
+
+static void copy_text(char *to, size_t bytes, const char *from)
+{
+	size_t i = 0;
+
+	for (; from != NULL && from[i] != '\0' && i + 1 < bytes; i++) {
+		to[i] = from[i];
+	}
+	to[i] = '\0';
+}
+
+void fault_clear(struct lych_domain *domain)
+{
+	struct fault_slot *slot = slot_of(domain);
+
+	memset(&slot->fault, 0, sizeof(slot->fault));
+	slot->fault.key = -1;
+	atomic_store(&slot->reporter, 0);
+	domain->fault = slot;
+}
+
+static enum lych_access access_of(const struct kernel_sigcontext *mc)
+{
+	if (mc->trapno != TRAP_PAGE_FAULT) {
+		return LYCH_ACCESS_UNKNOWN;
+	}
+	if ((mc->err & ERR_FETCH) != 0) {
+		return LYCH_ACCESS_EXEC;
+	}
+	return (mc->err & ERR_WRITE) != 0 ? LYCH_ACCESS_WRITE : LYCH_ACCESS_READ;
+}
+
+void fault_classify(struct lych_fault *out, struct lych_domain *domain, const struct sigframe *frame)
+{
+	const siginfo_t *info = &frame->info;
+
+	out->signal = info->si_signo;
+	out->code = info->si_code;
+	out->key = -1;
+	out->access = LYCH_ACCESS_UNKNOWN;
+	out->address = (uint64_t)info->si_addr;
+	switch (info->si_signo) {
+	case SIGSEGV:
+		out->access = access_of(&frame->uc.mc);
+		out->kind = LYCH_FAULT_SEGV;
+		if (info->si_code == SEGV_PKUERR) {
+			out->kind = LYCH_FAULT_KEY;
+			out->key = (int)info->si_pkey;
+		} else if (ROOT.backend == LYCH_MPROTECT && info->si_code == SEGV_ACCERR) {
+			out->key = ledger_key_of(info->si_addr);
+			out->kind = out->key >= 0 ? LYCH_FAULT_KEY : LYCH_FAULT_SEGV;
+		}
+		if (memory_is_stack_guard(domain, out->address)) {
+			out->kind = LYCH_FAULT_STACK;
+		}
+		break;
+	case SIGBUS:
+		out->access = access_of(&frame->uc.mc);
+		out->kind = LYCH_FAULT_BUS;
+		break;
+	case SIGILL:
+		out->kind = LYCH_FAULT_ILL;
+		break;
+	case SIGFPE:
+		out->kind = LYCH_FAULT_FPE;
+		break;
+	case SIGTRAP:
+		out->kind = LYCH_FAULT_TRAP;
+		break;
+	default: /* SIGSYS of the floor: it asked for what no policy allows */
+		out->kind = LYCH_FAULT_ABORT;
+		out->address = 0;
+		break;
+	}
+}
+
+/* Those of a vault stay with it, but for rip. */
+static void fault_registers(struct lych_fault *out, const struct lych_domain *domain, const struct sigframe *frame)
+{
+	const struct kernel_sigcontext *mc = &frame->uc.mc;
+	const uint64_t gpr[16] = {mc->rax, mc->rbx, mc->rcx, mc->rdx, mc->rsi, mc->rdi, mc->rbp, mc->rsp,
+				  mc->r8,  mc->r9,  mc->r10, mc->r11, mc->r12, mc->r13, mc->r14, mc->r15};
+
+	out->rip = mc->rip;
+	if (domain->kind == LYCH_KIND_VAULT) {
+		return;
+	}
+	out->rsp = mc->rsp;
+	out->rflags = mc->rflags;
+	memcpy(out->gpr, gpr, sizeof(gpr));
+}
+
+void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault_kind kind)
+{
+	struct record *call = area->thread.top;
+	struct lych_domain *domain = call->domain;
+	struct fault_slot *slot = slot_of(domain);
+	int tid = atomic_load(&area->thread.tid);
+	int nobody = 0;
+	uint64_t count = __atomic_add_fetch(&slot->fault.count, 1, __ATOMIC_RELAXED);
+	struct lych_fault *fault = &slot->fault;
+
+	if (!atomic_compare_exchange_strong(&slot->reporter, &nobody, tid) && nobody != tid) {
+		return;
+	}
+	memset(fault, 0, offsetof(struct lych_fault, count));
+	__atomic_store_n(&fault->count, count, __ATOMIC_RELAXED);
+	fault->key = -1;
+	fault->tid = tid;
+	copy_text(fault->domain, sizeof(fault->domain), domain->name);
+	copy_text(fault->function, sizeof(fault->function), call->binding != NULL ? call->binding->name : "");
+	if (frame != NULL) {
+		fault_registers(fault, domain, frame);
+		fault_classify(fault, domain, frame);
+	}
+	if (kind != LYCH_FAULT_NONE) {
+		fault->kind = kind;
+	}
+	if (kind == LYCH_FAULT_EXIT || kind == LYCH_FAULT_ABORT) {
+		fault->address = 0; /* of the system call's instruction: rip says that */
+	}
+	if (fault->key >= 0) {
+		keys_owner_name(fault->key, fault->owner, sizeof(fault->owner));
+	}
+}
+
+/* ---- after the call ---------------------------------------------------------------------------- */
+
+bool fault_mapping_line(const char *line, uint64_t address, char *out, size_t bytes)
+{
+	char *end;
+	uint64_t from = strtoull(line, &end, 16);
+	uint64_t to;
+	size_t i = 0;
+
+	if (end == line || *end != '-') {
+		return false;
+	}
+	line = end + 1;
+	to = strtoull(line, &end, 16);
+	if (end == line || *end != ' ' || address < from || address >= to) {
+		return false;
+	}
+	for (line = end + 1; line[i] != '\0' && line[i] != '\n' && i + 1 < bytes; i++) {
+		out[i] = line[i];
+	}
+	out[i] = '\0';
+	return true;
+}
+
+static void find_mapping(struct lych_fault *fault)
+{
+	char text[4096 + 512]; /* one line with the longest path, and a bit */
+	size_t have = 0;
+	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
+
+	if (fd < 0) {
+		return;
+	}
+	for (;;) {
+		long got = sys3(SYS_read, fd, text + have, sizeof(text) - 1 - have);
+		char *line = text;
+		char *newline;
+
+		if (got == -EINTR) {
+			continue;
+		}
+		if (got <= 0) {
+			break;
+		}
+		have += (size_t)got;
+		text[have] = '\0';
+		while ((newline = strchr(line, '\n')) != NULL) {
+			if (fault_mapping_line(line, fault->address, fault->mapping, sizeof(fault->mapping))) {
+				sys1(SYS_close, fd);
+				return;
+			}
+			line = newline + 1;
+		}
+		have -= (size_t)(line - text);
+		memmove(text, line, have);
+		if (have == sizeof(text) - 1) {
+			have = 0; /* no line of maps is that long */
+		}
+	}
+	sys1(SYS_close, fd);
+}
+
+struct whose {
+	struct lych_domain *domain;
+	struct thread *thread;
+};
+
+static bool is_of_domain(void *ctx, uint64_t at, uint64_t bytes)
+{
+	struct whose *whose = ctx;
+
+	return memory_contains(whose->domain, whose->thread, at, bytes);
+}
+
+int lych_gate_failed(struct lych_domain *domain, int status)
+{
+	struct area *area = lych_tls;
+	struct fault_slot *slot;
+	struct lych_fault fault;
+	struct whose whose;
+	int saved = errno;
+
+	if (domain == NULL || area == NULL) {
+		return status;
+	}
+	slot = slot_of(domain);
+	/* Refused before it began, or ended by what another thread reports. */
+	if (atomic_load(&slot->reporter) != atomic_load(&area->thread.tid)) {
+		return status;
+	}
+	whose = (struct whose){domain, &area->thread};
+	fault = slot->fault;
+	if (fault.address != 0) {
+		find_mapping(&fault);
+	}
+	if (fault.gpr[7] != 0) {
+		fault_backtrace(&fault, is_of_domain, &whose);
+	}
+	memcpy(slot->fault.mapping, fault.mapping, sizeof(fault.mapping));
+	memcpy(slot->fault.frames, fault.frames, sizeof(fault.frames));
+	slot->fault.nframes = fault.nframes;
+	atomic_store(&slot->reporter, 0);
+	if (ROOT.on_fault != NULL) {
+		ROOT.on_fault(&fault, ROOT.on_fault_ctx);
+	}
+	errno = saved;
+	return status;
+}
+
+const struct lych_fault *lych_fault(struct lych_domain *domain)
+{
+	static const struct lych_fault none = {.key = -1};
+	struct thread *self;
+
+	/* The slot is in monitor memory: the caller needs the host's rights, which attaching gives. */
+	return thread_self(&self) == 0 ? &slot_of(domain)->fault : &none;
+}

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Faults as text for people. Pure but for the writing. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <lychgate/fault.h>
+
+static const char *const kind_names[] = {
+	[LYCH_FAULT_NONE] = "no fault",
+	[LYCH_FAULT_KEY] = "protection key",
+	[LYCH_FAULT_SEGV] = "segmentation fault",
+	[LYCH_FAULT_BUS] = "bus error",
+	[LYCH_FAULT_ILL] = "illegal instruction",
+	[LYCH_FAULT_FPE] = "arithmetic exception",
+	[LYCH_FAULT_TRAP] = "trap",
+	[LYCH_FAULT_STACK] = "stack overflow",
+	[LYCH_FAULT_ABORT] = "abort",
+	[LYCH_FAULT_EXIT] = "exit",
+	[LYCH_FAULT_GATE] = "forged gate",
+	[LYCH_FAULT_DEADLINE] = "deadline missed",
+	[LYCH_FAULT_CANCELED] = "canceled",
+};
+#define KINDS (sizeof(kind_names) / sizeof(kind_names[0]))
+
+const char *lych_fault_kind_name(enum lych_fault_kind kind)
+{
+	return (unsigned int)kind < KINDS ? kind_names[kind] : "unknown fault";
+}
+
+static const char *access_name(enum lych_access access)
+{
+	switch (access) {
+	case LYCH_ACCESS_READ:
+		return "read of";
+	case LYCH_ACCESS_WRITE:
+		return "write to";
+	case LYCH_ACCESS_EXEC:
+		return "jump to";
+	case LYCH_ACCESS_UNKNOWN:
+		break;
+	}
+	return "at";
+}
+
+LYCH_PRINTF(3, 4) static void line(int fd, int *rc, const char *format, ...)
+{
+	va_list args;
+
+	if (*rc != 0) {
+		return;
+	}
+	va_start(args, format);
+	if (vdprintf(fd, format, args) < 0) {
+		*rc = -EIO;
+	}
+	va_end(args);
+}
+
+static void print_address(const struct lych_fault *f, int fd, int *rc)
+{
+	line(fd, rc, "  %s 0x%" PRIx64, access_name(f->access), f->address);
+	if (f->key >= 0) {
+		line(fd, rc, ", key %d", f->key);
+	}
+	if (f->owner[0] != '\0') {
+		line(fd, rc, " (%.31s)", f->owner);
+	}
+	line(fd, rc, "\n");
+	if (f->mapping[0] != '\0') {
+		line(fd, rc, "  in %.127s\n", f->mapping);
+	}
+}
+
+static void print_registers(const struct lych_fault *f, int fd, int *rc)
+{
+	static const char *const names[16] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
+					      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+
+	line(fd, rc, "  rip %016" PRIx64 "  flags %" PRIx64 "\n", f->rip, f->rflags);
+	for (int i = 0; i < 16; i++) {
+		line(fd, rc, "  %-3s %016" PRIx64 "%s", names[i], f->gpr[i],
+		     i % 4 == 3 ? "\n" : "");
+	}
+}
+
+int lych_fault_print(const struct lych_fault *fault, int fd)
+{
+	int rc = 0;
+	int saved = errno;
+
+	line(fd, &rc, "lychgate: %s in domain \"%.31s\"", lych_fault_kind_name(fault->kind), fault->domain);
+	if (fault->function[0] != '\0') {
+		line(fd, &rc, ", called as %.63s", fault->function);
+	}
+	if (fault->signal != 0) {
+		line(fd, &rc, " (signal %d, code %d)", fault->signal, fault->code);
+	}
+	line(fd, &rc, ", thread %d, fault %" PRIu64 " of this domain\n", fault->tid, fault->count);
+	if (fault->address != 0 || fault->key >= 0) {
+		print_address(fault, fd, &rc);
+	}
+	if (fault->rip != 0) {
+		print_registers(fault, fd, &rc);
+	}
+	for (int i = 0; i < fault->nframes && i < LYCH_FAULT_FRAMES; i++) {
+		line(fd, &rc, "  #%-2d 0x%" PRIx64 "\n", i, fault->frames[i]);
+	}
+	errno = saved;
+	return rc;
+}

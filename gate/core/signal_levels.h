@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between signal.c and signal_thread.c. */
+#ifndef LYCH_SIGNAL_LEVELS_H
+#define LYCH_SIGNAL_LEVELS_H
+
+#include "signal.h"
+
+#define LEVELS_START 64 /* behind struct signal_state */
+#define SS_AUTODISARM_BIT (1u << 31)
+
+static inline struct signal_state *state_of(const struct thread *t)
+{
+	return (struct signal_state *)t->levels;
+}
+
+/* index <= nlevels: there is one more than handlers may use. */
+static inline struct signal_level *level_at(const struct thread *t, uint32_t index)
+{
+	return (struct signal_level *)(t->levels + LEVELS_START + index * state_of(t)->level_bytes);
+}
+
+LYCH_HIDDEN size_t level_frame_bytes(void); /* room for the copy of a frame */
+LYCH_HIDDEN void signals_arm(struct thread *t); /* the kernel's alternate stack is ours again */
+LYCH_HIDDEN void signals_frame_stack(const struct thread *t, struct sigframe *frame); /* and stays it on sigreturn */
+LYCH_HIDDEN void signals_raise_pending(struct thread *t); /* those of the six the host does not block any more */
+
+#endif /* LYCH_SIGNAL_LEVELS_H */
