@@ -91,6 +91,16 @@ struct thread *thread_attached(void)
 	return &area->thread;
 }
 
+uint64_t lych_deadline_in(uint64_t timeout_ms)
+{
+	return timeout_ms * 1000000; /* no clock: only what the call carries counts here */
+}
+
+uint64_t fixture_deadline(void)
+{
+	return area->thread.top->deadline_ns;
+}
+
 /* ---- the thread and its domains ---- */
 
 static void make_domain(unsigned int index)

@@ -20,6 +20,8 @@ void fixture_exhaust(bool on);
 void fixture_domain_gone(struct lych_domain *domain);
 /* The records in use by the calling thread. */
 unsigned int fixture_depth(void);
+/* deadline_ns of the record on top. */
+uint64_t fixture_deadline(void);
 /* Is at on the domain's stack? */
 bool fixture_on_stack(struct lych_domain *domain, const void *at);
 
