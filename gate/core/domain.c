@@ -14,6 +14,7 @@
 #include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "asm.h"
+#include "binding.h"
 #include "fault_slot.h"
 #include "keys.h"
 #include "thread.h"
@@ -359,6 +360,7 @@ int lych_domain_free(struct lych_domain *d)
 	lock();
 	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
 	if (rc == 0) {
+		bindings_domain_gone(d);
 		mediator_domain_free(d);
 		memory_free(d);
 		tables_free(d);
