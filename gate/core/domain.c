@@ -392,7 +392,6 @@ int lych_domain_reset(struct lych_domain *d)
 		rc = -ENOMEM;
 		goto out;
 	}
-	fault_clear(d);
 	d->next_id = fresh_id(d->kind);
 	atomic_store(&d->state, DOMAIN_READY);
 	atomic_store(&d->id, d->next_id);

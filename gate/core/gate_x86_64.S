@@ -1127,7 +1127,13 @@ function V(lych_callback_gate)
 	mov	%rdx, -8(%rsp,%rcx,8)
 	dec	%ecx
 	jnz	2b
-3:	movq	%xmm15, %rdx
+3:
+#ifdef LYCH_SOFT
+	testb	$1, REC_CALL_ID(%r11)
+	jnz	.Lback_leave
+.Lback_left:
+#endif
+	movq	%xmm15, %rdx
 	movq	%xmm14, %rcx
 	xor	%eax, %eax
 	mov	%r12, %r10
@@ -1159,6 +1165,11 @@ label V(lych_callback_returns)
 	jne	.Lback_refused
 	cmpl	$0, REC_CANCEL-REC_SIZE(%r11)
 	jne	.Lback_refused
+#ifdef LYCH_SOFT
+	testb	$1, REC_CALL_ID(%r11)
+	jnz	.Lback_enter
+.Lback_entered:
+#endif
 	/* rule 6: only the result goes back */
 	mov	REC_BINDING(%r11), %rcx
 	cmpb	$RESULT_GPR, BIND_RESULT(%rcx)
@@ -1242,6 +1253,59 @@ label V(lych_callback_returns)
 	movups	16(%rsp), %xmm1
 4:	add	$96, %rsp
 	jmp	.Lback_result_done
+#ifdef LYCH_SOFT
+	/* rdi, rsi, r8, r9 and vectors carry arguments; r10 to r12, rbx, rbp are in use */
+.Lback_leave:
+	mov	%rsp, %r13
+	sub	$(512 + 64), %rsp
+	and	$-64, %rsp
+	mov	%rsp, %rax
+	call	lych_vectors_save
+	lea	-128(%rsp), %rsp
+	movups	%xmm14, (%rsp)
+	movups	%xmm15, 16(%rsp)
+	mov	%rdi, 32(%rsp)
+	mov	%rsi, 40(%rsp)
+	mov	%r8, 48(%rsp)
+	mov	%r9, 56(%rsp)
+	mov	%r11, 64(%rsp)
+	lea	-REC_SIZE(%r11), %rdi
+	call	lych_gate_leave_soft
+	movups	(%rsp), %xmm14
+	movups	16(%rsp), %xmm15
+	mov	32(%rsp), %rdi
+	mov	40(%rsp), %rsi
+	mov	48(%rsp), %r8
+	mov	56(%rsp), %r9
+	mov	64(%rsp), %r11
+	lea	128(%rsp), %rax
+	call	lych_vectors_load
+	mov	%r13, %rsp
+	jmp	.Lback_left
+.Lback_enter:
+	mov	%rsp, %rbx
+	sub	$(512 + 64), %rsp
+	and	$-64, %rsp
+	mov	%rsp, %rax
+	call	lych_vectors_save
+	lea	-64(%rsp), %rsp
+	mov	%r8, (%rsp)
+	mov	%r9, 8(%rsp)
+	mov	%r10, 16(%rsp)
+	mov	%r11, 24(%rsp)
+	lea	-REC_SIZE(%r11), %rdi
+	call	lych_gate_enter_soft
+	mov	(%rsp), %r8
+	mov	8(%rsp), %r9
+	mov	16(%rsp), %r10
+	mov	24(%rsp), %r11
+	test	%eax, %eax
+	jnz	.Lback_refused
+	lea	64(%rsp), %rax
+	call	lych_vectors_load
+	mov	%rbx, %rsp
+	jmp	.Lback_entered
+#endif
 .Lback_refused:
 	mov	REC_DOMAIN(%r11), %r10
 	mov	DOM_SLOT(%r10), %eax
@@ -1359,6 +1423,9 @@ function V(lych_signal_entry)
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	site_imm 0x55555554, 0x54, 0x55, 0x55, 0x55
+	/* Key 0 is more than some domains have. In a child nobody dispatches; a domain gets its own view back. */
+	mov	$110, %eax
+	syscall
 #endif
 	mov	%r10, %rdx
 	jmp	.Lsignal_unattached
@@ -1494,6 +1561,20 @@ function lych_grant_first_pku
 	ret
 	.cfi_endproc
 function_end lych_grant_first_pku
+
+/* void lych_grant_back(void): what a thread that could not attach is left with, key 0 alone */
+function lych_grant_back_pku
+	.cfi_startproc
+	endbr64
+	mov	$0x55555554, %eax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	site_imm 0x55555554, 0x54, 0x55, 0x55, 0x55
+	mov	$110, %eax
+	syscall
+	ret
+	.cfi_endproc
+function_end lych_grant_back_pku
 #endif
 
 /* ---- the end of whoever forged something -------------------------------------------------------------------- */

@@ -22,7 +22,6 @@
 #include "thread.h"
 #include "why.h"
 
-#define KICK_SIGNAL 33 /* glibc's SIGSETXID: no program can block it */
 #define WHY_BYTES 320
 
 static char why[WHY_BYTES];
@@ -113,7 +112,7 @@ static int fill_root(const struct lych_init_opts *opts, const struct machine *m)
 	ROOT.xsave_pkru = m->cpu.xsave_pkru_at;
 	/* Without keys every stack can be written. */
 	ROOT.frames_whole = ROOT.backend != LYCH_PKU || m->frames.end == TRIAL_OK;
-	ROOT.kick = KICK_SIGNAL;
+	ROOT.kick = SIGNAL_KICK;
 	ROOT.on_fault = opts->on_fault;
 	ROOT.on_fault_ctx = opts->on_fault_ctx;
 	ROOT.report_host_faults = opts->report_host_faults;

@@ -47,7 +47,8 @@ LYCH_HIDDEN void keys_stop(void);
  */
 LYCH_HIDDEN int keys_take(int *key, enum key_owner owner, const char *name);
 /*
- * Every range of its ledger gets key 0 and PROT_NONE, every attached thread loses its rights to it, then it is freed. A key whose pages cannot all be retagged is never used again.
+ * Every range of its ledger gets key 0 and PROT_NONE, every attached thread loses its rights to it, then it is freed.
+ * A key whose pages cannot all be retagged is never used again.
  * Called with monitor->lock by an attached thread.
  */
 LYCH_HIDDEN void keys_give_back(int key);

@@ -560,7 +560,9 @@ static _Noreturn void mediate(struct context *c)
 	}
 	asked = (struct mediated){.nr = c->frame->info.si_syscall,
 				  .arg = {mc->rdi, mc->rsi, mc->rdx, mc->r10, mc->r8, mc->r9},
-				  .arch = c->frame->info.si_arch};
+				  .arch = c->frame->info.si_arch,
+				  .rip = mc->rip,
+				  .mask = c->frame->uc.mask};
 	switch (mediator_call(call->domain, c->thread, &asked, &result)) {
 	case MEDIATED_EXIT:
 		end_with_fault(c, LYCH_FAULT_EXIT);

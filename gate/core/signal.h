@@ -79,9 +79,9 @@ struct signal_state {
 #define SIGNAL_LAST 64
 
 /*
- * At lych_init, root page still writable: fills in what ROOT says of frames and the kick where it is 0; our entry for
- * the synchronous six and the kick, the wrappers for what was installed before (handlers.h). Needs monitor memory
- * and the calling thread's rights to it. -ENOMEM.
+ * At lych_init, which has filled what ROOT says of frames and the kick: our entry for the synchronous six and the kick,
+ * the wrappers for what was installed before (handlers.h). Needs monitor memory and the calling thread's rights to it.
+ * -ENOMEM.
  */
 LYCH_HIDDEN int signals_start(void);
 LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */

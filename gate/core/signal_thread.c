@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting with signals, what each thread needs for them, and its mask and alternate stack as the host sees them. */
-#include <cpuid.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "handlers.h"
@@ -32,50 +29,8 @@ size_t level_frame_bytes(void)
 
 /* ---- start ------------------------------------------------------------------------------------ */
 
-/* Since 6.12 the kernel opens all keys while it writes a frame (x86/pkeys: "update PKRU to enable all pkeys before XSAVE"). */
-static bool writes_frames_whole(void)
-{
-	struct utsname name;
-	unsigned int major = 0;
-	unsigned int minor = 0;
-	const char *at;
-
-	if (uname(&name) != 0) {
-		return false;
-	}
-	for (at = name.release; *at >= '0' && *at <= '9'; at++) {
-		major = major * 10 + (unsigned int)(*at - '0');
-	}
-	if (*at == '.') {
-		for (at++; *at >= '0' && *at <= '9'; at++) {
-			minor = minor * 10 + (unsigned int)(*at - '0');
-		}
-	}
-	return major > 6 || (major == 6 && minor >= 12);
-}
-
 int signals_start(void)
 {
-	if (ROOT.frame_bytes == 0) {
-		unsigned long bytes = getauxval(AT_MINSIGSTKSZ);
-
-		/* Kernels that do not say have no components beyond AVX-512. */
-		ROOT.frame_bytes = bytes != 0 ? (uint32_t)bytes : 4096;
-	}
-	if (ROOT.backend == LYCH_PKU && ROOT.xsave_pkru == 0) {
-		unsigned int bytes, off, c, d;
-
-		if (!__get_cpuid_count(0xd, 9, &bytes, &off, &c, &d) || off < XSAVE_MIN) {
-			return -EOPNOTSUPP;
-		}
-		ROOT.xsave_pkru = off;
-	}
-	/* Without keys any memory will do. */
-	ROOT.frames_whole = ROOT.backend != LYCH_PKU || writes_frames_whole();
-	ROOT.kick = SIGNAL_KICK;
-	if (ROOT.kick_cookie == 0 && sys3(SYS_getrandom, &ROOT.kick_cookie, sizeof(ROOT.kick_cookie), 0) != 8) {
-		ROOT.kick_cookie = (uint64_t)&ROOT ^ (uint64_t)getpid() << 48;
-	}
 	return handlers_start();
 }
 

@@ -52,12 +52,11 @@ static void prepare(void)
 	if (ROOT.ready == 0) {
 		return;
 	}
+	/* Before signals are blocked: what is blocked then is what the host wants blocked for good. */
+	forking = thread_self(&self) == 0 ? FORK_ATTACHED : FORK_REFUSED;
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask_before, sizeof(all));
-	if (thread_self(&self) == 0) {
+	if (forking == FORK_ATTACHED) {
 		threads_fork_prepare();
-		forking = FORK_ATTACHED;
-	} else {
-		forking = FORK_REFUSED;
 	}
 }
 

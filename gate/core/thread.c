@@ -254,8 +254,11 @@ static int attach(struct area **out)
 		pkru_update(~0U, view);
 		pthread_setspecific(end_key, a);
 		*out = a;
-	} else if (a != NULL) {
+	} else {
 		sys2(SYS_arch_prctl, ARCH_SET_GS, gs);
+		if (ROOT.backend == LYCH_PKU) {
+			lych_grant_back_pku();
+		}
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return err;
@@ -494,6 +497,7 @@ void threads_fork_prepare(void)
 		return;
 	}
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	memory_fork_prepare();
 	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
 }
@@ -502,6 +506,7 @@ void threads_fork_parent(void)
 {
 	if (ROOT.monitor != NULL && thread_attached() != NULL) {
 		ledger_thaw();
+		memory_fork_parent();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
 	}
 }
@@ -517,6 +522,7 @@ void threads_fork_child(void)
 	}
 	memcpy(a, fork_copy(), sizeof(*a));
 	ledger_thaw();
+	memory_fork_child(&a->thread);
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.timer_made = 0;
 	if (timer_make(&a->thread) != 0) {

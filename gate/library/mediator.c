@@ -199,10 +199,10 @@ static struct timespec to_timespec(int64_t ns)
 static bool interrupted(const struct lych_domain *d, const struct thread *t, const struct mediated *call)
 {
 	const struct record *top = t->top;
-	uint64_t pending = 0;
+	uint64_t pending = 0, kick = 1ULL << (ROOT.kick - 1); /* wakes whatever the context has blocked */
 
 	sys2(SYS_rt_sigpending, &pending, sizeof(pending));
-	if (pending & ~call->mask) {
+	if (pending & (~call->mask | kick)) {
 		return true;
 	}
 	return top->cancel != 0 || atomic_load(&d->id) != top->call_id ||

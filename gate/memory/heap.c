@@ -262,14 +262,14 @@ static int heap_empty(const struct lych_domain *d)
 	uint32_t before;
 	int err;
 
-	if (locked && munlock(m->heap, m->heap_bytes) != 0) {
+	if (locked && sys2(SYS_munlock, m->heap, m->heap_bytes) != 0) {
 		return -ENOMEM;
 	}
-	if (madvise(m->heap, m->heap_bytes, MADV_DONTNEED) != 0) {
+	if (sys3(SYS_madvise, m->heap, m->heap_bytes, MADV_DONTNEED) != 0) {
 		return -ENOMEM;
 	}
 	before = vault_open(d);
-	err = locked && mlock(m->heap, m->heap_bytes) != 0 ? -ENOMEM : 0;
+	err = locked && sys2(SYS_mlock, m->heap, m->heap_bytes) != 0 ? -ENOMEM : 0;
 	vault_close(d, before);
 	return err;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ranges.h"
 
-/* The list being written. Ranges arrive in order; last is kept here until it is known that the next does not extend it. */
+/* The list being written. Ranges arrive in order; last is kept until it is known that the next does not extend it. */
 struct writer {
 	struct key_range *out;
 	size_t count;

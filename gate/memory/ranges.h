@@ -23,7 +23,8 @@ struct key_range {
 /*
  * Writes to out what in[0..count) becomes when [at, end) has key and prot, or is no range (RANGE_GONE). Sorted, no
  * overlaps, neighbours that agree are one range; in is that, too. out has room for count + 2 and is another array;
- * it is written with atomic stores, for readers that check afterwards whether what they read was torn. Returns how many.
+ * it is written with atomic stores, for readers that check afterwards whether what they read was torn. Returns how
+ * many.
  */
 LYCH_HIDDEN size_t ranges_set(struct key_range *out, const struct key_range *in, size_t count, uint64_t at,
 			      uint64_t end, int key, int prot);

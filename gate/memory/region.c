@@ -231,6 +231,28 @@ static void close_pku(const struct lych_region *r, uint32_t previous)
 	}
 }
 
+/* The count is changed with the lock where it means something to others: a fork must not come in between. */
+static int open_soft(struct lych_region *r, size_t index, bool write)
+{
+	int err;
+
+	lock();
+	err = soft_open(r->soft, write);
+	if (err == 0) {
+		r->scopes[index] += write ? ONE_WRITER : ONE_READER;
+	}
+	unlock();
+	return err;
+}
+
+static void close_soft(struct lych_region *r, size_t index, bool write)
+{
+	lock();
+	soft_close(r->soft, write);
+	r->scopes[index] -= write ? ONE_WRITER : ONE_READER;
+	unlock();
+}
+
 void *lych_scope_open(struct lych_scope *scope, struct lych_region *region, bool write)
 {
 	struct thread *t;
@@ -239,22 +261,19 @@ void *lych_scope_open(struct lych_scope *scope, struct lych_region *region, bool
 
 	*scope = (struct lych_scope){.region = region};
 	err = thread_self(&t);
-	index = err == 0 ? thread_index(t) : 0;
+	index = err == 0 ? thread_index(t) : THREADS_MAX;
 	if (err == 0 && index == THREADS_MAX) {
 		err = -ENOMEM;
 	}
 	if (err == 0 && ROOT.backend == LYCH_MPROTECT) {
-		lock();
-		err = soft_open(region->soft, write);
-		unlock();
+		err = open_soft(region, index, write);
+	} else if (err == 0) {
+		region->scopes[index] += write ? ONE_WRITER : ONE_READER;
+		scope->previous = open_pku(region, write);
 	}
 	if (err != 0) {
 		errno = -err;
 		return NULL;
-	}
-	atomic_fetch_add_explicit(&region->scopes[index], write ? ONE_WRITER : ONE_READER, memory_order_relaxed);
-	if (ROOT.backend != LYCH_MPROTECT) {
-		scope->previous = open_pku(region, write);
 	}
 	scope->state = SCOPE_OPEN | (write ? SCOPE_WRITE : 0);
 	scope->memory = region->at;
@@ -273,15 +292,12 @@ void lych_scope_close(struct lych_scope *scope)
 	scope->state = 0;
 	scope->memory = NULL;
 	if (ROOT.backend == LYCH_MPROTECT) {
-		lock();
-		soft_close(region->soft, write);
-		unlock();
+		close_soft(region, thread_index(t), write);
 	} else {
 		/* Whatever stands there now: no other key's bits than this region's. */
 		close_pku(region, scope->previous & VIEW_BITS(region->key));
+		region->scopes[thread_index(t)] -= write ? ONE_WRITER : ONE_READER;
 	}
-	atomic_fetch_sub_explicit(&region->scopes[thread_index(t)], write ? ONE_WRITER : ONE_READER,
-				  memory_order_release);
 }
 
 /* mprotect: the region is open for the process, so what the thread has left open is closed for it. */

@@ -116,7 +116,8 @@ static bool take_line(struct smaps_parser *p)
 	return true;
 }
 
-void smaps_begin(struct smaps_parser *parser, void (*mapping)(const struct smaps_mapping *mapping, void *ctx), void *ctx)
+void smaps_begin(struct smaps_parser *parser, void (*mapping)(const struct smaps_mapping *mapping, void *ctx),
+		 void *ctx)
 {
 	memset(parser, 0, sizeof(*parser));
 	parser->mapping = mapping;

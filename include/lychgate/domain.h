@@ -19,7 +19,10 @@ struct lych_domain;
 enum lych_backend {
 	LYCH_BACKEND_AUTO = 0, /* pku where it works, else lych_init fails: never something weaker unasked */
 	LYCH_PKU,              /* protection keys */
-	LYCH_MPROTECT,         /* mprotect: process-wide and slow; other threads see what one has opened */
+	/* mprotect: process-wide and slow. Other threads see what one has opened; while any is in a domain, regions and
+	 * the heaps of other domains are closed for all, and whoever touches them waits (a system call gives EFAULT).
+	 * Only LYCH_KIND_CONTAIN. */
+	LYCH_MPROTECT,
 };
 
 enum lych_kind {
@@ -119,8 +122,9 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 
 /*
  * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
- * kept, no longer poisoned, lych_fault empty. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
- * waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned. Thread-safe. Not async-signal-safe.
+ * kept, no longer poisoned; lych_fault still tells what happened before. Pointers into it are invalid. Calls inside
+ * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned. Thread-safe.
+ * Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 
@@ -161,7 +165,8 @@ LYCH_API int lych_free(struct lych_domain *domain, void *block);
 
 /*
  * The same for code that runs inside a domain: its own heap, reached by a system call that the mediator answers.
- * Outside of a domain: NULL with errno EPERM.
+ * NULL when the heap is full (errno is left alone, as a pure domain cannot write it). Outside of a domain: NULL with
+ * errno EPERM, and lych_inside_free does nothing.
  */
 LYCH_API void *lych_inside_alloc(size_t bytes);
 LYCH_API void lych_inside_free(void *block);

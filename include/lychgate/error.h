@@ -7,7 +7,8 @@
  *	-ENOMEM      memory could not be allocated
  *	-ENOENT      the file or process does not exist (any more)
  *	-ESRCH       the process ended while it was read
- *	-EACCES      permission to read was refused (EPERM is reported as EACCES)
+ *	-EACCES      permission to read was refused (EPERM is reported as EACCES); or the vault may not be entered at that
+ *	             function
  *	-EISDIR      a directory where a file is wanted
  *	-ENOTSUP     not a regular file (FIFO, device, socket), or a thin archive
  *	-ENOEXEC     neither ELF nor an archive of ELF files

@@ -86,8 +86,10 @@ LYCH_API void lych_scope_close(struct lych_scope *scope);
  * through s does not compile. LYCH_WRITE opens it for writing, too, and s is a struct secret *const. However the
  * block is left, by its end, return, break, continue, goto or a C++ exception, the region is as it was before;
  * break and continue leave the block and not a loop around it. longjmp leaves it open, and so does ending the thread
- * inside in C code compiled without -fexceptions (it ends with the thread). The else block runs, with errno set as
- * lych_scope_open, when the region could not be opened; without one nothing runs. region is evaluated once.
+ * inside in C code compiled without -fexceptions (it ends with the thread). A thread that is started inside of a
+ * scope begins with its parent's rights, as the kernel hands them down, until it attaches. The else block runs, with
+ * errno set as lych_scope_open, when the region could not be opened; without one nothing runs. region is evaluated
+ * once.
  *
  * To the compiler it is a loop: a function that returns inside of the block needs a return after it.
  */

@@ -34,6 +34,7 @@ struct lych_domain *fake_domain(enum fake_kind kind, void *own, size_t bytes)
 	ROOT.backend = LYCH_MPROTECT;
 	ROOT.monitor_key = 1;
 	ROOT.gate_key = 2;
+	ROOT.kick = 33;
 	domain.id = 4;
 	domain.key = 3;
 	domain.not_view = ~((VIEW_DENY_ALL & ~VIEW_BITS(0) & ~VIEW_BITS(3)) | key0);

@@ -490,6 +490,15 @@ TEST_F(Mediator, GivesBlocksOfTheHeap)
 	EXPECT_EQ(make(LYCH_SYS_INSIDE, {INSIDE_FREE, number(host_memory)}).result, -EINVAL);
 }
 
+TEST_F(Mediator, HasNoBlocksForWhoIsInNoDomain)
+{
+	errno = 0;
+	EXPECT_EQ(lych_inside_alloc(64), nullptr);
+	EXPECT_EQ(errno, EPERM);
+	lych_inside_free(own);
+	lych_inside_free(nullptr);
+}
+
 TEST_F(Mediator, WritesDownWhatItRefuses)
 {
 	struct lych_refusal list[64];

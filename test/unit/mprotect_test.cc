@@ -193,6 +193,26 @@ TEST_F(Mprotect, ScopesOfOtherThreadsAreClosedInAChild)
 	holder.join();
 }
 
+TEST_F(Mprotect, InAChildNoOtherThreadIsInADomain)
+{
+	std::atomic<int> phase{0};
+	std::thread inside([&] {
+		EXPECT_EQ(backend_mprotect_enter(codec), 0);
+		phase = 1;
+		while (phase == 1) {
+			usleep(1000);
+		}
+		backend_mprotect_leave();
+	});
+	while (phase == 0) {
+		usleep(1000);
+	}
+	EXPECT_EQ(Prot(of_parser), "--") << "the control: here one is";
+	EXPECT_NO_FAULT({ Touch(of_parser); });
+	phase = 2;
+	inside.join();
+}
+
 TEST_F(Mprotect, AScopeThatTheKernelRefusesGetsTheElseBlock)
 {
 	int number = 0;

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// The model check, second half: a signal arrives at every instruction of the gate. A parent steps a child through calls,
+// callbacks, region scopes and the way back from a signal, and lets a signal in at one instruction of the gate, at the
+// next one the next time, and so on. The handler looks at the world it runs in; the child looks at what came of its call.
+#include <gtest/gtest.h>
+#include <lychgate/lychgate.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <string>
+
+#include "inside.h"
+#include "needs_pku.h"
+
+extern "C" {
+using callback_fn = long (*)(long, long, long, long, long, long, long, long);
+long step_outer(callback_fn callback, long a, long b, long c, long d, long e, long f, long g);
+long step_inner(long a);
+void step_linger(void);
+long step_host(long a, long b, long c, long d, long e, long f, long g, long h);
+}
+
+namespace
+{
+
+struct Shared {
+	uint64_t round, handled, wrong;
+	char text[512];
+};
+Shared *shared;
+lych_region *region;
+lych_domain *first, *second, *third;
+uint64_t stack_low, stack_high;
+volatile bool in_round;
+
+void Wrong(const char *format, uint64_t a, uint64_t b)
+{
+	if (shared->wrong++ == 0) {
+		snprintf(shared->text, sizeof(shared->text), format, a, b);
+	}
+}
+
+} // namespace
+
+extern "C" __attribute__((noinline)) long step_outer(callback_fn callback, long a, long b, long c, long d, long e, long f,
+						     long g)
+{
+	return callback(a, b, c, d, e, f, g, 8) + 1;
+}
+extern "C" __attribute__((noinline)) long step_inner(long a)
+{
+	return a * 2;
+}
+extern "C" __attribute__((noinline)) void step_linger(void)
+{
+	for (volatile int i = 0; i < 50; i++) {
+	}
+}
+
+LYCH_BIND(first, step_outer, long, (callback_fn, long, long, long, long, long, long, long));
+LYCH_BIND(first, step_linger, void, (void));
+LYCH_BIND(second, step_inner, long, (long));
+LYCH_BIND(third, step_inner, long, (long));
+LYCH_CALLBACK(step_host, long, (long, long, long, long, long, long, long, long));
+
+extern "C" __attribute__((noinline)) long step_host(long a, long b, long c, long d, long e, long f, long g, long h)
+{
+	long twice = 0;
+	LYCH_READ(uint64_t, word, region)
+	{
+		twice = static_cast<long>(*word);
+	}
+	int rc = LYCH_CALL(second, &twice, step_inner, a + b + c + d + e + f + g + h);
+	if (rc != 0) {
+		Wrong("inner call: status %ld", static_cast<uint64_t>(rc), 0);
+	}
+	return twice;
+}
+
+namespace
+{
+
+// In the host's handler: host rights, regions closed, a stack of the host, and gates that work.
+void Handler(int, siginfo_t *, void *)
+{
+	char here;
+	uint64_t rsp = reinterpret_cast<uint64_t>(&here);
+	inside now;
+	long result = 0;
+	int rc;
+
+	inside_look(&now);
+	shared->handled++;
+	if (rsp < stack_low || rsp > stack_high) {
+		Wrong("the handler's stack is at %#lx", rsp, 0);
+	}
+	if (inside_rights(now.pkru, lych_region_key(region))) {
+		Wrong("the region is open in a handler: PKRU %#lx", now.pkru, 0);
+	}
+	if (now.selector != 0 || now.not_want != 0) {
+		Wrong("gate page in a handler: selector %ld, NOT_WANT %#lx", now.selector, now.not_want);
+	}
+	rc = LYCH_CALL(third, &result, step_inner, 21);
+	if (rc != 0 || result != 42) {
+		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(result));
+	}
+}
+
+void Round(callback_fn callback)
+{
+	inside before, after;
+	long result = 0;
+	int rc = -1;
+
+	inside_look(&before);
+	LYCH_WRITE(uint64_t, word, region)
+	{
+		*word = shared->round;
+		rc = LYCH_CALL(first, &result, step_outer, callback, 1, 2, 3, 4, 5, 6, 7);
+		*word = shared->round + 1;
+	}
+	if (rc != 0 || result != 2 * 36 + 1) {
+		Wrong("the call: status %ld, result %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(result));
+	}
+	inside_look(&after);
+	before.hostile_flags = after.hostile_flags = 0; // the stepper's TF may show
+	if (inside_differences(&before, &after)[0] != '\0' && shared->wrong++ == 0) {
+		snprintf(shared->text, sizeof(shared->text), "after the call: %s", inside_differences(&before, &after));
+	}
+}
+
+enum Scenario { CALL, RESUME };
+
+[[noreturn]] void Child(Scenario scenario, uint64_t rounds)
+{
+	struct sigaction action = {};
+	callback_fn callback = nullptr;
+	pthread_attr_t attr;
+	void *low = nullptr;
+	size_t size = 0;
+
+	pthread_getattr_np(pthread_self(), &attr);
+	pthread_attr_getstack(&attr, &low, &size);
+	stack_low = reinterpret_cast<uint64_t>(low);
+	stack_high = stack_low + size;
+	if (lych_init(nullptr) != 0 || lych_domain_new(&first, nullptr) != 0 || lych_domain_new(&second, nullptr) != 0 ||
+	    lych_domain_new(&third, nullptr) != 0 || lych_region_new(&region, 4096, nullptr) != 0 ||
+	    lych_callback(&callback, first, step_host, nullptr) != 0) {
+		fprintf(stderr, "lychgate: %s\n", lych_why());
+		_exit(3);
+	}
+	action.sa_sigaction = Handler;
+	action.sa_flags = SA_SIGINFO;
+	sigaction(SIGUSR1, &action, nullptr);
+	Round(callback);
+	ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+	for (shared->round = 1; shared->round <= rounds; shared->round++) {
+		kill(getpid(), SIGSTOP);
+		if (scenario == CALL) {
+			Round(callback);
+		} else {
+			int rc = LYCH_CALL(first, LYCH_NOTHING, step_linger);
+			if (rc != 0) {
+				Wrong("a lingering call: status %ld", static_cast<uint64_t>(rc), 0);
+			}
+		}
+	}
+	_exit(shared->wrong == 0 ? 0 : 2);
+}
+
+bool InGate(uint64_t rip)
+{
+	return rip >= inside_gate_text() && rip < inside_gate_text_end();
+}
+
+uint64_t RipOf(pid_t pid)
+{
+	struct user_regs_struct regs = {};
+	ptrace(PTRACE_GETREGS, pid, nullptr, &regs);
+	return regs.rip;
+}
+
+class ModelStep : public NeedsPku {
+protected:
+	void SetUp() override
+	{
+		NeedsPku::SetUp();
+		void *page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		ASSERT_NE(page, MAP_FAILED);
+		shared = new (page) Shared{};
+	}
+
+	// Stops of the child but those that single-stepping makes; signals meant for it are passed on.
+	int WaitFor(int signal)
+	{
+		for (;;) {
+			int status = 0;
+			if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) {
+				return status;
+			}
+			if (WSTOPSIG(status) == signal) {
+				return status;
+			}
+			ptrace(PTRACE_CONT, child, nullptr, WSTOPSIG(status));
+		}
+	}
+
+	// Steps from here to the target'th instruction of the gate. Returns its address, 0 when the round ended before.
+	uint64_t StepTo(uint64_t target)
+	{
+		uint64_t seen = 0;
+		for (;;) {
+			int status = 0;
+			ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr);
+			if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) {
+				last = status;
+				return 0;
+			}
+			uint64_t rip = RipOf(child);
+			if (InGate(rip) && seen++ == target) {
+				return rip;
+			}
+		}
+	}
+
+	void Start(Scenario scenario, uint64_t rounds)
+	{
+		child = fork();
+		if (child == 0) {
+			Child(scenario, rounds);
+		}
+	}
+
+	void Finish(const char *what)
+	{
+		int status = 0;
+		ptrace(PTRACE_CONT, child, nullptr, nullptr);
+		waitpid(child, &status, 0);
+		while (WIFSTOPPED(status)) {
+			ptrace(PTRACE_CONT, child, nullptr, nullptr);
+			waitpid(child, &status, 0);
+		}
+		EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << what << " " << status;
+	}
+
+	pid_t child = -1;
+	int last = 0;
+};
+
+TEST_F(ModelStep, ASignalAtEveryInstructionOfACallAndACallbackChangesNothing)
+{
+	uint64_t stride = getenv("LYCH_LONG") != nullptr ? 1 : 2, injected = 0;
+
+	Start(CALL, 100000);
+	for (uint64_t at = 0;; at += stride) {
+		int status = WaitFor(SIGSTOP);
+		ASSERT_TRUE(WIFSTOPPED(status)) << "the child ended, status " << status << ": " << shared->text;
+		uint64_t handled = shared->handled, rip = StepTo(at);
+		if (rip == 0) {
+			ASSERT_TRUE(WIFSTOPPED(last)) << "status " << last << ": " << shared->text;
+			break;
+		}
+		ptrace(PTRACE_CONT, child, nullptr, SIGUSR1);
+		injected++;
+		status = WaitFor(SIGSTOP);
+		ASSERT_TRUE(WIFSTOPPED(status)) << "a signal at gate text + " << std::hex
+						<< rip - inside_gate_text() << " ended the child: "
+						<< status << " " << shared->text;
+		ASSERT_EQ(shared->handled, handled + 1) << "gate text + " << std::hex
+							<< rip - inside_gate_text();
+		ASSERT_EQ(shared->wrong, 0u) << "gate text + " << std::hex
+					     << rip - inside_gate_text() << ": " << shared->text;
+		// the round that follows is not disturbed
+		ptrace(PTRACE_CONT, child, nullptr, nullptr);
+	}
+	printf("%lu places\n", injected);
+	EXPECT_GT(injected * stride, 300u);
+	kill(child, SIGKILL);
+}
+
+} // namespace

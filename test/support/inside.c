@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "inside.h"
+
+#include <asm/prctl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <x86intrin.h>
+
+#include "asm.h"
+#include "keys.h"
+#include "thread.h"
+
+void inside_look(struct inside *s)
+{
+	struct area *a = lych_tls;
+	bool pku = ROOT.backend == LYCH_PKU;
+	uint16_t fcw;
+
+	memset(s, 0, sizeof(*s));
+	s->fs = (uint64_t)__builtin_thread_pointer();
+	sys2(SYS_arch_prctl, ARCH_GET_GS, &s->gs);
+	s->mxcsr = _mm_getcsr();
+	__asm__ volatile("fnstcw %0" : "=m"(fcw));
+	s->fcw = fcw;
+	s->hostile_flags = __readeflags() & FLAGS_HOSTILE;
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &s->kernel_mask, 8);
+	if (a == NULL) {
+		return;
+	}
+	s->area = (uint64_t)a;
+	s->pkru = pku ? lych_pkru_read_pku() : lych_pkru_read_soft();
+	s->not_want = a->gate.not_want;
+	s->not_host = a->gate.not_host;
+	s->not_caller = a->gate.not_caller;
+	s->not_view = a->gate.not_view;
+	s->selector = a->gate.selector;
+	s->top = (uint64_t)(a->thread.top - a->thread.records);
+	s->level = a->thread.level;
+	s->altstack = a->thread.altstack;
+	s->altstack_bytes = a->thread.altstack_bytes;
+	s->sig_rsp = a->thread.sig_rsp;
+	s->sig_stack = a->thread.sig_stack;
+	s->records = (uint64_t)a->thread.records;
+	s->page_sound = a->gate.magic == GATE_MAGIC_VALUE && (pku ? a->gate.self : a->gate.self_soft) == (uint64_t)a;
+	s->frames_whole = ROOT.frames_whole;
+}
+
+const char *inside_differences(const struct inside *x, const struct inside *y)
+{
+	static char text[1024];
+	size_t len = 0;
+
+	text[0] = '\0';
+#define COMPARE(member) \
+	do { \
+		if (x->member != y->member && len < sizeof(text) - 80) { \
+			len += (size_t)snprintf(text + len, 80, #member " was %#llx, is %#llx; ", \
+						(unsigned long long)x->member, (unsigned long long)y->member); \
+		} \
+	} while (0)
+	COMPARE(area);
+	COMPARE(gs);
+	COMPARE(fs);
+	COMPARE(pkru);
+	COMPARE(not_want);
+	COMPARE(not_host);
+	COMPARE(selector);
+	COMPARE(top);
+	COMPARE(level);
+	COMPARE(altstack);
+	COMPARE(sig_rsp);
+	COMPARE(mxcsr);
+	COMPARE(fcw);
+	COMPARE(hostile_flags);
+	COMPARE(kernel_mask);
+	COMPARE(page_sound);
+	return text;
+}
+
+uint32_t inside_view_of(const struct lych_domain *domain)
+{
+	return ~domain->not_view;
+}
+
+bool inside_rights(uint32_t pkru, int key)
+{
+	return view_rights(pkru, key) != RIGHTS_NONE;
+}
+
+uint64_t inside_gate_text(void)
+{
+	return (uint64_t)lych_gate_text;
+}
+
+uint64_t inside_gate_text_end(void)
+{
+	return (uint64_t)lych_gate_text_end;
+}
+
+bool inside_gate_thunks(uint64_t at)
+{
+	uint64_t pointers = (uint64_t)lych_pointer_thunks, callbacks = (uint64_t)lych_callback_thunks_pku;
+
+	return (at >= pointers + 32 && at < pointers + (uint64_t)16 * LYCH_THUNKS) ||
+	       (at >= callbacks + 32 && at < callbacks + (uint64_t)16 * LYCH_CALLBACK_THUNKS);
+}
+
+uint64_t inside_resume(void)
+{
+	return (uint64_t)lych_resume_pku;
+}
+
+uint64_t inside_resume_end(void)
+{
+	return (uint64_t)lych_resume_pku_end;
+}
+
+uint64_t inside_entry(void)
+{
+	return (uint64_t)lych_signal_entry_pku;
+}

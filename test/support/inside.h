@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the runtime hides, for tests: the calling thread's state. The headers of the runtime are C11 only. */
+#ifndef LYCH_TEST_INSIDE_H
+#define LYCH_TEST_INSIDE_H
+
+#include <lychgate/lychgate.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct inside {
+	uint64_t area; /* 0: not attached */
+	uint64_t gs, fs;
+	uint32_t pkru;
+	uint32_t not_want, not_host, not_caller, not_view;
+	uint32_t selector;
+	uint64_t top;   /* index of the top record: 0 outside of calls */
+	uint32_t level; /* signals put aside */
+	uint64_t altstack, altstack_bytes; /* the monitor's */
+	uint64_t sig_rsp, sig_stack, records;
+	uint32_t mxcsr;
+	uint32_t fcw;
+	uint64_t hostile_flags; /* AC, NT, DF, TF */
+	uint64_t kernel_mask;   /* of signals */
+	uint32_t page_sound;    /* the gate page names itself */
+	uint32_t frames_whole;
+};
+
+void inside_look(struct inside *out);
+/* One line for each member that differs; "" none. The string is static. */
+const char *inside_differences(const struct inside *before, const struct inside *after);
+
+uint32_t inside_view_of(const struct lych_domain *domain);
+bool inside_rights(uint32_t pkru, int key); /* any */
+
+/* Text of the gate, and what of it is thunks but for the first two of each table. */
+uint64_t inside_gate_text(void);
+uint64_t inside_gate_text_end(void);
+bool inside_gate_thunks(uint64_t at);
+uint64_t inside_resume(void);
+uint64_t inside_resume_end(void);
+uint64_t inside_entry(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* LYCH_TEST_INSIDE_H */
