@@ -2,8 +2,8 @@
 /*
  * Typed pointers and callbacks.
  *
- * A typed pointer is one of LYCH_THUNKS static stubs; what it stands for is in a table in monitor memory, next to its own
- * copy of the binding, which holds the value for faults. A callback is one of LYCH_CALLBACK_THUNKS stubs of its
+ * A typed pointer is one of LYCH_THUNKS static stubs; what it stands for is in a table in monitor memory, next to its
+ * own copy of the binding, which holds the value for faults. A callback is one of LYCH_CALLBACK_THUNKS stubs of its
  * backend; which function stub i reaches depends on the domain that runs: entry i of its table.
  */
 #include <errno.h>

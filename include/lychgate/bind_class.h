@@ -211,7 +211,7 @@ template <class T> constexpr bool promoted =
 #define LYCH_I_SPEC(id, i, T) LYCH_I_SPEC_OF(lych_k##i##_##id, lych_z##i##_##id, lych_a##i##_##id, lych_l##i##_##id)
 #define LYCH_I_SPEC_STRUCT(id, i, T, letters) \
 	LYCH_I_CAT(LYCH_I_DECLARED_, letters)(lych_z##i##_##id, lych_a##i##_##id)
-/* The kinds of __builtin_classify_type: 1-6 integers and pointers, 8 real, 9 complex, 12 struct, 13 union, 18 _BitInt. */
+/* Kinds of __builtin_classify_type: 1-6 integers, pointers; 8 real; 9 complex; 12 struct; 13 union; 18 _BitInt. */
 #define LYCH_I_SPEC_OF(k, z, al, ld) \
 	((k) == 12 || (k) == 13 ? ((z) > 16 && (al) <= 16 ? LYCH_I_M(z, al) : LYCH_I_UNDECLARED) : \
 	 (k) > 0 && (k) < 7 ? ((z) <= 8 ? LYCH_I_I(z, 8) : \

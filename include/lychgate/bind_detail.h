@@ -122,7 +122,7 @@
 		LYCH_I_RESULT_TYPE(ret) *lych_result LYCH_I_MAP(LYCH_I_PARAMETER, ~, LYCH_I_NOTHING, list)) \
 	{ \
 		void (*lych_g)(void) = lych_gate; \
-		int lych_status = 0; \
+		int lych_status = 0; /* the gate writes it when the call does not end as it should */ \
 		struct lych_hidden lych_h = { lych_d, &binding, &lych_status, lych_deadline }; \
 		if (!lych_d) { \
 			return -EINVAL; \

@@ -23,8 +23,8 @@
 #define LYCH_I_COMMA(...) ,
 
 /* How many arguments: 1 to 16; more give TOO_MANY, and so an error that says it. */
-#define LYCH_I_COUNT(...) LYCH_I_PICK(__VA_ARGS__, TOO_MANY, TOO_MANY, TOO_MANY, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, \
-				      4, 3, 2, 1, ~)
+#define LYCH_I_COUNT(...) LYCH_I_PICK(__VA_ARGS__, TOO_MANY, TOO_MANY, TOO_MANY, 16, 15, 14, 13, 12, 11, 10, 9, \
+				      8, 7, 6, 5, 4, 3, 2, 1, ~)
 #define LYCH_I_PICK(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, n, ...) n
 /* 1 when there is more than one argument (of at most 19). */
 #define LYCH_I_MANY(...) LYCH_I_PICK(__VA_ARGS__, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, ~)

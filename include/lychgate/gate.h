@@ -22,9 +22,9 @@
  * beyond the eighth vector), C++ classes that are not trivially copyable, or have no members. Types of the library
  * that are passed by value are LYCH_STRUCT's matter.
  *
- * What the domain gets to see besides the values: padding inside of a struct passed by value, behind one whose size is no
- * multiple of 8, and between arguments on the stack, is passed on as the caller left it. The unused parts of registers
- * are cleared; a pointer is passed as it is, and what it points to is the domain's only if it lies in domain memory.
+ * What the domain gets to see besides the values: padding inside of a struct passed by value, behind one on the stack
+ * whose size is no multiple of 8, and between arguments on the stack, is passed on as the caller left it. The unused
+ * parts of registers are cleared. A pointer is passed as it is: what it points to must lie in memory of the domain.
  */
 #ifndef LYCHGATE_GATE_H
 #define LYCHGATE_GATE_H
@@ -72,8 +72,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
 
 /*
  * LYCH_BIND(domain, fn, ret, (types...)); at file scope: fn, which returns ret, may be called in a domain that is named
- * domain where it is called. fn is a function declared before, or an object of pointer type is NOT: a function. Does not
- * compile when fn is declared with other types.
+ * domain where it is called. fn is a function that has been declared, not a pointer to one. Does not compile when fn is
+ * declared with other types.
  *
  * LYCH_CALL(domain, result, fn, args...) calls it: arguments are converted as in a call of fn, the result is stored in
  * *result when the call has succeeded, else *result is not touched. result may be NULL. It must be looked at: 0 or
@@ -88,8 +88,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  * LYCH_CALL_TIMEOUT is the same, and ends the call when timeout_ms milliseconds have passed.
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
- * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied, and
- * freed: that costs lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible.
+ * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
+ * and freed: that costs lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible.
  *
  * Thread-safe. Not async-signal-safe.
  */
@@ -110,8 +110,8 @@ LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms);
 
 /*
  * LYCH_STRUCT(type, letters) stands for type in a list of types, or as ret, where a struct or union is passed by value
- * that is not larger than 16 bytes. C cannot look into it, so the letters say what its eightbytes (its first 8 bytes, its
- * second 8) are: S when there are only float and double in it, else I.
+ * that is not larger than 16 bytes. C cannot look into it, so the letters say what its eightbytes (its first 8 bytes,
+ * its second 8) are: S when there are only float and double in it, else I.
  *	I S     up to 8 bytes                              II SS IS SI   up to 16 bytes
  *	V       a vector and nothing else (of any size)    X             a long double and nothing else
  *	M       packed, with a member that is not aligned: on the stack, as everything larger than 16 bytes
@@ -137,7 +137,7 @@ LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms);
  * rc = LYCH_POINTER(&pointer, domain, fn) makes a pointer of exactly fn's type, which may be called like fn until
  * lych_pointer_free or lych_domain_free: a call after that traps. It names the domain for good, so it may be handed to
  * libraries. Results must fit in rax and rdx, or 64 bits each of xmm0 and xmm1, or be a long double, else the binding
- * does not compile. An integer of less than 64 bits that lies on the stack is passed together with the rest of its word.
+ * does not compile. An integer of less than 64 bits that lies on the stack is passed with the rest of its word.
  * on_fault and lych_fault tell of failures.
  *
  * Returns 0, or
@@ -165,8 +165,8 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
  * LYCH_CALLBACK(fn, ret, (types...)); at file scope. ret must not be returned in memory.
  *
  * rc = lych_callback(&pointer, domain, fn, ctx) registers it in domain, and gives the pointer of fn's type that code in
- * this domain calls; nobody else can. Arguments come from the domain, and are hostile: integers are brought into the range
- * of their types, pointers may point anywhere (lych_verify_range, lych_copy_out). fn runs with the host's rights and
+ * this domain calls; nobody else can. Arguments come from the domain, and are hostile: integers are brought into the
+ * range of their types, pointers may point anywhere (lych_verify_range, lych_copy_out). fn runs with the host's rights and
  * regions closed. ctx is what lych_callback_ctx() gives while fn runs.
  *
  * Returns 0, or

@@ -137,8 +137,6 @@ lych_gate:
 	mov	stand_in_rbp(%rip), %rbp
 
 	mov	(HIDDEN_BINDING + 8)(%rbp), %rbx
-	mov	(HIDDEN_STATUS + 8)(%rbp), %r12
-	movl	$0, (%r12)
 	/* x87: a result is kept */
 	fnclex
 	movzbl	BIND_RESULT(%rbx), %ecx
