@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the errors mean. liblychgate compiles this file, too. */
+/* What the errors mean. liblychgate compiles this file, too, with LYCH_ERRORS_OF_THE_RUNTIME. */
 #include <lychgate/error.h>
 
 const char *lych_strerror(int err)
@@ -21,7 +21,11 @@ const char *lych_strerror(int err)
 	case -EISDIR:
 		return "is a directory";
 	case -ENOTSUP:
-		return "not a regular file, or not possible on this machine";
+#ifdef LYCH_ERRORS_OF_THE_RUNTIME
+		return "not possible on this machine";
+#else
+		return "not a regular file";
+#endif
 	case -ENOEXEC:
 		return "neither ELF nor an archive of ELF files";
 	case -EPROTOTYPE:

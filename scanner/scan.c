@@ -188,11 +188,8 @@ static int scan_elf(struct subject *subject)
 
 static void refuse(struct subject *subject, int err, const char *what)
 {
-	/* The list's text covers what the runtime means by it, too. */
-	const char *text = err == -ENOTSUP ? "not a regular file" : lych_strerror(err);
-
-	scan_diag(subject->scan, LYCH_DIAG_ERROR, err, subject->path, subject->member, "%s%s%s", text,
-		  what != NULL ? ": " : "", what != NULL ? what : "");
+	scan_diag(subject->scan, LYCH_DIAG_ERROR, err, subject->path, subject->member, "%s%s%s",
+		  lych_strerror(err), what != NULL ? ": " : "", what != NULL ? what : "");
 }
 
 static int read_head(struct subject *subject, uint8_t *head, size_t size, size_t *len)

@@ -70,12 +70,11 @@ static int serve_in_domain(struct lych_domain *parser, const char *request)
 	return rc;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	static struct table plain __attribute__((aligned(16)));
 	struct lych_domain *parser;
 	struct table *where;
-	bool slow = argc > 1 && strcmp(argv[1], "mprotect") == 0;
 	int rc;
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
@@ -83,7 +82,7 @@ int main(int argc, char **argv)
 	answer("without a domain:  ", hostile(&plain), 0, parse(&plain, hostile(&plain)));
 	memset(is_admin, 0, sizeof(is_admin));
 
-	rc = lych_init(LYCH_OPTS(struct lych_init_opts, .backend = slow ? LYCH_MPROTECT : LYCH_BACKEND_AUTO));
+	rc = lych_init(NULL);
 	if (rc == 0) {
 		rc = lych_domain_new(&parser, LYCH_OPTS(struct lych_domain_opts, .name = "parser", .kind = LYCH_KIND_PURE));
 	}

@@ -87,8 +87,6 @@ const char *cmd_strerror(int err)
 		return "too many open files";
 	case EPERM:
 		return lych_strerror(EACCES);
-	case ENOTSUP: /* in the words of who reads files */
-		return "not a regular file";
 	case EFAULT: /* what these mean in the library's list is the runtime's, and here the system's */
 	case EOWNERDEAD:
 	case ENOSPC:

@@ -6,13 +6,13 @@
 
 #define FUNCTION __attribute__((noinline, noclone))
 
-FUNCTION int inside_callback(int a)
+FUNCTION static int inside_callback(int a)
 {
 	__asm__ volatile("" : "+r"(a));
 	return a + 1;
 }
 
-FUNCTION int inside_domain(int (*back)(int), int a)
+FUNCTION static int inside_domain(int (*back)(int), int a)
 {
 	int b = back(a);
 
