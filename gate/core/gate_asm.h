@@ -156,6 +156,8 @@
 #define ROOT_ARENA 8      /* u64: where the areas lie */
 #define ROOT_ARENA_SIZE 16 /* u64 */
 #define ROOT_HOST_VIEW 24  /* u32 */
+#define ROOT_STACKS 40 /* u64: where all alternate stacks lie: the areas, or ordinary memory on old kernels */
+#define ROOT_STACKS_SIZE 48 /* u64 */
 #define ROOT_THUNKS 32     /* struct thunk[LYCH_THUNKS], in monitor memory */
 
 #define BACKEND_MPROTECT 2

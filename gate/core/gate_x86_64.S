@@ -461,6 +461,8 @@ lych_gate:
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lcall_too_deep
 	add	$REC_SIZE, %r11
+	movl	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP /* a handler that makes calls must not take this place */
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -470,16 +472,16 @@ lych_gate:
 	mov	HIDDEN_STATUS(%rsp), %r12
 	mov	HIDDEN_DEADLINE(%rsp), %r13
 	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
-	movq	$KIND_CALL, REC_KIND(%r11)             /* and REC_FLAGS := 0 */
+	mov	$KIND_CALL, %eax /* and no flags */
 
 .Lcall_push:
-	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record */
+	/* r10 domain, rbx binding, r12 status, r13 deadline, rax kind and flags, r11 the record */
 	mov	%r10, REC_DOMAIN(%r11)
 	mov	%rbx, REC_BINDING(%r11)
 	mov	%r12, REC_STATUS(%r11)
 	mov	%r13, REC_DEADLINE(%r11)
-	mov	%r11, %gs:MON_TOP
-	/* The record is on top before the id is read: whoever poisons does it the other way round. */
+	mov	%rax, REC_KIND(%r11)
+	/* The record is there before the id is read: whoever poisons does it the other way round. */
 	mov	DOM_SLOT(%r10), %ebp
 	mov	DOM_ID(%r10), %rax
 	mov	%rax, REC_CALL_ID(%r11)
@@ -962,6 +964,8 @@ function V(lych_pointer_gate)
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lpointer_too_deep
 	add	$REC_SIZE, %r11
+	movl	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -976,7 +980,6 @@ function V(lych_pointer_gate)
 	xor	%r13d, %r13d
 	movq	$8, REC_ARGS_OFF(%r11)
 	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
-	mov	%rax, REC_KIND(%r11)
 	jmp	.Lcall_push
 	.cfi_restore_state
 .Lpointer_too_deep:
@@ -1082,6 +1085,8 @@ function V(lych_callback_gate)
 	/* The host's context: the record of the callback. */
 	mov	%r11d, %eax
 	lea	REC_SIZE(%rcx), %r11
+	movl	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
 	mov	REC_DOMAIN(%rcx), %rdx
 	shl	$5, %rax
 	add	DOM_CALLBACKS(%rdx), %rax
@@ -1090,7 +1095,6 @@ function V(lych_callback_gate)
 	mov	%r10, REC_RSP(%r11)
 	save_callee_saved
 	cfi_record_r11
-	movq	$KIND_CALLBACK, REC_KIND(%r11)
 	movq	$0, REC_ARGS_OFF(%r11)
 	movq	$0, REC_DEADLINE(%r11)
 	mov	CB_BINDING(%rax), %rbx
@@ -1100,7 +1104,7 @@ function V(lych_callback_gate)
 	mov	DOM_SLOT(%rdx), %ebp
 	mov	%gs:SLOT_SP(%rbp), %r12
 	mov	%r12, REC_SLOT_SP(%r11)
-	mov	%r11, %gs:MON_TOP
+	movq	$KIND_CALLBACK, REC_KIND(%r11)
 	/* a call into the same domain goes below what is there, its red zone included */
 	mov	%r10, %r13
 	lea	-256(%r13), %r12
@@ -1349,11 +1353,14 @@ function V(lych_signal_entry)
 	.cfi_signal_frame
 	.cfi_undefined %rip
 	endbr64
-	/* An area? If not, nothing is granted. */
-	rdgsbase %rax
-	sub	lych_root_page+ROOT_ARENA(%rip), %rax
-	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rax
-	jae	.Lsignal_no_area
+	/*
+	 * On an alternate stack of ours? If not, the thread is not attached (a new one has its creator's gs, but no
+	 * alternate stack), and nothing is granted. gs itself may have been set to 0 by a domain: trapped below.
+	 */
+	mov	%rsp, %rax
+	sub	lych_root_page+ROOT_STACKS(%rip), %rax
+	cmp	lych_root_page+ROOT_STACKS_SIZE(%rip), %rax
+	jae	.Lsignal_unattached
 	mov	%rdx, %r10
 #ifndef LYCH_SOFT
 	xor	%eax, %eax
@@ -1415,26 +1422,11 @@ function V(lych_signal_entry)
 	call	lych_signal
 	ud2
 .Lsignal_wiped:
-	/* A child whose pages are not rebuilt yet: zero, and so not attached. Rights as the kernel gave them. */
+	/* The child of a bare fork: its page is zero. Its stack is the monitor's, so it keeps the rights to it; no domain
+	 * runs in it any more, and no gate. */
 	cmpq	$0, %gs:GATE_MAGIC
 	jne	.Ltrap
-#ifndef LYCH_SOFT
-	mov	$0x55555554, %eax
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	site_imm 0x55555554, 0x54, 0x55, 0x55, 0x55
-	/* Key 0 is more than some domains have. In a child nobody dispatches; a domain gets its own view back. */
-	mov	$110, %eax
-	syscall
-#endif
 	mov	%r10, %rdx
-	jmp	.Lsignal_unattached
-.Lsignal_no_area:
-	/* Null gs on an attached thread: its alternate stack tells. Nobody else's rsp is in the arena. */
-	mov	%rsp, %rax
-	sub	lych_root_page+ROOT_ARENA(%rip), %rax
-	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rax
-	jb	.Ltrap
 .Lsignal_unattached:
 	jmp	lych_signal_unattached
 	.cfi_endproc

@@ -103,6 +103,8 @@ CHECK(struct lych_root, arena, ROOT_ARENA);
 CHECK(struct lych_root, arena_bytes, ROOT_ARENA_SIZE);
 CHECK(struct lych_root, host_view, ROOT_HOST_VIEW);
 CHECK(struct lych_root, thunks, ROOT_THUNKS);
+CHECK(struct lych_root, stacks, ROOT_STACKS);
+CHECK(struct lych_root, stacks_bytes, ROOT_STACKS_SIZE);
 _Static_assert(LYCH_MPROTECT == BACKEND_MPROTECT, "");
 CHECK(struct thunk, domain, THUNK_DOMAIN);
 CHECK(struct thunk, binding, THUNK_BINDING);

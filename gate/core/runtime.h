@@ -154,6 +154,8 @@ struct lych_root {
 	uint32_t host_view; /* rights the host keeps when no region is open */
 	uint32_t monitor_key;
 	struct thunk *thunks;
+	uint64_t stacks;
+	uint64_t stacks_bytes;
 	uint32_t gate_key;
 	uint32_t ready; /* lych_init has succeeded */
 	struct monitor *monitor;

@@ -65,7 +65,6 @@ struct signal_level {
 struct signal_state {
 	uint64_t pending;               /* of the six: came while the host had them blocked */
 	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
-	uint64_t altstack_map;          /* the alternate stack we mapped; 0: it lies in the area */
 	uint64_t level_bytes;           /* from one level to the next */
 	uint32_t learning;              /* thread.sig_rsp is to be learned */
 };

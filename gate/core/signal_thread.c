@@ -127,13 +127,11 @@ static int make_altstack(struct thread *t)
 	if (ROOT.frames_whole) {
 		t->altstack = t->area_end - bytes;
 	} else {
-		/* The frame is written with the rights of whoever is interrupted. */
-		void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (at == MAP_FAILED) {
-			return -ENOMEM;
+		/* The frame is written with the rights of whoever is interrupted: ordinary memory. */
+		if (bytes > STACK_OLD_BYTES) {
+			return -EOPNOTSUPP;
 		}
-		t->altstack = state_of(t)->altstack_map = (uint64_t)at;
+		t->altstack = ROOT.stacks + ((uint64_t)t->area - ROOT.arena) / AREA_SIZE * STACK_OLD_BYTES;
 	}
 	t->altstack_bytes = bytes;
 	return 0;
@@ -209,9 +207,6 @@ void signals_detach(struct area *area, uint64_t *mask)
 	}
 	sys2(SYS_sigaltstack, &back, NULL);
 	*mask |= t->host_mask;
-	if (state_of(t)->altstack_map != 0) {
-		munmap((void *)state_of(t)->altstack_map, t->altstack_bytes);
-	}
 	t->altstack = t->altstack_bytes = t->sig_rsp = 0;
 	t->level = t->nlevels = 0;
 	t->levels = 0;

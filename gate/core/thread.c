@@ -45,9 +45,9 @@ static void pkru_update(uint32_t clear, uint32_t set)
 
 static uint64_t gs_base(void)
 {
-	uint64_t base = 0;
+	uint64_t base;
 
-	sys2(SYS_arch_prctl, ARCH_GET_GS, &base);
+	__asm__ volatile("rdgsbase %0" : "=r"(base));
 	return base;
 }
 
@@ -351,6 +351,20 @@ int threads_start(void)
 	sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 	ROOT.arena = (uint64_t)(uintptr_t)aligned;
 	ROOT.arena_bytes = bytes;
+	if (ROOT.frames_whole) {
+		ROOT.stacks = ROOT.arena;
+		ROOT.stacks_bytes = bytes;
+		return 0;
+	}
+	bytes = (size_t)THREADS_MAX * STACK_OLD_BYTES;
+	at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (at == MAP_FAILED) {
+		threads_stop();
+		return -ENOMEM;
+	}
+	madvise(at, bytes, MADV_DONTDUMP);
+	ROOT.stacks = (uint64_t)(uintptr_t)at;
+	ROOT.stacks_bytes = bytes;
 	return 0;
 }
 
@@ -359,8 +373,11 @@ void threads_stop(void)
 	if (ROOT.arena != 0) {
 		pthread_key_delete(end_key);
 		munmap((void *)(uintptr_t)ROOT.arena, ROOT.arena_bytes);
-		ROOT.arena = 0;
-		ROOT.arena_bytes = 0;
+		if (ROOT.stacks != ROOT.arena && ROOT.stacks != 0) {
+			munmap((void *)(uintptr_t)ROOT.stacks, ROOT.stacks_bytes);
+		}
+		ROOT.arena = ROOT.arena_bytes = 0;
+		ROOT.stacks = ROOT.stacks_bytes = 0;
 	}
 }
 

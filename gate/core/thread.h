@@ -5,6 +5,9 @@
 
 #include "runtime.h"
 
+/* Room for one alternate stack where it cannot lie in the area. */
+#define STACK_OLD_BYTES 0x8000
+
 /* The calling thread, attached if need be. 0 or -ENOMEM, -EPERM (a task that shares its area), -ENOSYS before
  * lych_init. Not async-signal-safe. */
 LYCH_HIDDEN int thread_self(struct thread **out);
