@@ -520,8 +520,8 @@ static bool leave_resume(struct context *c)
 	struct record *call = top_call(c->thread);
 	struct resume_block *block;
 
-	if (!within(mc->rip, lych_resume_pku, lych_resume_pku_end) &&
-	    !within(mc->rip, lych_resume_soft, lych_resume_soft_end)) {
+	if (!within(mc->rip, lych_resume_pku, lych_resume_end_pku) &&
+	    !within(mc->rip, lych_resume_soft, lych_resume_end_soft)) {
 		return false;
 	}
 	block = call != NULL ? memory_resume_block(call->domain, c->thread) : NULL;

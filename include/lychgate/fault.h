@@ -50,7 +50,14 @@ struct lych_fault {
  * lych_fault tells what happened last in domain. The result belongs to the domain and is overwritten by its next
  * fault; kind LYCH_FAULT_NONE when there was none. Never NULL for a live domain. Not async-signal-safe.
  */
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* as with stat(2): a struct and a function of one name */
+#endif
 LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
+#if defined(__cplusplus) && defined(__GNUC__)
+#pragma GCC diagnostic pop
+#endif
 
 /* lych_fault_print writes it for people, several lines, to fd. 0 or -EIO. */
 LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
