@@ -1297,6 +1297,11 @@ function V(lych_signal_entry)
 	jae	.Ltrap
 	cmp	%gs:SELF, %r8
 	jne	.Lsignal_wiped
+	/* A new thread has its parent's gs until it attaches, but not its stack for signals. */
+	mov	%rsp, %rcx
+	sub	%gs:MON_ALTSTACK, %rcx
+	cmp	%gs:MON_ALTSTACK_BYTES, %rcx
+	jae	.Lsignal_elsewhere
 	/* The frame lies where the kernel must have put it, and is taken once. */
 	mov	%gs:MON_SIG_RSP, %r9
 	test	%r9, %r9
@@ -1323,10 +1328,19 @@ function V(lych_signal_entry)
 	xor	%ebp, %ebp
 	call	lych_signal
 	ud2
+.Lsignal_elsewhere:
+	/* Whose area is it? Code in a domain that jumped here ends in the monitor with this question (as in
+	 * lych_grant_first); the area's own thread is never interrupted elsewhere. */
+	mov	$186, %eax /* gettid */
+	syscall
+	cmp	%gs:MON_TID, %eax
+	je	.Ltrap
+	jmp	.Lsignal_as_it_came
 .Lsignal_wiped:
 	/* A child whose pages are not rebuilt yet: zero, and so not attached. Rights as the kernel gave them. */
 	cmpq	$0, %gs:GATE_MAGIC
 	jne	.Ltrap
+.Lsignal_as_it_came:
 #ifndef LYCH_SOFT
 	mov	$0x55555554, %eax
 	xor	%ecx, %ecx

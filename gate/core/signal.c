@@ -379,6 +379,10 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 		/* No other signal can be put aside: only what a fault makes comes before this handler is done. */
 		level->mask = ~SIGNALS_SIX;
 	}
+	if ((SIGNAL_BIT(c->sig) & SIGNALS_SIX) != 0) {
+		level->mask |= SIGNAL_BIT(SIGNAL_MARK);
+		c->state->marked = 1;
+	}
 	choose_stack(c, action, rsp);
 	if ((action->flags & SA_RESETHAND) != 0) {
 		handlers_reset(c->sig, action->handler);
@@ -398,6 +402,24 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	lych_handler_run_soft(&run);
 }
 
+/* Levels were freed below the one the frame was copied to. */
+static void settle_level(struct context *c)
+{
+	struct signal_level *level = level_at(c->thread, c->thread->level);
+
+	if (level != c->level) {
+		uint32_t soft = c->level->soft_pkru;
+
+		sigframe_copy(level->frame, level_frame_bytes(), c->frame, (uint64_t)c->frame,
+			      (uint64_t)c->frame + level_frame_bytes());
+		c->level = level;
+		c->frame = level->frame;
+		level->soft_pkru = soft;
+		level->sw = sigframe_sw(c->frame);
+		signals_frame_stack(c->thread, c->frame);
+	}
+}
+
 static _Noreturn void deliver(struct context *c, bool fault)
 {
 	struct host_action action;
@@ -415,6 +437,10 @@ static _Noreturn void deliver(struct context *c, bool fault)
 	}
 	if (none || (fault && (bit & c->thread->host_mask) != 0)) {
 		by_default(c, fault, action.handler == SIG_IGN);
+	}
+	if (c->thread->level >= c->thread->nlevels && !c->domain) {
+		signals_reclaim_suspects(c->thread, c->frame->uc.mask);
+		settle_level(c);
 	}
 	if (c->thread->level >= c->thread->nlevels) {
 		if (fault) {
@@ -625,18 +651,12 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 			host_rights(c.frame, never_of_host());
 		}
 		signals_reclaim(t, c.frame->uc.mc.rsp);
-		if (c.level != level_at(t, t->level)) {
-			struct signal_level *lower = level_at(t, t->level);
-
-			sigframe_copy(lower->frame, level_frame_bytes(), c.frame, (uint64_t)c.frame,
-				      (uint64_t)c.frame + level_frame_bytes());
-			c.level = lower;
-			c.frame = lower->frame;
-			info = &c.frame->info;
-		}
+		signals_notice_left(t, c.frame->uc.mask);
 	}
 	c.level->soft_pkru = area->gate.soft_pkru;
 	c.level->sw = sigframe_sw(c.frame);
+	settle_level(&c);
+	info = &c.frame->info;
 
 	if (is_kick(info)) {
 		follow(&c);

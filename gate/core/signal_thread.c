@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting with signals, what each thread needs for them, and its mask and alternate stack as the host sees them. */
-#include <cpuid.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
 #include "handlers.h"
 #include "keys.h"
@@ -32,50 +28,8 @@ size_t level_frame_bytes(void)
 
 /* ---- start ------------------------------------------------------------------------------------ */
 
-/* Since 6.12 the kernel opens all keys while it writes a frame (x86/pkeys: "update PKRU to enable all pkeys before XSAVE"). */
-static bool writes_frames_whole(void)
-{
-	struct utsname name;
-	unsigned int major = 0;
-	unsigned int minor = 0;
-	const char *at;
-
-	if (uname(&name) != 0) {
-		return false;
-	}
-	for (at = name.release; *at >= '0' && *at <= '9'; at++) {
-		major = major * 10 + (unsigned int)(*at - '0');
-	}
-	if (*at == '.') {
-		for (at++; *at >= '0' && *at <= '9'; at++) {
-			minor = minor * 10 + (unsigned int)(*at - '0');
-		}
-	}
-	return major > 6 || (major == 6 && minor >= 12);
-}
-
 int signals_start(void)
 {
-	if (ROOT.frame_bytes == 0) {
-		unsigned long bytes = getauxval(AT_MINSIGSTKSZ);
-
-		/* Kernels that do not say have no components beyond AVX-512. */
-		ROOT.frame_bytes = bytes != 0 ? (uint32_t)bytes : 4096;
-	}
-	if (ROOT.backend == LYCH_PKU && ROOT.xsave_pkru == 0) {
-		unsigned int bytes, off, c, d;
-
-		if (!__get_cpuid_count(0xd, 9, &bytes, &off, &c, &d) || off < XSAVE_MIN) {
-			return -EOPNOTSUPP;
-		}
-		ROOT.xsave_pkru = off;
-	}
-	/* Without keys any memory will do. */
-	ROOT.frames_whole = ROOT.backend != LYCH_PKU || writes_frames_whole();
-	ROOT.kick = SIGNAL_KICK;
-	if (ROOT.kick_cookie == 0 && sys3(SYS_getrandom, &ROOT.kick_cookie, sizeof(ROOT.kick_cookie), 0) != 8) {
-		ROOT.kick_cookie = (uint64_t)&ROOT ^ (uint64_t)getpid() << 48;
-	}
 	return handlers_start();
 }
 
@@ -341,6 +295,39 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 	return dropped;
 }
 
+void signals_notice_left(struct thread *t, uint64_t mask)
+{
+	if (!state_of(t)->marked || (mask & SIGNAL_BIT(SIGNAL_MARK)) != 0) {
+		return;
+	}
+	state_of(t)->marked = 0;
+	for (uint32_t i = 0; i < t->level; i++) {
+		const struct signal_level *level = level_at(t, i);
+
+		if ((SIGNAL_BIT(level->sig) & SIGNALS_SIX) != 0) {
+			t->host_mask = level->host_mask;
+			return;
+		}
+	}
+}
+
+void signals_reclaim_suspects(struct thread *t, uint64_t mask)
+{
+	while (t->level > 0) {
+		const struct signal_level *level = level_at(t, t->level - 1);
+		uint64_t bit = SIGNAL_BIT(level->sig);
+
+		if ((bit & SIGNALS_SIX) != 0) {
+			bit = SIGNAL_BIT(SIGNAL_MARK);
+		}
+		if ((level->mask & bit) == 0 || (mask & bit) != 0) {
+			return;
+		}
+		t->host_mask = level->host_mask;
+		t->level--;
+	}
+}
+
 /* ---- what the host sees ------------------------------------------------------------------------- */
 
 static uint64_t changed_mask(int how, uint64_t mask, uint64_t set)
@@ -355,11 +342,12 @@ static uint64_t changed_mask(int how, uint64_t mask, uint64_t set)
 	}
 }
 
-int signals_mask(int how, const uint64_t *set, uint64_t *old)
+int signals_mask(int how, const uint64_t *set, uint64_t *old, uint64_t rsp)
 {
 	struct thread *t = &lych_tls->thread;
 	uint64_t all = ~0ull;
 	uint64_t kernel = 0;
+	uint64_t mark;
 	uint64_t host;
 
 	if (set != NULL && how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK) {
@@ -367,15 +355,17 @@ int signals_mask(int how, const uint64_t *set, uint64_t *old)
 	}
 	/* Blocked meanwhile: a handler in between would leave the two halves of the mask from different times. */
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &kernel, MASK_BYTES);
-	signals_reclaim(t, (uint64_t)__builtin_frame_address(0));
-	host = kernel | t->host_mask;
+	signals_reclaim(t, rsp);
+	signals_notice_left(t, kernel);
+	mark = kernel & SIGNAL_BIT(SIGNAL_MARK);
+	host = (kernel & ~mark) | t->host_mask;
 	if (old != NULL) {
 		*old = host;
 	}
 	if (set != NULL) {
 		host = changed_mask(how, host, *set);
 		t->host_mask = host & SIGNALS_SIX;
-		kernel = host & ~SIGNALS_SIX;
+		kernel = (host & ~SIGNALS_SIX) | mark;
 	}
 	signals_raise_pending(t);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &kernel, NULL, MASK_BYTES);

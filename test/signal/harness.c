@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -40,6 +41,10 @@ void harness_start(void)
 	ROOT.monitor = &monitor;
 	ROOT.fork_copy = &fork_copy;
 	ROOT.thunks = thunks;
+	ROOT.frame_bytes = (uint32_t)getauxval(AT_MINSIGSTKSZ);
+	ROOT.frames_whole = 1; /* no keys: any memory will do */
+	ROOT.kick = SIGNAL_KICK;
+	ROOT.kick_cookie = 0x7e57c00c1e;
 	if (threads_start() != 0 || signals_start() != 0) {
 		abort();
 	}
@@ -186,6 +191,17 @@ static void end_calls(struct lych_domain *domain, int except, int status)
 void harness_cancel(struct lych_domain *domain, int tid)
 {
 	end_calls(domain, tid, -ECANCELED);
+}
+
+void harness_kick(int tid)
+{
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&monitor.threads[i]);
+
+		if (a != NULL && a->thread.tid == tid) {
+			thread_kick(&a->thread);
+		}
+	}
 }
 
 unsigned int harness_poisoned(void)
