@@ -366,6 +366,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
 	if (c->domain) {
 		rsp = call->rsp;
+		level->shown = (struct sigframe *)((uint8_t *)level->frame + level_frame_bytes());
 		show_the_call(level, call, interrupted);
 		save_domain_stack(c, call);
 	} else {

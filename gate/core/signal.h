@@ -58,7 +58,7 @@ struct signal_level {
 	uint32_t soft_pkru;
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
-	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up for a domain's context */
+	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up behind it for a domain's context */
 };
 
 /* What a thread's signals need beyond struct thread: behind thread.levels, in monitor memory. */

@@ -113,7 +113,6 @@ static int make_levels(struct thread *t)
 		struct signal_level *level = level_at(t, i);
 
 		level->frame = (struct sigframe *)((uint8_t *)level + header);
-		level->shown = (struct sigframe *)((uint8_t *)level->frame + copy);
 	}
 	return 0;
 }
