@@ -35,6 +35,7 @@ LYCH_HIDDEN void lych_grant_first_pku(void);
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);
 LYCH_HIDDEN void lych_signal_entry_soft(int, siginfo_t *, void *);
+LYCH_HIDDEN extern const char lych_signal_entry_end_pku[], lych_signal_entry_end_soft[];
 LYCH_HIDDEN void lych_restorer(void); /* SA_RESTORER: rt_sigreturn */
 
 struct sigframe;
@@ -119,13 +120,23 @@ LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record
  * the host's rights. Gives back the status (on_fault runs here). */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
 
-/* The _soft instance, when the record's call_id is odd: a call has returned; record is still on top. */
-LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
 
 /* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
 LYCH_HIDDEN int lych_callback_refused(struct record *call);
 
-/* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was. */
+/*
+ * The mprotect backend's share of the soft gate; domains there have odd ids. leave: whenever code of the domain stops
+ * running on this thread, that is before a call returns (however it ended) and before a callback runs. enter: when
+ * a callback returns to the domain, with the record of the call; 0, or -ENOMEM: the call is to end with that. Into
+ * the domain the first time lych_gate_slow goes itself (backend_mprotect_enter). Called by the _soft instance when the
+ * record's call_id is odd, the record still on top. On the host's stack, host rights; they take monitor->lock. leave
+ * twice is leave once.
+ */
+LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
+LYCH_HIDDEN int lych_gate_enter_soft(struct record *call);
+
+/* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was, and
+ * SELECTOR_FORGED. */
 LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
 LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area, uint64_t rsp);
 /* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */

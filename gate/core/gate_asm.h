@@ -43,6 +43,7 @@
  * signal's context is a domain's exactly when it is BLOCK: this the monitor wrote, unlike the frame. */
 #define SELECTOR_ALLOW 0
 #define SELECTOR_BLOCK 1
+#define SELECTOR_FORGED 2 /* or'ed to what lych_signal gets: no signal was delivered, a domain jumped to the entry */
 
 /* The monitor page, gs-relative. */
 #define MON 4096

@@ -135,6 +135,14 @@
  * CFI. While r11 points at the record, or while *rbp does (the link on the domain's stack, only advice: reports use
  * records), the caller's registers are in the record.
  */
+/*
+ * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a corrupt
+ * stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in gdb).
+ */
+.macro cfi_two_stacks
+	.cfi_signal_frame
+.endm
+
 .macro cfi_normal
 	.cfi_def_cfa %rsp, 8
 	.cfi_same_value %rbx
@@ -183,15 +191,13 @@
 	mov	REC_R15(%r11), %r15
 .endm
 
-/* All vector registers := 0. The AVX case falls through; the others are far. Clobbers flags. */
+/* All vector registers := 0. Not out of line: unwinders need the tables of the function they are in. Clobbers flags. */
 .macro scrub_vectors
 	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
 	jne	1f
 	vzeroall
-	.subsection 1
-1:	call	lych_scrub_other
 	jmp	2f
-	.previous
+1:	call	lych_scrub_other
 2:
 .endm
 
@@ -441,6 +447,7 @@ function lych_gate_soft
 lych_gate:
 #endif
 	.cfi_startproc
+	cfi_two_stacks
 	endbr64
 .Lcall_again:
 	/* An area of this thread's own? TLS and gs must agree. (G8) */
@@ -1020,6 +1027,7 @@ label lych_pointer_thunks
  */
 function V(lych_callback_gate)
 	.cfi_startproc
+	cfi_two_stacks
 	movq	%rcx, %xmm14
 	movq	%rdx, %xmm15
 	mov	%rsp, %r10
@@ -1313,10 +1321,29 @@ function V(lych_signal_entry)
 	xchg	%rdx, (%r9)
 	cmp	%rcx, %rdx
 	jne	.Ltrap
-	jmp	2f
-1:	mov	%rsp, %r9
-2:	movzbl	%gs:GATE_SELECTOR, %edx
+	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	jmp	2f
+	/*
+	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it comes
+	 * here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
+	 * happens otherwise: lych_signal takes it for what it is.
+	 */
+1:	mov	%rsp, %r9
+	movzbl	%gs:GATE_SELECTOR, %ebx
+	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	mov	$14, %eax /* rt_sigprocmask(SIG_BLOCK, all, MON_SCRATCH) */
+	xor	%edi, %edi
+	lea	.Lall_signals(%rip), %rsi
+	lea	MON_SCRATCH(%r8), %rdx
+	mov	$8, %r10d
+	syscall
+	mov	%ebx, %edx
+	movabs	$0xfffffffffffbfeff, %rcx /* all but SIGKILL and SIGSTOP */
+	cmp	%gs:MON_SCRATCH, %rcx
+	je	2f
+	or	$SELECTOR_FORGED, %edx
+2:
 	mov	%gs:MON_HOST_FS, %rcx
 	wrfsbase %rcx
 	movl	$0, %gs:GATE_NOT_WANT
@@ -1358,6 +1385,7 @@ function V(lych_signal_entry)
 .Lsignal_unattached:
 	jmp	lych_signal_unattached
 	.cfi_endproc
+label V(lych_signal_entry_end)
 function_end V(lych_signal_entry)
 
 /* _Noreturn void lych_handler_run(const struct handler_run *run) */
@@ -1417,7 +1445,11 @@ function V(lych_resume)
 	pop	%rax
 	iretq
 	.cfi_endproc
-label V(lych_resume_end)
+#ifdef LYCH_SOFT
+label lych_resume_soft_end
+#else
+label lych_resume_pku_end
+#endif
 function_end V(lych_resume)
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */

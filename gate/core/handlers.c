@@ -2,6 +2,7 @@
 /* The host's dispositions (handlers.h), and taking over those that were there before us. */
 #include "handlers.h"
 
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -227,6 +228,10 @@ static int force_those_of_libc(void)
 		return -ENOMEM;
 	}
 	pthread_join(thread, NULL);
+	/* Without the unwinder pthread_cancel ends the process, whoever calls it: then nobody will. */
+	if (dlopen("libgcc_s.so.1", RTLD_NOW | RTLD_LOCAL) == NULL) {
+		return 0;
+	}
 	if (pthread_create(&thread, NULL, wait_here, NULL) != 0) {
 		return -ENOMEM;
 	}

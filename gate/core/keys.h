@@ -1,50 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Protection keys and views.
+ * Protection keys: who has which, and the ledger of what memory they are on.
  *
- * view_*: pure, tested on any machine. keys_*: who has which key. With the mprotect backend the same numbers are
- * handed out, and stand for nothing in the hardware.
+ * With the mprotect backend the same numbers are handed out, and stand for nothing in the hardware.
+ *
+ * lych_init: ROOT.backend set, ROOT.monitor = monitor_alloc(sizeof(struct monitor)), everything else that is wanted
+ * from monitor_alloc, keys_start, then attach the calling thread: keys_start leaves monitor memory tagged, and the
+ * caller has no right to it before.
  */
 #ifndef LYCH_KEYS_H
 #define LYCH_KEYS_H
 
 #include "runtime.h"
+#include "view.h"
 
-#define VIEW_DENY_ALL 0x55555555u
-#define VIEW_AD(key) (1u << (2 * (key)))
-#define VIEW_WD(key) (2u << (2 * (key)))
-#define VIEW_BITS(key) (3u << (2 * (key)))
+enum key_owner {
+	OWNER_FREE,
+	OWNER_FOREIGN, /* of another user of keys in this process, when the runtime was started */
+	OWNER_MONITOR,
+	OWNER_GATE,
+	OWNER_DOMAIN,
+	OWNER_VAULT,
+	OWNER_REGION,
+	OWNER_RETIRED, /* pages that have it could not be retagged: held, and never used again */
+};
 
-enum rights { RIGHTS_NONE, RIGHTS_READ, RIGHTS_WRITE };
-
-LYCH_HIDDEN uint32_t view_with(uint32_t view, int key, enum rights rights);
-LYCH_HIDDEN enum rights view_rights(uint32_t view, int key);
-/* The view of code in a domain. grants: bits to clear on top (VIEW_BITS of shared keys). */
-LYCH_HIDDEN uint32_t view_of_domain(enum lych_kind kind, int key, int gate_key);
-/* The host's, with no region open: initial is PKRU of the thread that called lych_init. */
-LYCH_HIDDEN uint32_t view_of_host(uint32_t initial, int monitor_key, int gate_key, uint32_t domain_keys);
-
-enum key_owner { OWNER_FREE, OWNER_FOREIGN, OWNER_MONITOR, OWNER_GATE, OWNER_DOMAIN, OWNER_VAULT, OWNER_REGION };
-
-/* Counts what is free, honours max_keys, takes the two of the runtime. -ENOSPC, -EOPNOTSUPP. */
+/*
+ * Counts the keys that are free, by taking them all without rights and giving the surplus back; keeps two, stores
+ * them in ROOT.monitor_key and ROOT.gate_key, computes ROOT.host_view, tags all monitor memory there is.
+ * max_keys: never hold more, the two included; 0: no limit.
+ *
+ * Returns 0, or, with a reason for lych_why and nothing changed,
+ *	-ENOSPC      fewer than three are free, or max_keys is 1 or 2
+ *	-EOPNOTSUPP  the kernel, or what stands before it, refuses pkey_alloc
+ *	-ENOMEM
+ * Not thread-safe, takes no lock (monitor->lock is behind the key when it returns).
+ */
 LYCH_HIDDEN int keys_start(unsigned int max_keys);
+/* When lych_init fails later: all memory of the ledger gets key 0 back and stays mapped, the two keys are freed. The
+ * caller may be attached or not. */
 LYCH_HIDDEN void keys_stop(void);
-/* A key, denied on every thread. -ENOSPC. Called with monitor->lock, as all of these. */
+
+/*
+ * A key for owner, denied on every attached thread. name is copied. -ENOSPC: none is free, or max_keys are held.
+ * Called with monitor->lock by an attached thread.
+ */
 LYCH_HIDDEN int keys_take(int *key, enum key_owner owner, const char *name);
-/* Retags every range of its ledger with key 0 and PROT_NONE, or has found none; shoots down; frees. */
+/*
+ * Every range of its ledger gets key 0 and PROT_NONE, every attached thread loses its rights to it, then it is freed. A key whose pages cannot all be retagged is never used again.
+ * Called with monitor->lock by an attached thread.
+ */
 LYCH_HIDDEN void keys_give_back(int key);
-/* For reports: "monitor", "gate", "region NAME", a domain's name, "host" (0), "" (foreign). No lock needed. */
+/*
+ * The host's view of a thread that attaches now with PKRU pkru: its rights to keys of others stay. Called with
+ * monitor->lock, and the thread is in monitor->threads before that is released: else it misses threads_allow.
+ */
+LYCH_HIDDEN uint32_t keys_host_view(uint32_t pkru);
+/* All keys that are the runtime's, bit k for key k. No lock needed. */
+LYCH_HIDDEN uint32_t keys_ours(void);
+/* For reports: "monitor", "gate", "region NAME", a domain's name, "host" (0), "" (foreign). No lock needed,
+ * async-signal-safe; needs the right to read monitor memory. */
 LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);
 
-/* The ledger: every range that has a key of ours. */
-LYCH_HIDDEN int ledger_add(void *at, size_t bytes, int key, int prot);   /* tags it, too: pkey_mprotect */
-LYCH_HIDDEN int ledger_change(void *at, size_t bytes, int prot);         /* same key, other protection */
-LYCH_HIDDEN void ledger_remove(void *at, size_t bytes);                  /* munmaps it */
-LYCH_HIDDEN int ledger_key_of(const void *at);                           /* -1: not ours. Lock-free read */
+/*
+ * The ledger: every range that has a key of ours. It has a lock of its own, inside monitor->lock when both are held;
+ * none of these may be called from the signal monitor, except ledger_key_of.
+ *
+ * ledger_add tags (pkey_mprotect; mprotect where there are no keys) and records. Whole pages that are in no range yet,
+ * else -EINVAL; -ENOMEM. Map them PROT_NONE: else they are everybody's until they are tagged.
+ * ledger_change: same key, other protection, for pages that are all in ranges of one key, else -EINVAL; -ENOMEM.
+ * ledger_remove unmaps and forgets. What lies between at and the end and is no range of ours is unmapped, too.
+ * ledger_retire: see keys_give_back. 0, or -EIO when a page keeps the key.
+ */
+LYCH_HIDDEN int ledger_add(void *at, size_t bytes, int key, int prot);
+LYCH_HIDDEN int ledger_change(void *at, size_t bytes, int prot);
+LYCH_HIDDEN void ledger_remove(void *at, size_t bytes);
+LYCH_HIDDEN int ledger_retire(int key);
+/* The key of the page at lies in, -1: not ours. Lock-free: right also when it interrupts a change on this thread. */
+LYCH_HIDDEN int ledger_key_of(const void *at);
+/* Nobody changes the ledger between the two. For fork handlers (after monitor->lock), and for lych_verify. */
+LYCH_HIDDEN void ledger_freeze(void);
+LYCH_HIDDEN void ledger_thaw(void);
+struct key_range;
+/* All of it, sorted; valid while frozen. */
+LYCH_HIDDEN const struct key_range *ledger_ranges(size_t *count);
+/* For keys.c: makes the ledger (from monitor_alloc, before keys_start tags it), frees it once it is untagged; records
+ * without tagging. */
+LYCH_HIDDEN int ledger_start(void);
+LYCH_HIDDEN void ledger_stop(void);
+LYCH_HIDDEN int ledger_record(void *at, size_t bytes, int key, int prot);
+/* For keys.c, raw: 0 or -errno. */
+LYCH_HIDDEN int ledger_tag(uint64_t at, uint64_t bytes, int key, int prot);
 
-/* Monitor memory, page-granular, zeroed. NULL: none. Before keys_start it is ordinary, tagged there. */
+/* Monitor memory: whole pages, zeroed, at address 4096-aligned. NULL: none. Before keys_start it is ordinary, tagged
+ * there (at most 32 blocks until then). bytes as given to monitor_alloc. at may be NULL. Thread-safe. */
 LYCH_HIDDEN void *monitor_alloc(size_t bytes);
 LYCH_HIDDEN void monitor_free(void *at, size_t bytes);
+/* For keys.c: the blocks allocated before keys_start. Count of them; at and bytes of block i. */
+LYCH_HIDDEN size_t monitor_early_blocks(void);
+LYCH_HIDDEN void *monitor_early_block(size_t i, size_t *bytes);
 
 /* No call gets into the domain any more, and those inside end with -ECANCELED, but for that of thread tid. Runs inside
  * lych_signal as well: takes no lock. */

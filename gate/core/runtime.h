@@ -18,8 +18,8 @@
 #include <stdatomic.h>
 
 #include "gate_asm.h"
+#include "hidden.h"
 
-#define LYCH_HIDDEN __attribute__((visibility("hidden")))
 #define KEYS 16
 #define DOMAINS_MAX 64
 #define THREADS_MAX 4096
@@ -98,7 +98,8 @@ struct thread {
 	timer_t timer;
 	uint32_t timer_made;
 	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
-	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 104];
+	uint64_t armed_ns; /* deadline of a call that is being made: its record may not be there yet */
+	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 112];
 	struct record records[DEPTH_MAX];
 };
 
@@ -127,18 +128,20 @@ struct lych_domain {
 	/* from here on C only */
 	_Atomic uint32_t state; /* enum domain_state */
 	uint32_t kind;          /* enum lych_kind */
-	uint64_t next_id;       /* id it gets when it is reset */
+	uint64_t next_id;       /* id it has when it is ready: id is 0 while it is not */
 	char name[32];
 	struct domain_memory *memory; /* gate/memory/ */
 	struct domain_policy *policy; /* gate/library/ */
 	struct fault_slot *fault;     /* what happened last */
+	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
+	bool ending; /* under monitor->lock: somebody resets or frees it */
 };
 
 enum domain_state {
 	DOMAIN_FREE,
 	DOMAIN_READY,
 	DOMAIN_POISONED, /* faulted: no call gets in, until reset or free */
-	DOMAIN_RESETTING,
+	DOMAIN_RESETTING, /* reset or free waits for the calls inside to end */
 };
 
 /* What the root page holds. const for everybody but lych_init. */
@@ -175,7 +178,7 @@ extern LYCH_HIDDEN union lych_root_page lych_root_page;
 struct monitor {
 	pthread_mutex_t lock; /* domains, keys, ledger, threads; never held while code of a domain runs */
 	struct lych_domain domains[DOMAINS_MAX];
-	struct key_table *keys;      /* pkey.c */
+	struct key_table *keys;      /* keys.c */
 	struct ledger *ledger;       /* memory/ledger.c */
 	struct handler_table *handlers; /* signal */
 	struct area *_Atomic threads[THREADS_MAX];
@@ -183,6 +186,8 @@ struct monitor {
 	_Atomic uint32_t allow_bits; /* PKRU bits every host view has clear: keys of domains */
 	_Atomic uint32_t deny_bits;  /* PKRU bits being taken from every host view: a key about to be freed */
 	_Atomic uint64_t ids; /* the next id of a domain; even, never 0 */
+	struct lych_region *regions; /* memory/region.c: all of them */
+	struct soft_state *soft;     /* memory/backend_mprotect.c; NULL until it is used */
 };
 
 static inline struct area *area_of_thread(struct thread *t)

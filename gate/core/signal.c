@@ -614,22 +614,52 @@ static bool is_forged(const struct context *c)
 	       !level_at(t, t->level - 1)->domain_context;
 }
 
+/* No signal finds the entry at work: all are blocked there. Only who jumped to it can be interrupted in it. */
+static bool is_entry(uint64_t rip)
+{
+	return within(rip, (const char *)lych_signal_entry_pku, lych_signal_entry_end_pku) ||
+	       within(rip, (const char *)lych_signal_entry_soft, lych_signal_entry_end_soft);
+}
+
+/* A domain jumped to the entry, on a kernel whose frames prove nothing: what lies there is not looked at. */
+static _Noreturn void end_jumper(struct context *c)
+{
+	siginfo_t info = {.si_signo = SIGILL, .si_code = ILL_ILLOPN};
+
+	if (top_call(c->thread) == NULL) {
+		broken();
+	}
+	c->sig = SIGILL;
+	c->domain = true;
+	sigframe_make(c->frame, &info, FCW_DEFAULT, MXCSR_DEFAULT);
+	c->frame->uc.mask = 0;
+	signals_frame_stack(c->thread, c->frame);
+	end_with_fault(c, LYCH_FAULT_GATE);
+}
+
 _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uint32_t selector)
 {
 	struct thread *t = &area->thread;
-	struct context c = {.area = area, .thread = t, .state = state_of(t), .domain = selector == SELECTOR_BLOCK};
+	struct context c = {.area = area, .thread = t, .state = state_of(t),
+			    .domain = (selector & SELECTOR_BLOCK) != 0};
 	siginfo_t *info;
 	bool resuming;
 
 	/* With nlevels in use there is one more, for what cannot wait. */
 	c.level = level_at(t, t->level);
 	c.frame = c.level->frame;
+	if ((selector & SELECTOR_FORGED) != 0) {
+		end_jumper(&c);
+	}
 	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
 		broken();
 	}
 	if (c.state->learning && ROOT.frames_whole) {
 		t->sig_rsp = (uint64_t)kernel_frame;
 		c.state->learning = 0;
+	}
+	if (!c.domain && is_entry(c.frame->uc.mc.rip)) {
+		end_jumper(&c);
 	}
 	info = &c.frame->info;
 	c.sig = info->si_signo;
@@ -661,6 +691,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 
 	if (is_kick(info)) {
 		follow(&c);
+		deadlines_follow(t, c.domain);
 		go_on(&c);
 	}
 	if (c.domain && c.sig == SIGSYS && info->si_code == SYS_USER_DISPATCH) {

@@ -154,6 +154,33 @@ static struct area *area_claim(void)
 	return NULL;
 }
 
+/* The kick, with a value that proves it is ours; made once, so that no deadline goes unnoticed for want of one. */
+static int timer_make(struct thread *t)
+{
+	struct sigevent event;
+	int id = 0;
+
+	memset(&event, 0, sizeof(event));
+	event.sigev_notify = SIGEV_THREAD_ID;
+	event.sigev_signo = (int)ROOT.kick;
+	event.sigev_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
+	event._sigev_un._tid = t->tid;
+	if (sys3(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0) {
+		return -ENOMEM;
+	}
+	t->timer = (timer_t)(intptr_t)id;
+	t->timer_made = 1;
+	return 0;
+}
+
+static void timer_end(struct thread *t)
+{
+	if (t->timer_made) {
+		sys1(SYS_timer_delete, t->timer);
+		t->timer_made = 0;
+	}
+}
+
 /* ---- attaching ----------------------------------------------------------------------------------
  */
 
@@ -193,8 +220,7 @@ static int attach(struct area **out)
 			a->gate.self_soft = (uint64_t)(uintptr_t)a;
 			view = VIEW_DENY_ALL & ~VIEW_BITS(0);
 		}
-		view = view_of_host(view, (int)ROOT.monitor_key, (int)ROOT.gate_key, 0) &
-		       ~m->allow_bits;
+		view = keys_host_view(view);
 		a->gate.not_host = ~view;
 		a->gate.not_caller = ~view;
 		a->gate.soft_pkru = view;
@@ -204,7 +230,10 @@ static int attach(struct area **out)
 	if (err == 0) {
 		lych_tls = a;
 		a->thread.rseq_bytes = rseq_unregister();
-		err = signals_attach(a, &mask);
+		err = timer_make(&a->thread);
+		if (err == 0) {
+			err = signals_attach(a, &mask);
+		}
 		if (err == 0) {
 			err = dispatch_arm(a);
 			if (err != 0) {
@@ -214,6 +243,7 @@ static int attach(struct area **out)
 		if (err == 0) {
 			atomic_store(&m->threads[area_index(a)], a);
 		} else {
+			timer_end(&a->thread);
 			rseq_register(a->thread.rseq_bytes);
 			lych_tls = NULL;
 			area_clear(a);
@@ -239,6 +269,10 @@ int thread_self(struct thread **out)
 	if (a == NULL || gs_base() != (uint64_t)(uintptr_t)a) {
 		a = NULL;
 		err = attach(&a);
+	} else if (a->gate.self == 0 && a->gate.self_soft == 0) {
+		/* Wiped, and no fork handler has run: the child of _Fork or of a bare system call. */
+		a = NULL;
+		err = -EPERM;
 	}
 	*out = a != NULL ? &a->thread : NULL;
 	return err;
@@ -262,9 +296,7 @@ static void detach(void *arg)
 	pkru_update(0, m->allow_bits & VIEW_DENY_ALL);
 	dispatch_disarm();
 	signals_detach(a, &mask);
-	if (a->thread.timer_made) {
-		sys1(SYS_timer_delete, a->thread.timer);
-	}
+	timer_end(&a->thread);
 	pthread_mutex_lock(&m->lock);
 	memory_stacks_of_thread_free(&a->thread);
 	rseq_register(a->thread.rseq_bytes);
@@ -436,30 +468,13 @@ bool threads_inside(const struct lych_domain *domain, bool self_only)
 	return false;
 }
 
-int thread_timer(struct thread *t, uint64_t deadline_ns)
+void thread_timer(struct thread *t, uint64_t deadline_ns)
 {
 	struct itimerspec when = {0};
 
-	if (!t->timer_made) {
-		struct sigevent event;
-		int id = 0;
-		if (deadline_ns == 0) {
-			return 0;
-		}
-		memset(&event, 0, sizeof(event));
-		event.sigev_notify = SIGEV_THREAD_ID;
-		event.sigev_signo = (int)ROOT.kick;
-		event.sigev_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
-		event._sigev_un._tid = t->tid;
-		if (sys3(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0) {
-			return -EAGAIN;
-		}
-		t->timer = (timer_t)(intptr_t)id;
-		t->timer_made = 1;
-	}
 	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
-	return sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL) == 0 ? 0 : -EAGAIN;
+	sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
 }
 
 /* ---- fork ---------------------------------------------------------------------------------------
@@ -479,12 +494,14 @@ void threads_fork_prepare(void)
 		return;
 	}
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
 }
 
 void threads_fork_parent(void)
 {
 	if (ROOT.monitor != NULL && thread_attached() != NULL) {
+		ledger_thaw();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
 	}
 }
@@ -499,8 +516,12 @@ void threads_fork_child(void)
 		return;
 	}
 	memcpy(a, fork_copy(), sizeof(*a));
+	ledger_thaw();
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.timer_made = 0;
+	if (timer_make(&a->thread) != 0) {
+		__builtin_trap();
+	}
 	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;
 	for (size_t i = 0; i < THREADS_MAX; i++) {
 		struct area *other = atomic_load(&m->threads[i]);

@@ -37,8 +37,10 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN void threads_shoot_down(int key);
 
-/* Every attached thread has the rights to a domain's new key in its host view before this returns. With
- * monitor->lock. */
+/*
+ * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its
+ * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view().
+ */
 LYCH_HIDDEN void threads_allow(int key);
 
 /*
@@ -49,11 +51,15 @@ LYCH_HIDDEN void threads_allow(int key);
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
 LYCH_HIDDEN void thread_follow(struct thread *t);
 
+/* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
+LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
+
 /*
- * The thread's timer fires (the kick, SI_TIMER) at the earliest deadline of its records. deadline_ns is
- * CLOCK_MONOTONIC, 0 stops it. 0 or -EAGAIN: no timer can be had.
+ * On a kick: marks the calls below a callback whose deadline has passed, and sets the timer to what comes next: the
+ * earliest deadline, or a moment when a call is to end that is only just being made. in_domain: the top record's
+ * domain was interrupted. Async-signal-safe.
  */
-LYCH_HIDDEN int thread_timer(struct thread *t, uint64_t deadline_ns);
+LYCH_HIDDEN void deadlines_follow(struct thread *t, bool in_domain);
 
 /* Any record (CALL or CALLBACK) of any thread in domain? self: of the calling thread only. */
 LYCH_HIDDEN bool threads_inside(const struct lych_domain *domain, bool self);

@@ -52,7 +52,8 @@ struct lych_init_opts {
  *	-EINVAL      an option is out of range
  *	-EALREADY    it has been started
  *
- * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku.
+ * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
+ * machine can do starts a few short-lived children, of which the program hears nothing.
  * Not thread-safe: call it before others use the library. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
@@ -65,7 +66,8 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had.
+ * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had. -EINVAL: lych_init
+ * has not succeeded.
  * -EPERM: this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS).
  */
 LYCH_API LYCH_MUST_CHECK int lych_attach(void);
@@ -76,7 +78,7 @@ struct lych_domain_opts {
 	enum lych_kind kind;
 	size_t heap_bytes;   /* 0: 1 MiB */
 	size_t stack_bytes;  /* for each thread that enters; 0: 256 KiB */
-	unsigned int callbacks; /* how many lych_callback there may be; 0: 64 */
+	unsigned int callbacks; /* how many lych_callback there may be, at most 256; 0: 64 */
 	bool lock_memory;    /* mlock */
 	bool zero_on_free;   /* blocks of the heap are wiped when freed */
 };
@@ -89,8 +91,11 @@ struct lych_domain_opts {
  *	-ENOSPC      no key is left, or there are 64 domains
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
- *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why
+ *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why. Or before lych_init
  *	-EPERM       as lych_attach
+ *
+ * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
+ * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
  *
  * Thread-safe. Not async-signal-safe.
  */
@@ -100,33 +105,56 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const str
  * lych_domain_free ends the domain: its memory is unmapped, its key retagged, taken from every thread, and
  * freed. Calls inside it are ended with -ECANCELED and waited for.
  *
- * Returns 0, or -EBUSY when the calling thread itself is inside the domain (in a callback): the domain lives on.
- * domain may be NULL. Afterwards the pointer is invalid. Thread-safe. Not async-signal-safe.
+ * Returns 0, or
+ *	-EBUSY   the calling thread itself is inside the domain (in a callback), or another thread is about to free or
+ *	         reset it: nothing is changed. Or a call inside does not end, and the calling thread is inside a call
+ *	         that somebody else wants to end, so that each might wait for the other: the domain is poisoned then
+ *	-EINVAL  not a domain that lives
+ *	-EPERM, -ENOMEM  as lych_attach
+ *
+ * A call whose callback is in host code ends when that returns. domain may be NULL. Afterwards the pointer is invalid.
+ * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 
 /*
  * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
- * and grants kept, no longer poisoned. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
- * waited for; -EBUSY as lych_domain_free; -ENOMEM: it stays poisoned. Thread-safe.
+ * kept, no longer poisoned, lych_fault empty. Pointers into it are invalid. Calls inside are ended with -ECANCELED and
+ * waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 
-/* lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it. Thread-safe. */
+/*
+ * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
+ * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
+ * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
+ * somebody else wants to end. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not async-signal-safe.
+ */
 LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
+
+/*
+ * lych_vault_allow registers a function the vault may be entered at; a call of any other gives -EACCES, and so does
+ * every call before the first. The table is the runtime's. Calls into vaults look it up, so they cost more than
+ * others. 0, -EINVAL (not a vault), -ENOMEM (511 are registered), -EPERM as lych_attach. Twice is once. Thread-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_vault_allow(struct lych_domain *vault, void (*fn)(void));
 
 /* The domain's protection key (pku) or -1. For tests and reports. */
 LYCH_API int lych_domain_key(const struct lych_domain *domain);
 LYCH_API const char *lych_domain_name(const struct lych_domain *domain);
 
 /*
- * The heap of a domain. Blocks are 16-byte aligned and zeroed. What the host relies on, sizes and free lists, is
- * not in the domain's memory: nothing a domain writes there can mislead these functions. NULL with errno ENOMEM
- * when the heap is full, EINVAL for an alignment that is no power of two. lych_free of NULL does nothing; of a
- * pointer that is not a live block of this domain: -EINVAL, nothing is changed. Thread-safe.
+ * The heap of a domain. Blocks are 16-byte aligned and zeroed; of 0 bytes, too, a block is made. What the host relies
+ * on, sizes and free lists, is not in the domain's memory: nothing a domain writes there can mislead these functions.
+ * NULL with errno ENOMEM when the heap is full (or count * bytes is more than a size_t holds), EINVAL for an alignment
+ * that is no power of two and for lych_realloc of what is not a live block; EPERM and ENOMEM as lych_attach. When
+ * lych_realloc fails the block is as it was; with block NULL it is lych_alloc; what it adds is zeroed when it moves
+ * the block. lych_free of NULL does nothing; of a pointer that is not a live block of this domain: -EINVAL, nothing
+ * is changed. Thread-safe. Not async-signal-safe.
  */
 LYCH_API void *lych_alloc(struct lych_domain *domain, size_t bytes);
 LYCH_API void *lych_alloc_aligned(struct lych_domain *domain, size_t align, size_t bytes);
+LYCH_API void *lych_calloc(struct lych_domain *domain, size_t count, size_t bytes);
 LYCH_API void *lych_realloc(struct lych_domain *domain, void *block, size_t bytes);
 LYCH_API char *lych_strdup(struct lych_domain *domain, const char *text);
 LYCH_API int lych_free(struct lych_domain *domain, void *block);
@@ -145,10 +173,12 @@ LYCH_API void lych_inside_free(void *block);
  * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack
  * of it, else -EFAULT. bytes 0 is checked like 1.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
- * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst.
- * lych_strndup_out: copies a string of at most max bytes to a malloc'ed one with a NUL behind, in *out, which the
- * caller frees. -EFAULT (not in the domain), -E2BIG (no NUL within max bytes), -ENOMEM.
- * Thread-safe.
+ * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst. Each byte is read once.
+ * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
+ * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
+ * NULL. Each byte is read once, and where the string ends is decided by the copy.
+ * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), -EPERM and -ENOMEM as
+ * lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);
 LYCH_API void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes);

@@ -52,7 +52,7 @@ struct lych_fault {
  */
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wshadow" /* as with stat(2): a struct and a function of one name */
+#pragma GCC diagnostic ignored "-Wshadow" /* struct and function have one name, as struct stat and stat() */
 #endif
 LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
 #if defined(__cplusplus) && defined(__GNUC__)

@@ -18,25 +18,6 @@
 union lych_root_page lych_root_page __attribute__((aligned(LYCH_PAGE)));
 __thread struct area *lych_tls;
 
-/* What the gate calls when something is not as it should be. Nothing here is not. */
-#define NOT_REACHED(result, name, ...)                                                             \
-	result name(__VA_ARGS__)                                                                   \
-	{                                                                                          \
-		(void)!write(STDERR_FILENO, #name "\n", sizeof(#name));                            \
-		abort();                                                                           \
-	}
-NOT_REACHED(int, lych_gate_slow, struct lych_domain *domain __attribute__((unused)),
-	    struct record *record __attribute__((unused)))
-NOT_REACHED(int, lych_gate_failed, struct lych_domain *domain __attribute__((unused)),
-	    int status __attribute__((unused)))
-NOT_REACHED(void, lych_gate_leave_soft, struct record *record __attribute__((unused)))
-NOT_REACHED(int, lych_callback_refused, struct record *call __attribute__((unused)))
-NOT_REACHED(_Noreturn void, lych_signal, struct area *area __attribute__((unused)),
-	    struct sigframe *frame __attribute__((unused)), uint32_t selector __attribute__((unused)))
-NOT_REACHED(_Noreturn void, lych_signal_done, struct area *area __attribute__((unused)))
-NOT_REACHED(void, lych_signal_unattached, int sig __attribute__((unused)), siginfo_t *info __attribute__((unused)),
-	    void *context __attribute__((unused)))
-
 static struct lych_domain domain;
 static struct lych_callback_entry callbacks[1];
 static struct thunk thunks[LYCH_THUNKS];

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Domains: made, ended, reset, canceled; and the gate's slow way.
+ *
+ * The gate pushes its record before it reads id. Whoever wants everybody out does it the other way round: state,
+ * then id := 0, then a barrier in all threads, then the records: a call is either seen there or has seen the 0.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "../library/mediator.h"
+#include "../memory/backend_mprotect.h"
+#include "../memory/memory.h"
+#include "asm.h"
+#include "fault_slot.h"
+#include "keys.h"
+#include "thread.h"
+#include "why.h"
+
+#define DEFAULT_CALLBACKS 64
+/* How often calls that do not end are asked again, a millisecond apart, before somebody who is himself to be ended
+ * stops waiting for them: they may be waiting for him. */
+#define PATIENCE 100
+
+/* Functions a vault may be entered at. Only grows, until the domain is freed: read without a lock. */
+#define VAULT_BYTES ((size_t)LYCH_PAGE)
+#define VAULT_ROOM ((VAULT_BYTES - 8) / sizeof(void *))
+struct vault_functions {
+	_Atomic uint64_t count;
+	void (*_Atomic fn[VAULT_ROOM])(void);
+};
+_Static_assert(sizeof(struct vault_functions) <= VAULT_BYTES, "");
+
+static void lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
+/* Before anything of the runtime is touched: a thread that is not attached has no rights to it. */
+static int attach(struct thread **self)
+{
+	int rc = thread_self(self);
+
+	return rc == -ENOSYS ? -EOPNOTSUPP : rc;
+}
+
+static bool is_domain(const struct lych_domain *d)
+{
+	uintptr_t first = (uintptr_t)ROOT.monitor->domains, at = (uintptr_t)d;
+
+	return at >= first && at < first + sizeof(ROOT.monitor->domains) && (at - first) % sizeof(*d) == 0 &&
+	       atomic_load(&d->state) != DOMAIN_FREE;
+}
+
+/* ---- making one --------------------------------------------------------------------------------- */
+
+static int options(struct lych_domain_opts *out, const struct lych_domain_opts *opts)
+{
+	memset(out, 0, sizeof(*out));
+	if (opts != NULL) {
+		const char *bytes = (const char *)opts;
+
+		/* More than a page is not a newer version but an uninitialised struct; of a newer one only
+		 * options that say "default". */
+		if (opts->size < offsetof(struct lych_domain_opts, name) || opts->size > LYCH_PAGE) {
+			return -EINVAL;
+		}
+		for (size_t i = sizeof(*opts); i < opts->size; i++) {
+			if (bytes[i] != 0) {
+				return -EINVAL;
+			}
+		}
+		memcpy(out, opts, opts->size < sizeof(*out) ? opts->size : sizeof(*out));
+	}
+	out->size = sizeof(*out);
+	if (out->kind != LYCH_KIND_CONTAIN && out->kind != LYCH_KIND_PURE && out->kind != LYCH_KIND_VAULT) {
+		return -EINVAL;
+	}
+	if (out->callbacks > LYCH_CALLBACK_THUNKS) {
+		return -EINVAL;
+	}
+	if (out->callbacks == 0) {
+		out->callbacks = DEFAULT_CALLBACKS;
+	}
+	return 0;
+}
+
+/* Even, or odd where every call has to go the slow way; never used before. */
+static uint64_t fresh_id(enum lych_kind kind)
+{
+	uint64_t id = atomic_fetch_add(&ROOT.monitor->ids, 2) + 2;
+
+	return kind == LYCH_KIND_VAULT || ROOT.backend == LYCH_MPROTECT ? id | 1 : id;
+}
+
+/* Names stand in reports, a line each. */
+static void set_name(struct lych_domain *d, const char *name)
+{
+	if (name == NULL || name[0] == '\0') {
+		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
+		return;
+	}
+	strncpy(d->name, name, sizeof(d->name) - 1);
+	for (char *c = d->name; *c != '\0'; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f) {
+			*c = '?';
+		}
+	}
+}
+
+static struct lych_domain *free_place(void)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		if (atomic_load(&ROOT.monitor->domains[i].state) == DOMAIN_FREE) {
+			return &ROOT.monitor->domains[i];
+		}
+	}
+	return NULL;
+}
+
+static size_t callback_bytes(const struct lych_domain *d)
+{
+	return d->ncallbacks * sizeof(struct lych_callback_entry);
+}
+
+/* What a domain has of monitor memory beside its place. */
+static int tables_new(struct lych_domain *d, const struct lych_domain_opts *opts)
+{
+	d->ncallbacks = opts->callbacks;
+	d->callbacks = monitor_alloc(callback_bytes(d));
+	if (d->callbacks == NULL) {
+		return -ENOMEM;
+	}
+	if (d->kind == LYCH_KIND_VAULT) {
+		d->functions = monitor_alloc(VAULT_BYTES);
+		if (d->functions == NULL) {
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static void tables_free(struct lych_domain *d)
+{
+	monitor_free(d->callbacks, callback_bytes(d));
+	monitor_free(d->functions, VAULT_BYTES);
+	d->callbacks = NULL;
+	d->functions = NULL;
+}
+
+/* With the lock; d is a free place. On failure it is one again. */
+static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts)
+{
+	int key, rc;
+
+	memset(d, 0, sizeof(*d));
+	d->kind = opts->kind;
+	d->next_id = fresh_id(opts->kind);
+	set_name(d, opts->name);
+	rc = keys_take(&key, opts->kind == LYCH_KIND_VAULT ? OWNER_VAULT : OWNER_DOMAIN, d->name);
+	if (rc != 0) {
+		return rc;
+	}
+	d->key = (uint32_t)key;
+	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
+	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
+	if (opts->kind != LYCH_KIND_VAULT) {
+		threads_allow(key);
+	}
+	rc = tables_new(d, opts);
+	if (rc != 0) {
+		goto no_tables;
+	}
+	rc = memory_new(d, opts);
+	if (rc != 0) {
+		goto no_tables;
+	}
+	rc = mediator_domain_new(d);
+	if (rc != 0) {
+		goto no_policy;
+	}
+	fault_clear(d);
+	atomic_store(&d->state, DOMAIN_READY);
+	atomic_store(&d->id, d->next_id);
+	return 0;
+
+no_policy:
+	memory_free(d);
+no_tables:
+	tables_free(d);
+	keys_give_back(key);
+	return rc;
+}
+
+int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
+{
+	struct lych_domain_opts o;
+	struct lych_domain *d;
+	struct thread *self;
+	int rc;
+
+	if (out == NULL) {
+		return -EINVAL;
+	}
+	*out = NULL;
+	rc = options(&o, opts);
+	if (rc != 0) {
+		return rc;
+	}
+	rc = attach(&self);
+	if (rc != 0) {
+		return rc;
+	}
+	if (ROOT.backend == LYCH_MPROTECT && backend_mprotect_refuses(o.kind) != NULL) {
+		why_set("%s", backend_mprotect_refuses(o.kind));
+		return -EOPNOTSUPP;
+	}
+	rc = floor_start();
+	if (rc != 0) {
+		return rc;
+	}
+	lock();
+	d = free_place();
+	rc = d != NULL ? domain_make(d, &o) : -ENOSPC;
+	unlock();
+	if (rc == 0) {
+		*out = d;
+	}
+	return rc;
+}
+
+/* ---- getting everybody out ---------------------------------------------------------------------- */
+
+struct round {
+	struct lych_domain *domain;
+	struct thread *self;
+	bool mark;         /* also calls nobody has canceled yet */
+	bool others;       /* a call of another thread that is to end has not ended */
+	bool self_is_to_end;
+};
+
+/*
+ * The thread goes on meanwhile. A record that was ended and made again for another domain between look and store
+ * must not keep the mark.
+ */
+static void mark(struct record *r, const struct lych_domain *domain)
+{
+	int32_t unmarked = 0, marked = -ECANCELED;
+
+	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
+		return;
+	}
+	if (__atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) != domain) {
+		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
+	}
+}
+
+static int round_of_thread(struct thread *t, void *ctx)
+{
+	struct round *round = ctx;
+	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	bool kick = false;
+
+	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
+		if (r->kind != KIND_CALL) {
+			continue;
+		}
+		if (r->domain == round->domain) {
+			if (round->mark) {
+				mark(r, round->domain);
+			}
+			kick = kick || atomic_load(&r->cancel) != 0;
+		} else if (t == round->self && atomic_load(&r->cancel) != 0) {
+			round->self_is_to_end = true;
+		}
+	}
+	if (kick && t != round->self) {
+		round->others = true;
+		thread_kick(t);
+	}
+	return 0;
+}
+
+static void one_millisecond(void)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+
+	sys2(SYS_nanosleep, &pause, NULL);
+}
+
+/*
+ * Without the lock. Asks until the domain is empty: for calls that began just before id became 0, again and again.
+ * -EBUSY: the caller is inside another call that somebody wants to end, which may be the one he waits for.
+ */
+static int wait_until_empty(struct lych_domain *d, struct thread *self)
+{
+	for (int tries = 0;; tries++) {
+		struct round round = {.domain = d, .self = self, .mark = true};
+		bool inside;
+
+		lock();
+		threads_each(round_of_thread, &round);
+		inside = threads_inside(d, false);
+		unlock();
+		if (!inside) {
+			return 0;
+		}
+		if (round.self_is_to_end && tries >= PATIENCE) {
+			return -EBUSY;
+		}
+		one_millisecond();
+	}
+}
+
+/*
+ * With the lock; gives it up while it waits. Nobody else ends or resets the domain until ending is false. -EBUSY: as
+ * before, but when calls had to be waited for in vain: then it is poisoned.
+ */
+static int close_domain(struct lych_domain *d, struct thread *self)
+{
+	int rc;
+
+	if (d->ending || threads_inside(d, true)) {
+		return -EBUSY;
+	}
+	d->ending = true;
+	atomic_store(&d->state, DOMAIN_RESETTING);
+	atomic_store(&d->id, 0);
+	threads_barrier();
+	unlock();
+	rc = wait_until_empty(d, self);
+	lock();
+	if (rc != 0) {
+		atomic_store(&d->state, DOMAIN_POISONED);
+		d->ending = false;
+	}
+	return rc;
+}
+
+int lych_domain_free(struct lych_domain *d)
+{
+	struct thread *self;
+	int rc;
+
+	if (d == NULL) {
+		return 0;
+	}
+	rc = attach(&self);
+	if (rc != 0) {
+		return rc;
+	}
+	lock();
+	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
+	if (rc == 0) {
+		mediator_domain_free(d);
+		memory_free(d);
+		tables_free(d);
+		keys_give_back((int)d->key);
+		d->ending = false;
+		atomic_store(&d->state, DOMAIN_FREE);
+	}
+	unlock();
+	return rc;
+}
+
+int lych_domain_reset(struct lych_domain *d)
+{
+	struct thread *self;
+	int rc = attach(&self);
+
+	if (rc != 0) {
+		return rc;
+	}
+	lock();
+	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
+	if (rc != 0) {
+		goto out;
+	}
+	rc = memory_reset(d);
+	d->ending = false;
+	if (rc != 0) {
+		atomic_store(&d->state, DOMAIN_POISONED);
+		rc = -ENOMEM;
+		goto out;
+	}
+	fault_clear(d);
+	d->next_id = fresh_id(d->kind);
+	atomic_store(&d->state, DOMAIN_READY);
+	atomic_store(&d->id, d->next_id);
+out:
+	unlock();
+	return rc;
+}
+
+int lych_domain_cancel(struct lych_domain *d)
+{
+	struct round round = {.domain = d, .mark = true};
+	struct thread *self;
+	int rc = attach(&self);
+
+	if (rc != 0) {
+		return rc;
+	}
+	round.self = self;
+	for (int tries = 0;; tries++) {
+		lock();
+		if (!is_domain(d)) {
+			unlock();
+			return tries == 0 ? -EINVAL : 0; /* freed meanwhile: they are gone */
+		}
+		round.others = false;
+		threads_each(round_of_thread, &round);
+		unlock();
+		if (!round.others) {
+			return 0;
+		}
+		if (round.self_is_to_end && tries >= PATIENCE) {
+			return -EBUSY;
+		}
+		round.mark = false; /* calls that begin from now on are not meant */
+		one_millisecond();
+	}
+}
+
+int lych_domain_key(const struct lych_domain *d)
+{
+	struct thread *self;
+
+	if (d == NULL || attach(&self) != 0 || !is_domain(d) || ROOT.backend != LYCH_PKU) {
+		return -1;
+	}
+	return (int)d->key;
+}
+
+const char *lych_domain_name(const struct lych_domain *d)
+{
+	struct thread *self;
+
+	if (d == NULL || attach(&self) != 0 || !is_domain(d)) {
+		return "";
+	}
+	return d->name;
+}
+
+/* ---- vaults ------------------------------------------------------------------------------------- */
+
+static bool may_enter_at(struct vault_functions *functions, void (*fn)(void))
+{
+	uint64_t count = atomic_load(&functions->count);
+
+	for (uint64_t i = 0; i < count; i++) {
+		if (atomic_load(&functions->fn[i]) == fn) {
+			return true;
+		}
+	}
+	return false;
+}
+
+int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
+{
+	struct vault_functions *functions;
+	struct thread *self;
+	int rc = attach(&self);
+
+	if (rc != 0) {
+		return rc;
+	}
+	if (vault == NULL || fn == NULL) {
+		return -EINVAL;
+	}
+	lock();
+	functions = is_domain(vault) ? vault->functions : NULL;
+	if (functions == NULL) {
+		rc = -EINVAL;
+	} else if (!may_enter_at(functions, fn)) {
+		uint64_t count = atomic_load(&functions->count);
+
+		if (count < VAULT_ROOM) {
+			atomic_store(&functions->fn[count], fn);
+			atomic_store(&functions->count, count + 1);
+		} else {
+			rc = -ENOMEM;
+		}
+	}
+	unlock();
+	return rc;
+}
+
+/* ---- the gate's slow way ------------------------------------------------------------------------ */
+
+/* With the lock: the domain is ready, and this thread has a stack in it. */
+static int prepare(struct lych_domain *d, struct thread *self, struct record *record)
+{
+	struct slot *slot;
+	uint64_t id;
+	int rc;
+
+	if (!is_domain(d)) {
+		return -EINVAL;
+	}
+	id = atomic_load(&d->id);
+	if (id == 0) {
+		return atomic_load(&d->state) == DOMAIN_RESETTING ? -ECANCELED : -EOWNERDEAD;
+	}
+	slot = &self->slots[d->key];
+	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */
+	if (slot->id != (id & ~1ULL)) {
+		rc = memory_stack_new(d, self);
+		if (rc != 0) {
+			return rc;
+		}
+		slot->id = id & ~1ULL;
+	}
+	record->call_id = id; /* it may have been reset since the gate looked */
+	return 0;
+}
+
+int lych_gate_slow(struct lych_domain *d, struct record *record)
+{
+	struct thread *self;
+	int rc = attach(&self);
+
+	if (rc != 0 || record == NULL) {
+		return rc;
+	}
+	rc = atomic_load(&record->cancel);
+	if (rc != 0) {
+		return rc;
+	}
+	lock();
+	rc = prepare(d, self, record);
+	if (rc == 0 && d->functions != NULL && !may_enter_at(d->functions, record->binding->fn)) {
+		rc = -EACCES;
+	}
+	unlock();
+	if (rc == 0 && ROOT.backend == LYCH_MPROTECT) {
+		rc = backend_mprotect_enter(d);
+	}
+	return rc;
+}

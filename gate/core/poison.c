@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Domains that have faulted, and calls that are to end: what the gate and the monitor ask.
+ *
+ * Nothing here takes a lock: it runs in the monitor, whose thread may have been interrupted anywhere.
+ */
+#include <time.h>
+#include <sys/syscall.h>
+
+#include "asm.h"
+#include "keys.h"
+#include "thread.h"
+
+/* A call that was let in just before, and one that waits for its thread to come back from a callback. */
+#define ASK_AGAIN_NS 1000000ull
+/* How long a deadline may wait for the record of its call: arguments are evaluated, a stack is mapped. */
+#define GRACE_NS 1000000000ull
+
+struct poisoned {
+	const struct lych_domain *domain;
+	const struct thread *self;
+};
+
+static int kick_inside(struct thread *t, void *ctx)
+{
+	const struct poisoned *p = ctx;
+	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+
+	if (t == p->self) {
+		return 0;
+	}
+	for (const struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
+		if (r->domain == p->domain) {
+			thread_kick(t);
+			break;
+		}
+	}
+	return 0;
+}
+
+void domain_poison(struct lych_domain *d, int tid)
+{
+	struct poisoned p = {.domain = d, .self = thread_attached()};
+	uint32_t ready = DOMAIN_READY;
+
+	(void)tid;
+	/* One that is being reset is closed already, and whoever resets it sees to its calls. */
+	if (!atomic_compare_exchange_strong(&d->state, &ready, DOMAIN_POISONED)) {
+		return;
+	}
+	atomic_store(&d->id, 0);
+	threads_barrier();
+	threads_each(kick_inside, &p);
+}
+
+int lych_callback_refused(struct record *call)
+{
+	int32_t cancel = atomic_load(&call->cancel);
+
+	if (cancel == -ETIMEDOUT) {
+		domain_poison(call->domain, (int)sys0(SYS_gettid));
+	}
+	return cancel != 0 ? cancel : -ECANCELED;
+}
+
+/* ---- deadlines ---------------------------------------------------------------------------------- */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts = {0};
+
+	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t sooner(uint64_t a, uint64_t b)
+{
+	return a == 0 || b < a ? b : a;
+}
+
+void deadlines_follow(struct thread *t, bool in_domain)
+{
+	uint64_t now = now_ns(), next = 0;
+
+	for (struct record *r = &t->records[1]; r <= t->top; r++) {
+		bool waits = r != t->top || !in_domain;
+		int32_t none = 0;
+
+		if (r->kind != KIND_CALL) {
+			continue;
+		}
+		if (r->deadline_ns != 0 && r->deadline_ns == t->armed_ns) {
+			t->armed_ns = 0;
+		}
+		if (r->deadline_ns > now) {
+			next = sooner(next, r->deadline_ns);
+		} else if (r->deadline_ns != 0 && waits) {
+			/* The way back from the callback looks at it. */
+			atomic_compare_exchange_strong(&r->cancel, &none, -ETIMEDOUT);
+		}
+		if (r == t->top && waits &&
+		    (atomic_load(&r->cancel) != 0 || atomic_load(&r->domain->id) != r->call_id)) {
+			next = sooner(next, now + ASK_AGAIN_NS);
+		}
+	}
+	if (t->armed_ns != 0) {
+		if (t->armed_ns > now) {
+			next = sooner(next, t->armed_ns);
+		} else if (now - t->armed_ns < GRACE_NS) {
+			next = sooner(next, now + ASK_AGAIN_NS);
+		} else {
+			t->armed_ns = 0;
+		}
+	}
+	thread_timer(t, next);
+}
+
+uint64_t lych_deadline_in(uint64_t timeout_ms)
+{
+	struct thread *self;
+	uint64_t delta, ns = now_ns(), first;
+
+	if (__builtin_mul_overflow(timeout_ms, 1000000, &delta) || __builtin_add_overflow(ns, delta, &ns)) {
+		ns = INT64_MAX;
+	}
+	if (thread_self(&self) != 0) {
+		return ns; /* and the call will say why */
+	}
+	first = ns;
+	for (const struct record *r = &self->records[1]; r <= self->top; r++) {
+		if (r->kind == KIND_CALL && r->deadline_ns != 0) {
+			first = sooner(first, r->deadline_ns);
+		}
+	}
+	self->armed_ns = ns;
+	thread_timer(self, first);
+	return ns;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What gate/memory/ keeps of a domain, in monitor memory. */
+#ifndef LYCH_DOMAIN_MEMORY_H
+#define LYCH_DOMAIN_MEMORY_H
+
+#include "../core/runtime.h"
+#include "backend_mprotect.h"
+#include "blocks.h"
+#include "memory.h"
+#include "guarded.h"
+
+#define STACK_RESERVED 256 /* above the first frame: the resume block at the very end */
+
+struct domain_memory {
+	_Atomic uint32_t lock; /* of the block table: 0 free, 1 taken, 2 taken and somebody waits */
+	unsigned int flags;    /* RANGE_* of all ranges */
+	bool zero_on_free;
+	uint8_t *heap;
+	size_t heap_bytes;
+	struct blocks *blocks;
+	size_t stack_bytes;
+	struct soft_range *soft; /* of the heap; NULL with pku */
+	_Atomic uint64_t stacks[THREADS_MAX]; /* lowest address, by thread_index; 0: none */
+};
+
+/* Position of a thread's area, which t lies in, in the arena. THREADS_MAX: out of range, no attached thread's. */
+static inline size_t thread_index(const struct thread *t)
+{
+	size_t index = ((uint64_t)(uintptr_t)t - ROOT.arena) >> AREA_SHIFT;
+
+	return index < THREADS_MAX ? index : THREADS_MAX;
+}
+
+/*
+ * The memory of a vault is open to the calling thread, which is attached, between the two; of other domains it always
+ * is. vault_open gives back what vault_close restores.
+ */
+LYCH_HIDDEN uint32_t vault_open(const struct lych_domain *d);
+LYCH_HIDDEN void vault_close(const struct lych_domain *d, uint32_t before);
+
+/* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. */
+LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out);
+/* The live block becomes smaller, in place: 0; -EINVAL (not live); -E2BIG: it is not that long; -EAGAIN. */
+LYCH_HIDDEN int heap_shrink(struct lych_domain *d, void *block, size_t bytes);
+/* Like heap_size_of, but 0, -EINVAL or -EAGAIN, the size in *bytes. */
+LYCH_HIDDEN int heap_measure(struct lych_domain *d, const void *block, size_t *bytes);
+LYCH_HIDDEN bool heap_lock(struct domain_memory *m);
+LYCH_HIDDEN void heap_unlock(struct domain_memory *m);
+
+/* stack.c, with monitor->lock */
+LYCH_HIDDEN void stacks_free(struct domain_memory *m);
+/* region.c, with monitor->lock: the thread at this index has no scopes any more; of all but keep. */
+LYCH_HIDDEN void regions_forget(size_t index);
+LYCH_HIDDEN void regions_forget_others(size_t keep);
+
+#endif /* LYCH_DOMAIN_MEMORY_H */

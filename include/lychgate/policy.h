@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which system calls code in a domain may make.
+ *
+ * None of them reaches the kernel as it was made: each ends in the runtime, which answers it. What every domain
+ * has: write and writev to file descriptor 2; clocks; getrandom; private futexes in its own memory; sched_yield;
+ * its own pid, tid and user; exit and abort, which end the call into the domain. Everything else is refused with
+ * EPERM (ENOSYS for a number the runtime does not know) and can be read with lych_refused.
+ */
+#ifndef LYCHGATE_POLICY_H
+#define LYCHGATE_POLICY_H
+
+#include <lychgate/domain.h>
+
+LYCH_BEGIN_DECLS
+
+/*
+ * lych_domain_allow opens one more call for domain: nanosleep, clock_nanosleep (a relative time), getrusage (of the
+ * process or the thread), sysinfo, uname, times, getcpu. It cannot be taken back.
+ *
+ * Returns 0, or
+ *	-EINVAL  domain is NULL, or nr is not one of these: what touches mappings, tasks, signals or files stays closed
+ *	-EPERM, -ENOMEM  as lych_attach
+ *
+ * Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_domain_allow(struct lych_domain *domain, long nr);
+
+/* Calls with one number that were refused to a domain. */
+struct lych_refusal {
+	long nr;
+	bool foreign;   /* made as another architecture's: int 0x80, or with the x32 bit */
+	uint64_t count;
+	uint64_t rip;   /* after the instruction that made the last one. Hostile */
+};
+
+/*
+ * lych_refused tells which calls were refused to domain since it was made: writes at most max entries to out, in
+ * no particular order, and returns how many there are. At most 64 different ones are told apart; further ones are
+ * left out. out may be NULL when max is 0. 0 for a NULL domain and on a thread that cannot attach. Thread-safe. Not
+ * async-signal-safe.
+ */
+LYCH_API size_t lych_refused(struct lych_domain *domain, struct lych_refusal *out, size_t max);
+
+LYCH_END_DECLS
+
+#endif /* LYCHGATE_POLICY_H */

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+// A debugger walks through a gate from any of its instructions: a round trip is single-stepped, and before each
+// instruction the stack is unwound from the outside, with nothing but the unwind tables and the registers.
+#include <gtest/gtest.h>
+#include <libunwind-ptrace.h>
+#include <lychgate/lychgate.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "single_step.h"
+
+namespace
+{
+
+struct lych_domain *domain;
+void (*back)();
+int trips; // of what was called, so that nothing is left out by the compiler
+
+bool keys_here()
+{
+	int key = pkey_alloc(0, 0);
+
+	if (key >= 0) {
+		pkey_free(key);
+	}
+	return key >= 0;
+}
+
+void start_or_exit()
+{
+	struct lych_init_opts init = {};
+	struct lych_domain_opts opts = {};
+
+	init.size = sizeof(init);
+	init.backend = keys_here() ? LYCH_PKU : LYCH_MPROTECT;
+	opts.size = sizeof(opts);
+	if (lych_init(&init) != 0 || lych_domain_new(&domain, &opts) != 0) {
+		fprintf(stderr, "%s\n", lych_why());
+		_exit(98);
+	}
+}
+
+} // namespace
+
+extern "C" {
+// In the domain.
+__attribute__((noinline, noclone)) int walked_leaf(int a)
+{
+	__asm__ volatile("" : "+r"(a));
+	return a + 1;
+}
+__attribute__((noinline, noclone)) int walked_caller(void (*fn)(), int a)
+{
+	fn();
+	__asm__ volatile("" : "+r"(a));
+	return a + 2;
+}
+// In the host, from the domain.
+__attribute__((noinline, noclone)) void walked_callback()
+{
+	__asm__ volatile("" ::: "memory");
+}
+LYCH_BIND(domain, walked_leaf, int, (int));
+LYCH_BIND(domain, walked_caller, int, (void (*)(), int));
+LYCH_CALLBACK(walked_callback, void, (void));
+
+// The frames that must be found, each by its function. All registers that a callee saves are in use in them.
+__attribute__((noinline, noclone)) void walked_call(void *)
+{
+	int got = 0;
+
+	start_or_exit();
+	for (int round = 0; round < 2; round++) {
+		if (round == 1) {
+			STEP_BEGIN();
+		}
+		if (LYCH_CALL(domain, &got, walked_leaf, 41) != 0 || got != 42) {
+			_exit(97);
+		}
+	}
+	STEP_END();
+	trips++;
+}
+__attribute__((noinline, noclone)) void walked_call_with_callback(void *)
+{
+	int got = 0;
+
+	start_or_exit();
+	if (lych_callback(&back, domain, walked_callback, nullptr) != 0) {
+		_exit(96);
+	}
+	for (int round = 0; round < 2; round++) {
+		if (round == 1) {
+			STEP_BEGIN();
+		}
+		if (LYCH_CALL(domain, &got, walked_caller, back, 40) != 0 || got != 42) {
+			_exit(97);
+		}
+	}
+	STEP_END();
+	trips++;
+}
+}
+
+namespace
+{
+
+const std::array<unw_regnum_t, 8> kSaved = {UNW_X86_64_RIP, UNW_X86_64_RSP, UNW_X86_64_RBX, UNW_X86_64_RBP,
+					    UNW_X86_64_R12, UNW_X86_64_R13, UNW_X86_64_R14, UNW_X86_64_R15};
+
+struct Walk {
+	uint64_t outer = 0;                   // the function whose caller must be reached
+	std::array<unw_word_t, 8> expected{}; // of that caller, from the first step
+	bool first = true;
+	void *upt = nullptr;
+	unw_addr_space_t space = nullptr;
+	size_t in_gate = 0;                  // instructions outside of outer itself
+	std::vector<std::string> failures;
+};
+
+std::string where(const std::vector<std::string> &frames)
+{
+	std::ostringstream text;
+
+	for (const std::string &frame : frames) {
+		text << (frame == frames.front() ? "" : " < ") << frame;
+	}
+	return text.str();
+}
+
+// Unwinds from the present registers to the caller of w.outer; what it has there in *saved.
+bool walk(Walk &w, std::array<unw_word_t, 8> *saved, std::vector<std::string> *frames)
+{
+	unw_cursor_t cursor;
+	bool outer = false;
+
+	if (unw_init_remote(&cursor, w.space, w.upt) != 0) {
+		return false;
+	}
+	for (int depth = 0; depth < 32; depth++) {
+		unw_proc_info_t info{};
+		char name[128] = "?";
+		unw_word_t off = 0;
+
+		(void)unw_get_proc_name(&cursor, name, sizeof(name), &off);
+		frames->push_back(std::string(name) + "+" + std::to_string(off));
+		if (outer) {
+			for (size_t i = 0; i < kSaved.size(); i++) {
+				if (unw_get_reg(&cursor, kSaved[i], &(*saved)[i]) != 0) {
+					return false;
+				}
+			}
+			return true;
+		}
+		outer = unw_get_proc_info(&cursor, &info) == 0 && info.start_ip == w.outer;
+		if (unw_step(&cursor) <= 0) {
+			return false;
+		}
+	}
+	return false;
+}
+
+int before_each(const struct step *step, void *ctx)
+{
+	Walk &w = *static_cast<Walk *>(ctx);
+	std::array<unw_word_t, 8> saved{};
+	std::vector<std::string> frames;
+
+	if (w.upt == nullptr) {
+		w.upt = _UPT_create(step->pid);
+		w.space = unw_create_addr_space(&_UPT_accessors, 0);
+		unw_set_caching_policy(w.space, UNW_CACHE_NONE);
+	}
+	if (!walk(w, &saved, &frames)) {
+		w.failures.push_back("lost: " + where(frames));
+	} else if (w.first) {
+		w.expected = saved;
+		w.first = false;
+	} else if (saved != w.expected) {
+		w.failures.push_back("other registers in the caller: " + where(frames));
+	}
+	w.in_gate += frames.size() > 2;
+	return w.failures.size() >= 20;
+}
+
+void expect_a_walk_from_everywhere(void (*body)(void *))
+{
+	Walk w;
+
+	w.outer = reinterpret_cast<uint64_t>(body);
+	const long count = step_child(body, nullptr, before_each, &w);
+	EXPECT_GT(count, 100) << "a round trip is longer than that";
+	EXPECT_GT(w.in_gate, 100u);
+	for (const std::string &failure : w.failures) {
+		ADD_FAILURE() << failure;
+	}
+	if (w.upt != nullptr) {
+		_UPT_destroy(w.upt);
+		unw_destroy_addr_space(w.space);
+	}
+}
+
+// The control: what the test looks at changes when a register is not what it was.
+TEST(Unwinding, NoticesOneRegisterThatIsNotTheCallers)
+{
+	Walk w;
+
+	w.outer = reinterpret_cast<uint64_t>(walked_call);
+	w.first = false; // expected stays all zero, which no walk gives
+	EXPECT_EQ(step_child(walked_call, nullptr, before_each, &w), -ECANCELED);
+	EXPECT_EQ(w.failures.size(), 20u);
+	if (w.upt != nullptr) {
+		_UPT_destroy(w.upt);
+		unw_destroy_addr_space(w.space);
+	}
+}
+
+TEST(Unwinding, ReachesTheCallerFromEachInstructionOfACall)
+{
+	expect_a_walk_from_everywhere(walked_call);
+}
+
+TEST(Unwinding, ReachesTheCallerFromEachInstructionOfACallback)
+{
+	expect_a_walk_from_everywhere(walked_call_with_callback);
+}
+
+} // namespace

@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+// lych_init: its options, the order of its steps, and that nothing is left when one of them fails.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <string>
+
+#include "init_fake.h"
+
+using testing::HasSubstr;
+using testing::StartsWith;
+
+namespace
+{
+
+// Each in a process of its own: the runtime starts once, and then cannot be stopped.
+class Init : public testing::Test
+{
+protected:
+	void SetUp() override
+	{
+		fake_log[0] = '\0';
+		fake_fail("", 0);
+		fake_machine = fake_good();
+		unsetenv("LYCH_REQUIRE_PKU");
+	}
+	static void in_child(const std::function<void()> &fn)
+	{
+		int status = -1;
+		pid_t pid = fork();
+		if (pid == 0) {
+			fn();
+			fflush(nullptr);
+			_exit(HasFailure() ? 1 : 0);
+		}
+		waitpid(pid, &status, 0);
+		EXPECT_EQ(status, 0);
+	}
+	static struct lych_init_opts options(enum lych_backend backend = LYCH_BACKEND_AUTO)
+	{
+		struct lych_init_opts opts = {};
+		opts.size = sizeof(opts);
+		opts.backend = backend;
+		return opts;
+	}
+};
+
+} // namespace
+
+TEST_F(Init, TakesItsStepsInOrderAndSealsTheRootPage)
+{
+	in_child([] {
+		EXPECT_STREQ(lych_backend_name(), "none");
+		EXPECT_EQ(lych_attach(), -EINVAL);
+		EXPECT_FALSE(fake_look().sealed) << "the control";
+		ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
+		EXPECT_STREQ(fake_log, "detect bindings threads signals keys attach ");
+		EXPECT_STREQ(lych_why(), "");
+		EXPECT_STREQ(lych_backend_name(), "pku");
+		struct fake_root r = fake_look();
+		EXPECT_TRUE(r.ready);
+		EXPECT_TRUE(r.sealed);
+		EXPECT_TRUE(r.monitor && r.fork_copy && r.lock_works);
+		EXPECT_EQ(r.scrub, unsigned{SCRUB_AVX512});
+		EXPECT_EQ(r.frame_bytes, 3632u);
+		EXPECT_EQ(r.xsave_pkru, 2432u);
+		EXPECT_EQ(r.frames_whole, 1u);
+		EXPECT_EQ(r.kick, 33u);
+		EXPECT_NE(r.cookie, 0u);
+		EXPECT_NE(r.ids, 0u);
+		EXPECT_EQ(r.ids % 2, 0u);
+		EXPECT_EQ(lych_attach(), 0);
+	});
+}
+
+TEST_F(Init, IsDoneOnce)
+{
+	in_child([] {
+		ASSERT_EQ(lych_init(nullptr), 0);
+		EXPECT_EQ(lych_init(nullptr), -EALREADY);
+		struct lych_init_opts wrong = {};
+		EXPECT_EQ(lych_init(&wrong), -EALREADY);
+	});
+}
+
+TEST_F(Init, UndoesWhatWasDoneWhenAStepFails)
+{
+	const struct {
+		const char *step;
+		int err;
+		const char *log;
+	} rows[] = {
+		{"monitor", -ENOMEM, "detect "},
+		{"fork_copy", -ENOMEM, "detect "},
+		{"bindings", -ENOMEM, "detect bindings "},
+		{"threads", -ENOMEM, "detect bindings threads -bindings "},
+		{"signals", -EOPNOTSUPP, "detect bindings threads signals -threads -bindings "},
+		{"keys", -ENOSPC, "detect bindings threads signals keys -signals -threads -bindings "},
+		{"attach", -ENOMEM, "detect bindings threads signals keys attach -keys -signals -threads -bindings "},
+	};
+	for (const auto &row : rows) {
+		SCOPED_TRACE(row.step);
+		in_child([&row] {
+			fake_fail(row.step, row.err);
+			EXPECT_EQ(lych_init(nullptr), row.err);
+			EXPECT_STREQ(fake_log, row.log);
+			EXPECT_EQ(fake_monitor_bytes(), 0u);
+			EXPECT_TRUE(fake_look().zero);
+			EXPECT_FALSE(fake_look().sealed);
+			EXPECT_STREQ(lych_backend_name(), "none");
+			EXPECT_EQ(lych_attach(), -EINVAL);
+			if (row.err == -ENOMEM) {
+				EXPECT_STRNE(lych_why(), "");
+			}
+			// and it can be tried again
+			fake_fail("", 0);
+			EXPECT_EQ(lych_init(nullptr), 0);
+			EXPECT_STREQ(lych_why(), "");
+		});
+	}
+}
+
+TEST_F(Init, SaysWhyTheMachineCannotDoIt)
+{
+	in_child([] {
+		fake_machine.cpu.ospke = fake_machine.cpu.pku = false;
+		EXPECT_EQ(lych_init(nullptr), -EOPNOTSUPP);
+		EXPECT_THAT(lych_why(), StartsWith("CPU:"));
+		EXPECT_TRUE(fake_look().zero);
+		fake_machine = fake_good();
+		fake_machine.keys = {TRIAL_ERRNO, ENOSPC, 2};
+		EXPECT_EQ(lych_init(nullptr), -ENOSPC);
+		EXPECT_STREQ(fake_log, "detect detect ");
+	});
+}
+
+TEST_F(Init, NeverTakesAWeakerBackendUnasked)
+{
+	in_child([] {
+		fake_machine.cpu.ospke = false;
+		EXPECT_EQ(lych_init(nullptr), -EOPNOTSUPP);
+		struct lych_init_opts opts = options(LYCH_PKU);
+		EXPECT_EQ(lych_init(&opts), -EOPNOTSUPP);
+		opts = options(LYCH_MPROTECT);
+		EXPECT_EQ(lych_init(&opts), 0) << "asked for";
+		EXPECT_STREQ(lych_backend_name(), "mprotect");
+		EXPECT_EQ(fake_look().frames_whole, 1u) << "every stack can be written";
+	});
+}
+
+TEST_F(Init, KnowsKernelsThatDoNotWriteWholeFrames)
+{
+	in_child([] {
+		fake_machine.frames = {TRIAL_WRONG, 11, 2};
+		EXPECT_EQ(lych_init(nullptr), 0);
+		EXPECT_EQ(fake_look().frames_whole, 0u);
+	});
+}
+
+TEST_F(Init, TheEnvironmentCanOnlyDemandMore)
+{
+	struct lych_init_opts opts = options(LYCH_MPROTECT);
+	for (const char *value : {"1", "yes", "true"}) {
+		in_child([&] {
+			setenv("LYCH_REQUIRE_PKU", value, 1);
+			EXPECT_EQ(lych_init(&opts), -EOPNOTSUPP);
+			EXPECT_THAT(lych_why(), HasSubstr("LYCH_REQUIRE_PKU"));
+			opts = options(LYCH_PKU);
+			EXPECT_EQ(lych_init(&opts), 0);
+		});
+	}
+	for (const char *value : {"0", ""}) {
+		in_child([&] {
+			setenv("LYCH_REQUIRE_PKU", value, 1);
+			fake_machine.cpu.ospke = false;
+			EXPECT_EQ(lych_init(nullptr), -EOPNOTSUPP) << "never less";
+			EXPECT_EQ(lych_init(&opts), 0);
+		});
+	}
+}
+
+TEST_F(Init, ChecksItsOptions)
+{
+	in_child([] {
+		struct lych_init_opts opts = options();
+		opts.size = 0;
+		EXPECT_EQ(lych_init(&opts), -EINVAL);
+		opts.size = sizeof(opts.size) - 1;
+		EXPECT_EQ(lych_init(&opts), -EINVAL);
+		for (int backend : {-1, 3, 100}) {
+			opts = options(static_cast<enum lych_backend>(backend));
+			EXPECT_EQ(lych_init(&opts), -EINVAL) << backend;
+		}
+		EXPECT_STREQ(fake_log, "");
+	});
+}
+
+TEST_F(Init, TakesOptionsOfOlderAndNewerHeaders)
+{
+	struct {
+		struct lych_init_opts opts;
+		char more[16];
+	} newer = {options(LYCH_MPROTECT), {}};
+	newer.opts.size = sizeof(newer);
+	in_child([&] { EXPECT_EQ(lych_init(&newer.opts), 0); });
+	newer.more[15] = 1;
+	in_child([&] { EXPECT_EQ(lych_init(&newer.opts), -EINVAL) << "an option this library does not know is set"; });
+
+	// an older header ends after max_keys
+	struct lych_init_opts older = options();
+	older.size = offsetof(struct lych_init_opts, on_fault);
+	older.max_keys = 7;
+	older.on_fault_ctx = &older;
+	in_child([&] {
+		EXPECT_EQ(lych_init(&older), 0);
+		EXPECT_THAT(fake_log, HasSubstr("keys(7)"));
+		EXPECT_EQ(fake_look().on_fault_ctx, nullptr) << "behind the end of what was given";
+	});
+}
