@@ -65,8 +65,8 @@ LYCH_HIDDEN _Noreturn void lych_handler_run_soft(const struct handler_run *run);
  * rax = the resume block. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
  * memory of the domain. Interrupted, it is started again with the same block.
  */
-LYCH_HIDDEN extern const char lych_resume_pku[], lych_resume_end_pku[];
-LYCH_HIDDEN extern const char lych_resume_soft[], lych_resume_end_soft[];
+LYCH_HIDDEN extern const char lych_resume_pku[], lych_resume_pku_end[];
+LYCH_HIDDEN extern const char lych_resume_soft[], lych_resume_soft_end[];
 struct resume_block { /* in this order: popped, then iretq */
 	uint64_t rcx, rdx, rax;
 	uint64_t rip, cs, rflags, rsp, ss;

@@ -461,6 +461,11 @@ lych_gate:
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lcall_too_deep
 	add	$REC_SIZE, %r11
+	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
+	 * before anything is in it but that it is none yet. */
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+.Lcall_mine:
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -470,15 +475,15 @@ lych_gate:
 	mov	HIDDEN_STATUS(%rsp), %r12
 	mov	HIDDEN_DEADLINE(%rsp), %r13
 	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
-	movq	$KIND_CALL, REC_KIND(%r11)             /* and REC_FLAGS := 0 */
+	mov	$KIND_CALL, %eax                       /* and REC_FLAGS := 0 */
 
 .Lcall_push:
-	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record */
+	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record, rax kind and flags */
 	mov	%r10, REC_DOMAIN(%r11)
 	mov	%rbx, REC_BINDING(%r11)
 	mov	%r12, REC_STATUS(%r11)
 	mov	%r13, REC_DEADLINE(%r11)
-	mov	%r11, %gs:MON_TOP
+	mov	%rax, REC_KIND(%r11)
 	/* The record is on top before the id is read: whoever poisons does it the other way round. */
 	mov	DOM_SLOT(%r10), %ebp
 	mov	DOM_ID(%r10), %rax
@@ -614,6 +619,7 @@ label V(lych_call_returns)
 	mov	%r9, %rdx
 	ret
 
+	restart	.Lcall_again, .Lcall_mine, .Lcall_again
 	restart	.Lcall_view, .Lcall_view_end, .Lcall_view
 	window	.Lcall_w0, .Lcall_w1, .Lcall_w1, FROM_R13
 	window	.Lret_r0, .Lret_r1, .Lret_r0
@@ -962,6 +968,11 @@ function V(lych_pointer_gate)
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lpointer_too_deep
 	add	$REC_SIZE, %r11
+	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
+	 * before anything is in it but that it is none yet. */
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+.Lpointer_mine:
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -976,8 +987,8 @@ function V(lych_pointer_gate)
 	xor	%r13d, %r13d
 	movq	$8, REC_ARGS_OFF(%r11)
 	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
-	mov	%rax, REC_KIND(%r11)
 	jmp	.Lcall_push
+	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	.cfi_restore_state
 .Lpointer_too_deep:
 	mov	%r10d, %ecx

@@ -547,8 +547,8 @@ static bool leave_resume(struct context *c)
 	struct record *call = top_call(c->thread);
 	struct resume_block *block;
 
-	if (!within(mc->rip, lych_resume_pku, lych_resume_end_pku) &&
-	    !within(mc->rip, lych_resume_soft, lych_resume_end_soft)) {
+	if (!within(mc->rip, lych_resume_pku, lych_resume_pku_end) &&
+	    !within(mc->rip, lych_resume_soft, lych_resume_soft_end)) {
 		return false;
 	}
 	block = call != NULL ? memory_resume_block(call->domain, c->thread) : NULL;
