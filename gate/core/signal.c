@@ -676,6 +676,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 		if (!resuming) {
 			leave_window(c.frame);
 		}
+		signals_reclaim_levels(t, top_call(t)->rsp);
 	} else {
 		start_again(c.frame);
 		if (!ROOT.frames_whole) {

