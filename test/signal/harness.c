@@ -90,10 +90,15 @@ int lych_gate_slow(struct lych_domain *domain, struct record *record)
 	struct thread *t;
 	struct slot *slot;
 
+	(void)record;
+
 	if (thread_self(&t) != 0) {
 		return -ENOMEM;
 	}
-	if (record == NULL && t->top >= t->limit) {
+	if (domain == NULL && t->top < t->limit) {
+		return 0; /* it was not attached */
+	}
+	if (t->top >= t->limit) {
 		return signals_reclaim(t, (uint64_t)__builtin_frame_address(0)) != 0 ? 0 : -EXFULL;
 	}
 	if (atomic_load(&domain->id) == 0) {
