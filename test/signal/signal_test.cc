@@ -775,12 +775,13 @@ TEST_F(Calls, EndWhenTheirDomainIsCanceledOrPoisonedByAnotherThread)
 
 TEST_F(Calls, EndAtTheirDeadlineWhenTheKickComes)
 {
-	std::thread kicker([] {
+	unsigned int before = harness_poisoned();
+	std::thread kicker([before] {
 		while (!inside) {
 			std::this_thread::yield();
 		}
 		// a shoot-down elsewhere, or the timer
-		for (int i = 0; i < 1000 && harness_poisoned() == 0; i++) {
+		for (int i = 0; i < 1000 && harness_poisoned() == before; i++) {
 			std::this_thread::sleep_for(std::chrono::milliseconds(1));
 			harness_kick(getpid());
 		}
