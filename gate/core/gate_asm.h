@@ -60,6 +60,9 @@
 #define SLOT_ID 8   /* u64: id of the domain the stack belongs to */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */
+#define MON_TID (MON + 584)            /* u32 */
+#define MON_ALTSTACK (MON + 616)       /* u64: lowest address of the kernel's stack for signals */
+#define MON_ALTSTACK_BYTES (MON + 624) /* u64 */
 #define MON_RECORDS (MON + 1024)
 
 /* Frame records: what is needed to come back, and nowhere else. */

@@ -461,8 +461,11 @@ lych_gate:
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lcall_too_deep
 	add	$REC_SIZE, %r11
-	movl	$KIND_NONE, REC_KIND(%r11)
-	mov	%r11, %gs:MON_TOP /* a handler that makes calls must not take this place */
+	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
+	 * before anything is in it but that it is none yet. */
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+.Lcall_mine:
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -472,16 +475,16 @@ lych_gate:
 	mov	HIDDEN_STATUS(%rsp), %r12
 	mov	HIDDEN_DEADLINE(%rsp), %r13
 	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
-	mov	$KIND_CALL, %eax /* and no flags */
+	mov	$KIND_CALL, %eax                       /* and REC_FLAGS := 0 */
 
 .Lcall_push:
-	/* r10 domain, rbx binding, r12 status, r13 deadline, rax kind and flags, r11 the record */
+	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record, rax kind and flags */
 	mov	%r10, REC_DOMAIN(%r11)
 	mov	%rbx, REC_BINDING(%r11)
 	mov	%r12, REC_STATUS(%r11)
 	mov	%r13, REC_DEADLINE(%r11)
 	mov	%rax, REC_KIND(%r11)
-	/* The record is there before the id is read: whoever poisons does it the other way round. */
+	/* The record is on top before the id is read: whoever poisons does it the other way round. */
 	mov	DOM_SLOT(%r10), %ebp
 	mov	DOM_ID(%r10), %rax
 	mov	%rax, REC_CALL_ID(%r11)
@@ -616,6 +619,7 @@ label V(lych_call_returns)
 	mov	%r9, %rdx
 	ret
 
+	restart	.Lcall_again, .Lcall_mine, .Lcall_again
 	restart	.Lcall_view, .Lcall_view_end, .Lcall_view
 	window	.Lcall_w0, .Lcall_w1, .Lcall_w1, FROM_R13
 	window	.Lret_r0, .Lret_r1, .Lret_r0
@@ -964,8 +968,11 @@ function V(lych_pointer_gate)
 	cmp	%gs:MON_LIMIT, %r11
 	jae	.Lpointer_too_deep
 	add	$REC_SIZE, %r11
-	movl	$KIND_NONE, REC_KIND(%r11)
+	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
+	 * before anything is in it but that it is none yet. */
+	movq	$KIND_NONE, REC_KIND(%r11)
 	mov	%r11, %gs:MON_TOP
+.Lpointer_mine:
 	mov	%rsp, REC_RSP(%r11)
 	save_callee_saved
 	.cfi_remember_state
@@ -981,6 +988,7 @@ function V(lych_pointer_gate)
 	movq	$8, REC_ARGS_OFF(%r11)
 	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
 	jmp	.Lcall_push
+	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	.cfi_restore_state
 .Lpointer_too_deep:
 	mov	%r10d, %ecx
@@ -1376,6 +1384,11 @@ function V(lych_signal_entry)
 	jae	.Ltrap
 	cmp	%gs:SELF, %r8
 	jne	.Lsignal_wiped
+	/* A new thread has its parent's gs until it attaches, but not its stack for signals. */
+	mov	%rsp, %rcx
+	sub	%gs:MON_ALTSTACK, %rcx
+	cmp	%gs:MON_ALTSTACK_BYTES, %rcx
+	jae	.Ltrap
 	/* The frame lies where the kernel must have put it, and is taken once. */
 	mov	%gs:MON_SIG_RSP, %r9
 	test	%r9, %r9

@@ -79,7 +79,10 @@ static int action(int sig, const struct host_action *new, struct host_action *ol
 	return rc != 0 ? rc : handlers_action(sig, new, old);
 }
 
-static int mask_change(int how, const uint64_t *set, uint64_t *old)
+/* Into the frame of who called the exported function. */
+#define CALLERS_RSP ((uint64_t)__builtin_frame_address(0) + 16)
+
+static int mask_change(int how, const uint64_t *set, uint64_t *old, uint64_t rsp)
 {
 	uint64_t kept;
 
@@ -90,7 +93,7 @@ static int mask_change(int how, const uint64_t *set, uint64_t *old)
 	if (plain() || lych_tls == NULL) {
 		return (int)sys4(SYS_rt_sigprocmask, how, set, old, MASK_BYTES);
 	}
-	return signals_mask(how, set, old);
+	return signals_mask(how, set, old, rsp);
 }
 
 EXPORTED int sigaction(int sig, const struct sigaction *new, struct sigaction *old)
@@ -185,7 +188,7 @@ EXPORTED int siginterrupt(int sig, int interrupt)
 	return failed(action(sig, &now, NULL));
 }
 
-EXPORTED int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+static int set_mask(int how, const sigset_t *set, sigset_t *old, uint64_t rsp)
 {
 	uint64_t to = 0;
 	uint64_t was = 0;
@@ -194,20 +197,25 @@ EXPORTED int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 	if (set != NULL) {
 		memcpy(&to, set, MASK_BYTES);
 	}
-	rc = mask_change(how, set != NULL ? &to : NULL, old != NULL ? &was : NULL);
+	rc = mask_change(how, set != NULL ? &to : NULL, old != NULL ? &was : NULL, rsp);
 	if (rc == 0 && old != NULL) {
 		/* glibc leaves the rest of *old as it is, too. */
 		memcpy(old, &was, MASK_BYTES);
 	}
-	return -rc;
+	return rc;
+}
+
+EXPORTED int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
+{
+	return -set_mask(how, set, old, CALLERS_RSP);
 }
 
 EXPORTED int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 {
-	return failed(-pthread_sigmask(how, set, old));
+	return failed(set_mask(how, set, old, CALLERS_RSP));
 }
 
-static int hold(int how, int sig)
+static int hold(int how, int sig, uint64_t rsp)
 {
 	uint64_t bit;
 
@@ -216,17 +224,17 @@ static int hold(int how, int sig)
 		return -1;
 	}
 	bit = SIGNAL_BIT(sig);
-	return failed(mask_change(how, &bit, NULL));
+	return failed(mask_change(how, &bit, NULL, rsp));
 }
 
 EXPORTED int sighold(int sig)
 {
-	return hold(SIG_BLOCK, sig);
+	return hold(SIG_BLOCK, sig, CALLERS_RSP);
 }
 
 EXPORTED int sigrelse(int sig)
 {
-	return hold(SIG_UNBLOCK, sig);
+	return hold(SIG_UNBLOCK, sig, CALLERS_RSP);
 }
 
 EXPORTED int sigignore(int sig)
@@ -247,7 +255,7 @@ EXPORTED __sighandler_t sigset(int sig, __sighandler_t handler)
 	}
 	bit = SIGNAL_BIT(sig);
 	if (handler == SIG_HOLD) {
-		rc = mask_change(SIG_BLOCK, &bit, &mask);
+		rc = mask_change(SIG_BLOCK, &bit, &mask, CALLERS_RSP);
 		if (rc == 0 && (mask & bit) != 0) {
 			return SIG_HOLD;
 		}
@@ -258,7 +266,7 @@ EXPORTED __sighandler_t sigset(int sig, __sighandler_t handler)
 	}
 	rc = action(sig, &(struct host_action){handler, 0, 0}, &was);
 	if (rc == 0) {
-		rc = mask_change(SIG_UNBLOCK, &bit, &mask);
+		rc = mask_change(SIG_UNBLOCK, &bit, &mask, CALLERS_RSP);
 	}
 	if (rc != 0) {
 		failed(rc);
@@ -268,27 +276,27 @@ EXPORTED __sighandler_t sigset(int sig, __sighandler_t handler)
 }
 
 /* The 32 signals of BSD's masks. */
-static int bsd_mask(int how, const int *mask)
+static int bsd_mask(int how, const int *mask, uint64_t rsp)
 {
 	uint64_t to = mask != NULL ? (uint32_t)*mask : 0;
 	uint64_t was = 0;
 
-	return failed(mask_change(how, mask != NULL ? &to : NULL, &was)) == 0 ? (int)(uint32_t)was : -1;
+	return failed(mask_change(how, mask != NULL ? &to : NULL, &was, rsp)) == 0 ? (int)(uint32_t)was : -1;
 }
 
 EXPORTED int sigblock(int mask)
 {
-	return bsd_mask(SIG_BLOCK, &mask);
+	return bsd_mask(SIG_BLOCK, &mask, CALLERS_RSP);
 }
 
 EXPORTED int sigsetmask(int mask)
 {
-	return bsd_mask(SIG_SETMASK, &mask);
+	return bsd_mask(SIG_SETMASK, &mask, CALLERS_RSP);
 }
 
 EXPORTED int siggetmask(void)
 {
-	return bsd_mask(SIG_BLOCK, NULL);
+	return bsd_mask(SIG_BLOCK, NULL, CALLERS_RSP);
 }
 
 EXPORTED int sigaltstack(const stack_t *new, stack_t *old)

@@ -366,6 +366,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
 	if (c->domain) {
 		rsp = call->rsp;
+		level->shown = (struct sigframe *)((uint8_t *)level->frame + level_frame_bytes());
 		show_the_call(level, call, interrupted);
 		save_domain_stack(c, call);
 	} else {
@@ -378,6 +379,10 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	if (t->level + 1 >= t->nlevels) {
 		/* No other signal can be put aside: only what a fault makes comes before this handler is done. */
 		level->mask = ~SIGNALS_SIX;
+	}
+	if ((SIGNAL_BIT(c->sig) & SIGNALS_SIX) != 0) {
+		level->mask |= SIGNAL_BIT(SIGNAL_MARK);
+		c->state->marked = 1;
 	}
 	choose_stack(c, action, rsp);
 	if ((action->flags & SA_RESETHAND) != 0) {
@@ -398,6 +403,24 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	lych_handler_run_soft(&run);
 }
 
+/* Levels were freed below the one the frame was copied to. */
+static void settle_level(struct context *c)
+{
+	struct signal_level *level = level_at(c->thread, c->thread->level);
+
+	if (level != c->level) {
+		uint32_t soft = c->level->soft_pkru;
+
+		sigframe_copy(level->frame, level_frame_bytes(), c->frame, (uint64_t)c->frame,
+			      (uint64_t)c->frame + level_frame_bytes());
+		c->level = level;
+		c->frame = level->frame;
+		level->soft_pkru = soft;
+		level->sw = sigframe_sw(c->frame);
+		signals_frame_stack(c->thread, c->frame);
+	}
+}
+
 static _Noreturn void deliver(struct context *c, bool fault)
 {
 	struct host_action action;
@@ -415,6 +438,10 @@ static _Noreturn void deliver(struct context *c, bool fault)
 	}
 	if (none || (fault && (bit & c->thread->host_mask) != 0)) {
 		by_default(c, fault, action.handler == SIG_IGN);
+	}
+	if (c->thread->level >= c->thread->nlevels && !c->domain) {
+		signals_reclaim_suspects(c->thread, c->frame->uc.mask);
+		settle_level(c);
 	}
 	if (c->thread->level >= c->thread->nlevels) {
 		if (fault) {
@@ -600,13 +627,20 @@ static bool is_entry(uint64_t rip)
 static _Noreturn void end_jumper(struct context *c)
 {
 	siginfo_t info = {.si_signo = SIGILL, .si_code = ILL_ILLOPN};
+	struct signal_level *first = level_at(c->thread, 0);
 
 	if (top_call(c->thread) == NULL) {
 		broken();
 	}
 	c->sig = SIGILL;
 	c->domain = true;
-	sigframe_make(c->frame, &info, FCW_DEFAULT, MXCSR_DEFAULT);
+	/* A whole frame of the kernel's, by which sigreturn knows what there is to restore: the first level has had one
+	 * since the thread attached. */
+	if (c->level != first && sigframe_copy(c->frame, level_frame_bytes(), first->frame, (uint64_t)first->frame,
+					       (uint64_t)first->frame + level_frame_bytes()) != 0) {
+		broken();
+	}
+	c->frame->info = info;
 	c->frame->uc.mask = 0;
 	signals_frame_stack(c->thread, c->frame);
 	end_with_fault(c, LYCH_FAULT_GATE);
@@ -651,24 +685,19 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 		if (!resuming) {
 			leave_window(c.frame);
 		}
+		signals_reclaim_levels(t, top_call(t)->rsp);
 	} else {
 		start_again(c.frame);
 		if (!ROOT.frames_whole) {
 			host_rights(c.frame, never_of_host());
 		}
 		signals_reclaim(t, c.frame->uc.mc.rsp);
-		if (c.level != level_at(t, t->level)) {
-			struct signal_level *lower = level_at(t, t->level);
-
-			sigframe_copy(lower->frame, level_frame_bytes(), c.frame, (uint64_t)c.frame,
-				      (uint64_t)c.frame + level_frame_bytes());
-			c.level = lower;
-			c.frame = lower->frame;
-			info = &c.frame->info;
-		}
+		signals_notice_left(t, c.frame->uc.mask);
 	}
 	c.level->soft_pkru = area->gate.soft_pkru;
 	c.level->sw = sigframe_sw(c.frame);
+	settle_level(&c);
+	info = &c.frame->info;
 
 	if (is_kick(info)) {
 		follow(&c);

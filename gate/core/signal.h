@@ -58,7 +58,7 @@ struct signal_level {
 	uint32_t soft_pkru;
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
-	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up for a domain's context */
+	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up behind it for a domain's context */
 };
 
 /* What a thread's signals need beyond struct thread: behind thread.levels, in monitor memory. */
@@ -67,6 +67,7 @@ struct signal_state {
 	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
 	uint64_t level_bytes;           /* from one level to the next */
 	uint32_t learning;              /* thread.sig_rsp is to be learned */
+	uint32_t marked;                /* a handler of one of the six was started with SIGNAL_MARK blocked */
 };
 
 /* The synchronous six. Never blocked: what the host wants for them is remembered in thread.host_mask. */
@@ -74,13 +75,16 @@ struct signal_state {
 #define SIGNALS_SIX (SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | \
 		     SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGSYS))
 #define SIGNAL_CANCEL 32 /* of glibc */
+/* Blocked while a handler of the six runs. siglongjmp, which alone can unblock it, shows in that way that the handler was
+ * left: the kernel's mask says nothing of the six. */
+#define SIGNAL_MARK SIGNAL_CANCEL
 #define SIGNAL_KICK 33   /* glibc's SIGSETXID, and our kick: no program can block it */
 #define SIGNAL_LAST 64
 
 /*
- * At lych_init, which has filled what ROOT says of frames and the kick: our entry for the synchronous six and the kick,
- * the wrappers for what was installed before (handlers.h). Needs monitor memory and the calling thread's rights to it.
- * -ENOMEM.
+ * At lych_init, with the root page still writable, ROOT.frame_bytes, xsave_pkru, frames_whole, kick and kick_cookie filled in,
+ * and the calling thread's rights to monitor memory: our entry for the synchronous six and the kick, the wrappers for what
+ * was installed before (handlers.h). Starts threads that end at once. -ENOMEM.
  */
 LYCH_HIDDEN int signals_start(void);
 LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */
@@ -109,8 +113,9 @@ LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int 
  */
 LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
 
-/* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks. 0 or -errno. */
-LYCH_HIDDEN int signals_mask(int how, const uint64_t *set, uint64_t *old);
+/* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks; rsp is their caller's.
+ * 0 or -errno. */
+LYCH_HIDDEN int signals_mask(int how, const uint64_t *set, uint64_t *old, uint64_t rsp);
 LYCH_HIDDEN int signals_altstack(const stack_t *set, stack_t *old, uint64_t rsp);
 
 #endif /* LYCH_SIGNAL_H */

@@ -3,7 +3,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "handlers.h"
 #include "keys.h"
@@ -115,7 +114,6 @@ static int make_levels(struct thread *t)
 		struct signal_level *level = level_at(t, i);
 
 		level->frame = (struct sigframe *)((uint8_t *)level + header);
-		level->shown = (struct sigframe *)((uint8_t *)level->frame + copy);
 	}
 	return 0;
 }
@@ -266,12 +264,8 @@ static struct record *topmost_call(const struct thread *t)
 	return r != NULL && r->kind == KIND_CALL ? r : NULL;
 }
 
-unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
+void signals_reclaim_levels(struct thread *t, uint64_t rsp)
 {
-	const struct signal_state *s = state_of(t);
-	unsigned int dropped = 0;
-	struct record *call;
-
 	while (t->level > 0 && was_left(t, level_at(t, t->level - 1), rsp)) {
 		struct signal_level *level = level_at(t, t->level - 1);
 
@@ -282,6 +276,15 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 		}
 		t->level--;
 	}
+}
+
+unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
+{
+	const struct signal_state *s = state_of(t);
+	unsigned int dropped = 0;
+	struct record *call;
+
+	signals_reclaim_levels(t, rsp);
 	/* The host runs above the frame that made the call: nothing will return there. */
 	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) && on_own_stack(s, rsp)) {
 		do {
@@ -290,6 +293,39 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 		} while (t->top >= call);
 	}
 	return dropped;
+}
+
+void signals_notice_left(struct thread *t, uint64_t mask)
+{
+	if (!state_of(t)->marked || (mask & SIGNAL_BIT(SIGNAL_MARK)) != 0) {
+		return;
+	}
+	state_of(t)->marked = 0;
+	for (uint32_t i = 0; i < t->level; i++) {
+		const struct signal_level *level = level_at(t, i);
+
+		if ((SIGNAL_BIT(level->sig) & SIGNALS_SIX) != 0) {
+			t->host_mask = level->host_mask;
+			return;
+		}
+	}
+}
+
+void signals_reclaim_suspects(struct thread *t, uint64_t mask)
+{
+	while (t->level > 0) {
+		const struct signal_level *level = level_at(t, t->level - 1);
+		uint64_t bit = SIGNAL_BIT(level->sig);
+
+		if ((bit & SIGNALS_SIX) != 0) {
+			bit = SIGNAL_BIT(SIGNAL_MARK);
+		}
+		if ((level->mask & bit) == 0 || (mask & bit) != 0) {
+			return;
+		}
+		t->host_mask = level->host_mask;
+		t->level--;
+	}
 }
 
 /* ---- what the host sees ------------------------------------------------------------------------- */
@@ -306,11 +342,12 @@ static uint64_t changed_mask(int how, uint64_t mask, uint64_t set)
 	}
 }
 
-int signals_mask(int how, const uint64_t *set, uint64_t *old)
+int signals_mask(int how, const uint64_t *set, uint64_t *old, uint64_t rsp)
 {
 	struct thread *t = &lych_tls->thread;
 	uint64_t all = ~0ull;
 	uint64_t kernel = 0;
+	uint64_t mark;
 	uint64_t host;
 
 	if (set != NULL && how != SIG_BLOCK && how != SIG_UNBLOCK && how != SIG_SETMASK) {
@@ -318,15 +355,17 @@ int signals_mask(int how, const uint64_t *set, uint64_t *old)
 	}
 	/* Blocked meanwhile: a handler in between would leave the two halves of the mask from different times. */
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &kernel, MASK_BYTES);
-	signals_reclaim(t, (uint64_t)__builtin_frame_address(0));
-	host = kernel | t->host_mask;
+	signals_reclaim(t, rsp);
+	signals_notice_left(t, kernel);
+	mark = kernel & SIGNAL_BIT(SIGNAL_MARK);
+	host = (kernel & ~mark) | t->host_mask;
 	if (old != NULL) {
 		*old = host;
 	}
 	if (set != NULL) {
 		host = changed_mask(how, host, *set);
 		t->host_mask = host & SIGNALS_SIX;
-		kernel = host & ~SIGNALS_SIX;
+		kernel = (host & ~SIGNALS_SIX) | mark;
 	}
 	signals_raise_pending(t);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &kernel, NULL, MASK_BYTES);
