@@ -720,6 +720,8 @@ label V(lych_call_returns)
 	mov	%gs:MON_HOST_FS, %rcx
 	wrfsbase %rcx
 	jmp	.Lret_fs_done
+.Lret_far_end:
+	window	.Lret_flags, .Lret_far_end, .Lret_r0
 .Lret_mxcsr:
 	ldmxcsr	REC_MXCSR(%r11)
 	jmp	.Lret_mxcsr_done
@@ -1240,6 +1242,8 @@ label V(lych_callback_returns)
 	mov	%gs:MON_HOST_FS, %rax
 	wrfsbase %rax
 	jmp	.Lback_fs_done
+.Lback_far_end:
+	window	.Lback_flags, .Lback_far_end, .Lback_c0
 	cfi_record_r11
 .Lback_result:
 	sub	$96, %rsp
