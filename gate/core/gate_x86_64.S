@@ -1122,14 +1122,21 @@ function V(lych_callback_gate)
 	mov	%r12, %gs:SLOT_SP(%rbp)
 	/* what the domain left in the control words is the domain's; the host gets its caller's */
 	stmxcsr	REC_MXCSR(%r11)
+	mov	REC_MXCSR(%r11), %r12d
+	cmp	REC_MXCSR(%rcx), %r12d
+	jne	.Lback_mxcsr
+.Lback_mxcsr_done:
+	mov	CB_FN(%rax), %r12
 	fnstcw	REC_FCW(%r11)
-	ldmxcsr	REC_MXCSR(%rcx)
-	fnclex
-	fninit
+	cmpw	$FCW_DEFAULT, REC_FCW(%r11)
+	jne	.Lback_x87
 	testl	$RECF_FENV, REC_FLAGS(%rcx)
-	jz	1f
-	fldenv	REC_FENV(%rcx)
-1:	mov	CB_FN(%rax), %r12
+	jnz	.Lback_x87
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	.Lback_x87
+	emms
+.Lback_x87_done:
 	movzwl	BIND_WORDS(%rbx), %ecx
 	test	%ecx, %ecx
 	jz	3f
@@ -1189,12 +1196,23 @@ label V(lych_callback_returns)
 	cmpb	$RESULT_GPR, BIND_RESULT(%rcx)
 	jne	.Lback_result
 	scrub_vectors
-	fnclex
-	fninit
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	.Lback_clear
+.Lback_cleared:
 	scrub_x87
 .Lback_result_done:
-	ldmxcsr	REC_MXCSR(%r11)
-	fldcw	REC_FCW(%r11)
+	/* the domain's own modes; scratch: REC_ST0 */
+	stmxcsr	REC_ST0(%r11)
+	mov	REC_ST0(%r11), %ecx
+	cmp	REC_MXCSR(%r11), %ecx
+	jne	.Lback_domain_mxcsr
+.Lback_domain_mxcsr_done:
+	fnstcw	REC_ST0(%r11)
+	movzwl	REC_ST0(%r11), %ecx
+	cmp	REC_FCW(%r11), %cx
+	jne	.Lback_domain_fcw
+.Lback_domain_fcw_done:
 	mov	DOM_SLOT(%r10), %eax
 	mov	REC_SLOT_SP(%r11), %rcx
 	mov	%rcx, %gs:SLOT_SP(%rax)
@@ -1245,6 +1263,26 @@ label V(lych_callback_returns)
 .Lback_far_end:
 	window	.Lback_flags, .Lback_far_end, .Lback_c0
 	cfi_record_r11
+.Lback_mxcsr:
+	ldmxcsr	REC_MXCSR(%rcx)
+	jmp	.Lback_mxcsr_done
+.Lback_x87:
+	fnclex
+	fninit
+	testl	$RECF_FENV, REC_FLAGS(%rcx)
+	jz	.Lback_x87_done
+	fldenv	REC_FENV(%rcx)
+	jmp	.Lback_x87_done
+.Lback_clear:
+	fnclex
+	fninit
+	jmp	.Lback_cleared
+.Lback_domain_mxcsr:
+	ldmxcsr	REC_MXCSR(%r11)
+	jmp	.Lback_domain_mxcsr_done
+.Lback_domain_fcw:
+	fldcw	REC_FCW(%r11)
+	jmp	.Lback_domain_fcw_done
 .Lback_result:
 	sub	$96, %rsp
 	movups	%xmm0, (%rsp)
