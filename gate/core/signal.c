@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "../library/mediator.h"
+#include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "handlers.h"
 #include "keys.h"
@@ -715,6 +716,10 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	}
 	if (is_forged(&c)) {
 		end_with_fault(&c, LYCH_FAULT_GATE);
+	}
+	if (!c.domain && ROOT.backend == LYCH_MPROTECT && c.sig == SIGSEGV && info->si_code == SEGV_ACCERR &&
+	    backend_mprotect_retry((uint64_t)info->si_addr, c.frame->uc.mc.err)) {
+		go_on(&c);
 	}
 	bool fault = (SIGNAL_BIT(c.sig) & SIGNALS_SIX) != 0 && info->si_code > 0;
 	if (c.domain && (SIGNAL_BIT(c.sig) & SIGNALS_SIX) != 0 && (fault || !ROOT.frames_whole)) {
