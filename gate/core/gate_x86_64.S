@@ -143,6 +143,11 @@
 	.cfi_signal_frame
 .endm
 
+/* Relative to where it is written, in 4 bytes. */
+.macro cfi_no_exceptions
+	.cfi_personality 0x1b, lych_personality
+.endm
+
 .macro cfi_normal
 	.cfi_def_cfa %rsp, 8
 	.cfi_same_value %rbx
@@ -222,6 +227,20 @@ label lych_gate_text
 
 #ifndef LYCH_SOFT
 /* ---- what both instances share ------------------------------------------------------------------ */
+
+/*
+ * What C++ and pthread_exit ask of a gate's frame, before they look at its caller's. Nothing goes on across it: phase 1
+ * (an exception looks for who catches it) ends in std::terminate, phase 2 (forced) in abort, both on the side that
+ * asked. Else the unwinder would run the host's code with a domain's rights, or a domain's frames with the host's.
+ */
+function lych_personality
+	.cfi_startproc
+	endbr64
+	and	$1, %esi
+	lea	2(%rsi), %eax /* _URC_FATAL_PHASE1_ERROR or _URC_FATAL_PHASE2_ERROR */
+	ret
+	.cfi_endproc
+function_end lych_personality
 
 /* long lych_syscall(long nr, long a, long b, long c, long d, long e, long f) */
 function lych_syscall
@@ -447,6 +466,7 @@ function lych_gate_soft
 lych_gate:
 #endif
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
 .Lcall_again:
@@ -959,6 +979,7 @@ function_end lych_gate_soft
  */
 function V(lych_pointer_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 .Lpointer_again:
 	mov	lych_tls@gottpoff(%rip), %r11
 	mov	%fs:(%r11), %r11
@@ -1040,6 +1061,7 @@ label lych_pointer_thunks
  */
 function V(lych_callback_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	movq	%rcx, %xmm14
 	movq	%rdx, %xmm15
