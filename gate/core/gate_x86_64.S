@@ -1423,7 +1423,7 @@ function V(lych_signal_entry)
 	mov	%r8, %rcx
 	sub	lych_root_page+ROOT_ARENA(%rip), %rcx
 	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rcx
-	jae	.Ltrap
+	jae	.Lsignal_no_gs
 	cmp	%gs:SELF, %r8
 	jne	.Lsignal_wiped
 	/* A new thread has its parent's gs until it attaches, but not its stack for signals. */
@@ -1464,6 +1464,41 @@ function V(lych_signal_entry)
 	cmp	%gs:MON_SCRATCH, %rcx
 	je	2f
 	or	$SELECTOR_FORGED, %edx
+	jmp	2f
+.Lsignal_no_gs:
+	/*
+	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names the
+	 * area; that it is this thread's says the frame: only the kernel writes one there, for the thread that has the
+	 * stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
+	 */
+	test	%r8, %r8
+	jnz	.Ltrap
+	mov	lych_root_page+ROOT_ARENA(%rip), %rcx
+	cmp	lych_root_page+ROOT_STACKS(%rip), %rcx
+	jne	.Ltrap
+	mov	%rsp, %r8
+	and	$-AREA_SIZE, %r8
+	neg	%rcx
+	add	%r8, %rcx
+	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rcx
+	jae	.Ltrap
+	cmp	SELF(%r8), %r8
+	jne	.Ltrap
+	cmp	MON_SIG_RSP(%r8), %rsp
+	jne	.Ltrap
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (%rsp)
+	cmp	%rcx, %rdx
+	jne	.Ltrap
+	movzbl	GATE_SELECTOR(%r8), %ebx
+	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
+	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */
+	mov	$0x1001, %edi
+	mov	%r8, %rsi
+	syscall
+	mov	%rsp, %r9
+	mov	%ebx, %edx
 2:
 	mov	%gs:MON_HOST_FS, %rcx
 	wrfsbase %rcx

@@ -22,6 +22,9 @@
 #include "signal.h"
 #include "thread.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #define RSEQ_SIGNATURE 0x53053053
 #define RSEQ_UNREGISTER 1
 
@@ -120,6 +123,8 @@ static int area_map(struct area *a)
 	    madvise(base, (size_t)4 * LYCH_PAGE, MADV_WIPEONFORK) != 0) {
 		return -ENOMEM;
 	}
+	/* Where the kernel can (6.10): nobody unmaps, retags or moves them, the host's bugs neither. */
+	sys3(SYS_mseal, base, (size_t)4 * LYCH_PAGE, 0);
 	return 0;
 }
 

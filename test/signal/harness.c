@@ -125,6 +125,12 @@ void lych_gate_leave_soft(struct record *record)
 	(void)record;
 }
 
+int lych_gate_enter_soft(struct record *record)
+{
+	(void)record;
+	return 0;
+}
+
 int lych_callback_refused(struct record *call)
 {
 	(void)call;
@@ -275,6 +281,31 @@ void ledger_thaw(void)
 {
 }
 
+bool strangers_deny(int key)
+{
+	(void)key;
+	return true;
+}
+
+bool strangers_kicked(const siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	return false;
+}
+
+void memory_fork_prepare(void)
+{
+}
+
+void memory_fork_parent(void)
+{
+}
+
+void memory_fork_child(struct thread *self)
+{
+	(void)self;
+}
+
 void deadlines_follow(struct thread *t, bool in_domain)
 {
 	(void)t, (void)in_domain;
@@ -297,6 +328,17 @@ struct resume_block *memory_resume_block(struct lych_domain *d, struct thread *t
 	struct slot *slot = slot_of(t, d);
 
 	return slot->top != 0 ? (struct resume_block *)(slot->top - 128) : NULL;
+}
+
+uint32_t vault_open(const struct lych_domain *d)
+{
+	(void)d;
+	return 0;
+}
+
+void vault_close(const struct lych_domain *d, uint32_t before)
+{
+	(void)d, (void)before;
 }
 
 bool memory_is_stack_guard(struct lych_domain *d, uint64_t at)
