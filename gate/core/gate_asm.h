@@ -58,9 +58,10 @@
 #define MON_SLOTS (MON + 128)    /* struct slot[16], by key */
 #define SLOT_SIZE 32
 #define SLOT_SP 0   /* u64: where the next frame of that domain starts on its stack, 16-byte aligned, 16 bytes free at it */
-#define SLOT_ID 8   /* u64: id of the domain the stack belongs to */
+#define SLOT_ID 8   /* u64: id of the domain the stack belongs to, or SLOT_NOBODY */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */
+#define SLOT_NOBODY (~0ull) /* what no domain has; 0 is what one has that is closed, which the gate must tell from it */
 #define MON_TID (MON + 648)            /* u32 */
 #define MON_ALTSTACK (MON + 680)       /* u64: lowest address of the kernel's stack for signals */
 #define MON_ALTSTACK_BYTES (MON + 688) /* u64 */

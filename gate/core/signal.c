@@ -349,6 +349,29 @@ static void choose_stack(struct context *c, const struct host_action *action, ui
 	level->handler_rsp = rsp & ~15ull;
 }
 
+/*
+ * With mprotect it is the process that a domain's heap is open for, and its calls that a region is closed for: while a
+ * handler runs, as in a callback, its thread is in no domain. The backend's lock cannot be waited for inside lych_signal,
+ * as who holds it may wait for this thread to answer a kick; so it is done around the handler, as the host, with only
+ * the kick unblocked.
+ */
+static void soft_handler(int sig, siginfo_t *info, void *context)
+{
+	struct thread *t = thread_attached();
+	const struct signal_level *level = level_at(t, t->level - 1);
+	void (*handler)(int, siginfo_t *, void *) = level->handler;
+	struct lych_domain *domain = level->top->domain;
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	backend_mprotect_leave();
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	handler(sig, info, context);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, NULL, sizeof(mask));
+	/* When the kernel refuses, what the domain finds closed ends its call. */
+	(void)backend_mprotect_enter(domain);
+}
+
 static _Noreturn void run_handler(struct context *c, const struct host_action *action)
 {
 	struct signal_level *level = c->level;
@@ -403,6 +426,10 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 				   .mask = &level->mask};
 	if (is_pku()) {
 		lych_handler_run_pku(&run);
+	}
+	if (c->domain && ROOT.backend == LYCH_MPROTECT) {
+		level->handler = run.handler;
+		run.handler = soft_handler;
 	}
 	lych_handler_run_soft(&run);
 }

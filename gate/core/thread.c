@@ -137,6 +137,9 @@ static void area_clear(struct area *a)
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
 	a->thread.limit = &a->thread.records[DEPTH_MAX - 1];
+	for (size_t key = 0; key < KEYS; key++) {
+		a->thread.slots[key].id = SLOT_NOBODY;
+	}
 }
 
 /* An area nobody has, or whose thread is gone without having told. With monitor->lock. */

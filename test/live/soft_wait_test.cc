@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <thread>
+#include <utility>
 
 #include <lychgate/lychgate.h>
 
@@ -26,6 +27,42 @@ void Stay(std::atomic<int> *inside, const std::atomic<int> *touching)
 }
 
 LYCH_BIND(d, Stay, void, (std::atomic<int> *, const std::atomic<int> *));
+
+// Writes its own heap until it is told to end.
+long Write(volatile long *block, std::atomic<int> *writing, const std::atomic<int> *end)
+{
+	writing->store(1);
+	while (end->load() == 0) {
+		*block = *block + 1;
+	}
+	return *block;
+}
+
+LYCH_BIND(d, Write, long, (volatile long *, std::atomic<int> *, const std::atomic<int> *));
+
+long Twice(long n)
+{
+	return 2 * n;
+}
+
+LYCH_BIND(d, Twice, long, (long));
+
+lych_domain *of_handler;
+lych_region *region_of_handler;
+std::atomic<int> handled;
+
+void CallAndOpen(int)
+{
+	lych_domain *d = of_handler;
+	long n = 0;
+
+	if (LYCH_CALL(d, &n, Twice, 21) == 0 && n == 42) {
+		LYCH_WRITE(volatile long, secret, region_of_handler) {
+			*secret = 1;
+		}
+		handled = 1;
+	}
+}
 
 class SoftWait : public testing::Test
 {
@@ -93,6 +130,41 @@ TEST_F(SoftWait, ThreadThatNeverAttachedWaitsToo)
 
 	Waits([&] { std::thread([&] { *block = 42; }).join(); });
 	EXPECT_EQ(*block, 42);
+}
+
+TEST_F(SoftWait, HandlerThatInterruptsADomainIsTheHostAndTheDomainGoesOnWithItsHeap)
+{
+	lych_domain *third = nullptr;
+	std::atomic<int> writing{0}, end{0};
+	auto *block = static_cast<volatile long *>(lych_alloc(d, sizeof(long)));
+
+	of_handler = other;
+	region_of_handler = region;
+	handled = 0;
+	signal(SIGUSR1, CallAndOpen);
+	ASSERT_EQ(lych_domain_new(&third, nullptr), 0);
+	std::thread writer([block, &writing, &end, d = d] {
+		long n = 0;
+		EXPECT_EQ(LYCH_CALL(d, &n, Write, block, &writing, &end), 0);
+		EXPECT_GT(n, 0);
+	});
+	while (writing == 0) {
+		std::this_thread::yield();
+	}
+	pthread_kill(writer.native_handle(), SIGUSR1);
+	while (handled == 0) {
+		std::this_thread::yield();
+	}
+	// Somebody in another domain: heaps of those nobody is in are closed.
+	touching = 1;
+	std::swap(d, third);
+	std::thread guest([&] { EXPECT_EQ(LYCH_CALL(d, LYCH_NOTHING, Stay, &inside, &touching), 0); });
+	guest.join();
+	std::swap(d, third);
+	end = 1;
+	writer.join();
+	EXPECT_EQ(lych_domain_free(third), 0);
+	signal(SIGUSR1, SIG_DFL);
 }
 
 TEST_F(SoftWait, MemoryThatIsClosedForItselfIsAFault)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../library/mediator.h"
+#include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "handlers.h"
 #include "keys.h"
@@ -321,6 +322,23 @@ void memory_stacks_of_thread_free(struct thread *t)
 			memset(slot, 0, sizeof(*slot));
 		}
 	}
+}
+
+bool backend_mprotect_retry(uint64_t at, uint64_t error)
+{
+	(void)at;
+	(void)error;
+	return false; /* nothing is closed here but for good */
+}
+
+int backend_mprotect_enter(struct lych_domain *domain)
+{
+	(void)domain;
+	return 0;
+}
+
+void backend_mprotect_leave(void)
+{
 }
 
 struct resume_block *memory_resume_block(struct lych_domain *d, struct thread *t)
