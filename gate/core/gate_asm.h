@@ -48,7 +48,7 @@
 /* The monitor page, gs-relative. */
 #define MON 4096
 #define MON_TOP (MON + 0)        /* u64: the top frame record */
-#define MON_LIMIT (MON + 8)      /* u64: the last one there is room for */
+#define MON_LIMIT (MON + 8)      /* u64: the last one a call may be: behind it there is room for its callback */
 #define MON_HOST_FS (MON + 16)   /* u64: the thread's own fs base */
 #define MON_SCRATCH (MON + 24)   /* 8 bytes the gate may use within one instruction sequence */
 #define MON_SIG_STACK (MON + 32) /* u64: top of the monitor's stack */

@@ -131,7 +131,7 @@ static void area_clear(struct area *a)
 	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
-	a->thread.limit = &a->thread.records[DEPTH_MAX - 1];
+	a->thread.limit = &a->thread.records[DEPTH_MAX - 2];
 }
 
 /* An area nobody has, or whose thread is gone without having told. With monitor->lock. */
