@@ -178,6 +178,11 @@
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
 .endm
 
+/* While r15 points at a struct kernel_ucontext: register reg of DWARF's is what lies at off in it. */
+.macro cfi_context reg:req, off:req
+	.cfi_escape 0x10, \reg, 3, 0x7f, ((\off) & 0x7f) | 0x80, (\off) >> 7
+.endm
+
 .macro save_callee_saved
 	mov	%rbx, REC_RBX(%r11)
 	mov	%rbp, REC_RBP(%r11)
@@ -833,8 +838,14 @@ label V(lych_call_returns)
 	xor	%edx, %edx
 	ret
 .Lcall_too_deep:
+	save_arguments
+	lea	8(%rbp), %rdi
+	call	lych_gate_too_deep
+	restore_arguments
+	test	%eax, %eax
+	jz	.Lcall_again
 	mov	HIDDEN_STATUS(%rsp), %rdx
-	movl	$-54, (%rdx) /* -EXFULL */
+	mov	%eax, (%rdx)
 	xor	%eax, %eax
 	xor	%edx, %edx
 	ret
@@ -1014,6 +1025,12 @@ function V(lych_pointer_gate)
 	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	.cfi_restore_state
 .Lpointer_too_deep:
+	save_arguments
+	lea	8(%rbp), %rdi
+	call	lych_gate_too_deep
+	restore_arguments
+	test	%eax, %eax
+	jz	.Lpointer_again
 	mov	%r10d, %ecx
 	shl	$5, %rcx
 	add	lych_root_page+ROOT_THUNKS(%rip), %rcx
@@ -1075,8 +1092,8 @@ function V(lych_callback_gate)
 	mov	%gs:MON_TOP, %rcx
 	cmpl	$KIND_CALL, REC_KIND(%rcx)
 	jne	.Ltrap
-	cmp	%gs:MON_LIMIT, %rcx
-	jae	.Ltrap
+	cmp	%gs:MON_LIMIT, %rcx /* a call leaves room for this one */
+	ja	.Ltrap
 	mov	REC_DOMAIN(%rcx), %rdx
 	cmp	DOM_NCALLBACKS(%rdx), %r11d
 	jae	.Ltrap
@@ -1548,6 +1565,7 @@ function_end V(lych_signal_entry)
 /* _Noreturn void lych_handler_run(const struct handler_run *run) */
 function V(lych_handler_run)
 	.cfi_startproc
+	.cfi_signal_frame
 	.cfi_undefined %rip
 	endbr64
 	mov	RUN_HANDLER(%rdi), %r12
@@ -1572,7 +1590,15 @@ function V(lych_handler_run)
 	mov	%r15, %rdx
 	xor	%eax, %eax
 	xor	%ebp, %ebp
+	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
+	.cfi_escape 0x0f, 4, 0x7f, 0xa0, 1, 0x06
+	.set	.Loff, 40
+	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
+	cfi_context \reg, .Loff
+	.set	.Loff, .Loff + 8
+	.endr
 	call	*%r12
+	.cfi_undefined %rip
 	cld
 	mov	$14, %eax
 	mov	$2, %edi
