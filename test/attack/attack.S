@@ -146,8 +146,9 @@ fn attack_fill
 	mov	%rsi, %rax
 	movq	%rdi, %xmm0
 	punpcklqdq %xmm0, %xmm0
+	vinsertf128 $1, %xmm0, %ymm0, %ymm0 /* whatever has keys has AVX */
 	.irp n, 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
-	movdqa	%xmm0, %xmm\n
+	vmovups	%ymm0, %ymm\n
 	.endr
 	.irp n, 0,1,2,3,4,5,6,7
 	movq	%rdi, %mm\n
