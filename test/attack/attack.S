@@ -56,14 +56,13 @@ fn_end attack_sigreturn
 
 /* The child calls fn(arg) on its stack, and ends by exit. */
 fn attack_clone
-	mov	%rdx, %r12
-	mov	%rcx, %r13
 	push	%r12
 	push	%r13
+	mov	%rdx, %r12
+	mov	%rcx, %r13
 	xor	%edx, %edx
 	xor	%r10d, %r10d
 	xor	%r8d, %r8d
-	mov	%r12, %r9
 	mov	$56, %eax
 	syscall
 	test	%rax, %rax
