@@ -22,6 +22,9 @@
 #include "signal.h"
 #include "thread.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #define RSEQ_SIGNATURE 0x53053053
 #define RSEQ_UNREGISTER 1
 
@@ -120,6 +123,8 @@ static int area_map(struct area *a)
 	    madvise(base, (size_t)4 * LYCH_PAGE, MADV_WIPEONFORK) != 0) {
 		return -ENOMEM;
 	}
+	/* Where the kernel can (6.10): nobody unmaps, retags or moves them, the host's bugs neither. */
+	sys3(SYS_mseal, base, (size_t)4 * LYCH_PAGE, 0);
 	return 0;
 }
 
@@ -133,6 +138,9 @@ static void area_clear(struct area *a)
 	a->thread.top = &a->thread.records[0];
 	/* Even: calls and callbacks alternate, so that it is a call that is refused, and not a callback that traps. */
 	a->thread.limit = &a->thread.records[2 * LYCH_DEPTH];
+	for (size_t key = 0; key < KEYS; key++) {
+		a->thread.slots[key].id = SLOT_NOBODY;
+	}
 }
 
 /* An area nobody has, or whose thread is gone without having told. With monitor->lock. */

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../library/mediator.h"
+#include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "handlers.h"
 #include "keys.h"
@@ -117,6 +118,38 @@ int lych_gate_slow(struct lych_domain *domain, struct record *record)
 	}
 	slot->sp = slot->top - 256;
 	slot->id = atomic_load(&domain->id);
+	return 0;
+}
+
+bool strangers_deny(int key)
+{
+	(void)key;
+	return true;
+}
+
+bool strangers_kicked(const siginfo_t *info, void *context)
+{
+	(void)info;
+	(void)context;
+	return false;
+}
+
+void memory_fork_prepare(void)
+{
+}
+
+void memory_fork_parent(void)
+{
+}
+
+void memory_fork_child(struct thread *self)
+{
+	(void)self;
+}
+
+int lych_gate_enter_soft(struct record *call)
+{
+	(void)call;
 	return 0;
 }
 
@@ -321,6 +354,23 @@ void memory_stacks_of_thread_free(struct thread *t)
 			memset(slot, 0, sizeof(*slot));
 		}
 	}
+}
+
+bool backend_mprotect_retry(uint64_t at, uint64_t error)
+{
+	(void)at;
+	(void)error;
+	return false; /* nothing is closed here but for good */
+}
+
+int backend_mprotect_enter(struct lych_domain *domain)
+{
+	(void)domain;
+	return 0;
+}
+
+void backend_mprotect_leave(void)
+{
 }
 
 struct resume_block *memory_resume_block(struct lych_domain *d, struct thread *t)
