@@ -38,7 +38,7 @@ struct lych_init_opts {
 	enum lych_backend backend;
 	unsigned int max_keys;  /* never hold more protection keys than this; 0: all there are. At least 3 */
 	/* Called after each fault of a domain, on the thread that made the call, after the call has ended and
-	 * before the caller gets its status. May be NULL. */
+	 * before the caller gets its status. Must return, and not throw. May be NULL. */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
 	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */

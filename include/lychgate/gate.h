@@ -25,6 +25,10 @@
  * What the domain gets to see besides the values: padding inside of a struct passed by value, behind one on the stack
  * whose size is no multiple of 8, and between arguments on the stack, is passed on as the caller left it. The unused
  * parts of registers are cleared. A pointer is passed as it is: what it points to must lie in memory of the domain.
+ *
+ * No C++ exception and no pthread_exit crosses a gate. In a domain one that nobody there catches ends the call with
+ * -EFAULT (LYCH_FAULT_ABORT); one that would leave a callback ends the process (std::terminate), and so does canceling a
+ * thread inside of a callback.
  */
 #ifndef LYCHGATE_GATE_H
 #define LYCHGATE_GATE_H
