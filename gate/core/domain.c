@@ -44,14 +44,6 @@ static void unlock(void)
 	pthread_mutex_unlock(&ROOT.monitor->lock);
 }
 
-/* Before anything of the runtime is touched: a thread that is not attached has no rights to it. */
-static int attach(struct thread **self)
-{
-	int rc = thread_self(self);
-
-	return rc == -ENOSYS ? -EOPNOTSUPP : rc;
-}
-
 static bool is_domain(const struct lych_domain *d)
 {
 	uintptr_t first = (uintptr_t)ROOT.monitor->domains, at = (uintptr_t)d;
@@ -235,7 +227,7 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
-	rc = attach(&self);
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -373,7 +365,7 @@ int lych_domain_free(struct lych_domain *d)
 	if (d == NULL) {
 		return 0;
 	}
-	rc = attach(&self);
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -395,7 +387,7 @@ int lych_domain_free(struct lych_domain *d)
 int lych_domain_reset(struct lych_domain *d)
 {
 	struct thread *self;
-	int rc = attach(&self);
+	int rc = thread_self(&self);
 
 	if (rc != 0) {
 		return rc;
@@ -424,7 +416,7 @@ int lych_domain_cancel(struct lych_domain *d)
 {
 	struct round round = {.domain = d, .mark = true};
 	struct thread *self;
-	int rc = attach(&self);
+	int rc = thread_self(&self);
 
 	if (rc != 0) {
 		return rc;
@@ -454,7 +446,7 @@ int lych_domain_key(const struct lych_domain *d)
 {
 	struct thread *self;
 
-	if (d == NULL || attach(&self) != 0 || !is_domain(d) || ROOT.backend != LYCH_PKU) {
+	if (d == NULL || thread_self(&self) != 0 || !is_domain(d) || ROOT.backend != LYCH_PKU) {
 		return -1;
 	}
 	return (int)d->key;
@@ -464,7 +456,7 @@ const char *lych_domain_name(const struct lych_domain *d)
 {
 	struct thread *self;
 
-	if (d == NULL || attach(&self) != 0 || !is_domain(d)) {
+	if (d == NULL || thread_self(&self) != 0 || !is_domain(d)) {
 		return "";
 	}
 	return d->name;
@@ -488,7 +480,7 @@ int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
 {
 	struct vault_functions *functions;
 	struct thread *self;
-	int rc = attach(&self);
+	int rc = thread_self(&self);
 
 	if (rc != 0) {
 		return rc;
@@ -564,7 +556,7 @@ static void words_to_vault(const struct lych_domain *d, const struct thread *sel
 int lych_gate_slow(struct lych_domain *d, struct record *record)
 {
 	struct thread *self;
-	int rc = attach(&self);
+	int rc = thread_self(&self);
 
 	if (rc != 0 || record == NULL) {
 		return rc;

@@ -269,5 +269,5 @@ const struct lych_fault *lych_fault(struct lych_domain *domain)
 	struct thread *self;
 
 	/* The slot is in monitor memory: the caller needs the host's rights, which attaching gives. */
-	return thread_self(&self) == 0 ? &slot_of(domain)->fault : &none;
+	return domain != NULL && thread_self(&self) == 0 ? &slot_of(domain)->fault : &none;
 }

@@ -55,7 +55,7 @@ int lych_attach(void)
 {
 	struct thread *self;
 
-	return ROOT.ready ? thread_self(&self) : -EINVAL;
+	return ROOT.ready ? thread_self(&self) : -ENOSYS;
 }
 
 /* Options of another version of the header: members this one lacks must be zero, members it has in excess are. */

@@ -25,6 +25,7 @@
 #define THREADS_MAX 4096
 #define ATTACHING_MAX 64
 #define DEPTH_MAX ((3 * LYCH_PAGE - 1024) / REC_SIZE)
+_Static_assert(2 * LYCH_DEPTH < DEPTH_MAX, "a record for each call and its callback, and the bottom");
 
 struct gate_page {
 	_Atomic uint8_t selector;

@@ -136,7 +136,8 @@ static void area_clear(struct area *a)
 	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
-	a->thread.limit = &a->thread.records[DEPTH_MAX - 2];
+	/* Even: calls and callbacks alternate, so that it is a call that is refused, and not a callback that traps. */
+	a->thread.limit = &a->thread.records[2 * LYCH_DEPTH];
 	for (size_t key = 0; key < KEYS; key++) {
 		a->thread.slots[key].id = SLOT_NOBODY;
 	}

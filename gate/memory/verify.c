@@ -87,7 +87,7 @@ int lych_verify(void (*fn)(const char *line, void *ctx), void *ctx)
 
 	rc = thread_self(&self);
 	if (rc != 0) {
-		return rc == -ENOSYS ? -EOPNOTSUPP : rc;
+		return rc;
 	}
 	f.kept = mmap(NULL, KEPT_MAX * sizeof(*f.kept), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (f.kept == MAP_FAILED) {

@@ -38,7 +38,7 @@ struct lych_init_opts {
 	enum lych_backend backend;
 	unsigned int max_keys;  /* never hold more protection keys than this; 0: all there are. At least 3 */
 	/* Called after each fault of a domain, on the thread that made the call, after the call has ended and
-	 * before the caller gets its status. May be NULL. */
+	 * before the caller gets its status. Must return, and not throw. May be NULL. */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
 	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */
@@ -69,9 +69,14 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. -ENOMEM: no area can be had. -EINVAL: lych_init
- * has not succeeded.
- * -EPERM: this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS).
+ * does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
+ * may return ("as lych_attach"):
+ *	-ENOSYS      lych_init has not succeeded
+ *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS), or
+ *	             is a child that no fork handler has seen (_Fork, a bare system call)
+ *	-ENOMEM      no area, timer or table can be had: 4096 threads are attached, or memory is short
+ *	-EOPNOTSUPP  the kernel refuses this thread what signals and system calls of domains need
+ * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_attach(void);
 
@@ -94,8 +99,8 @@ struct lych_domain_opts {
  *	-ENOSPC      no key is left, or there are 64 domains
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
- *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why. Or before lych_init
- *	-EPERM       as lych_attach
+ *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why
+ *	others       as lych_attach
  *
  * The first domain brings a seccomp filter for the whole process, which cannot be taken off: system calls of other
  * architectures kill it, and programs it executes gain no privileges from set-user-ID bits (no_new_privs).
@@ -113,7 +118,7 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const str
  *	         reset it: nothing is changed. Or a call inside does not end, and the calling thread is inside a call
  *	         that somebody else wants to end, so that each might wait for the other: the domain is poisoned then
  *	-EINVAL  not a domain that lives
- *	-EPERM, -ENOMEM  as lych_attach
+ *	others           as lych_attach
  *
  * A call whose callback is in host code ends when that returns. domain may be NULL. Afterwards the pointer is invalid.
  * Thread-safe. Not async-signal-safe.
@@ -132,14 +137,14 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
  * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
  * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
  * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
- * somebody else wants to end. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not async-signal-safe.
+ * somebody else wants to end. Others as lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
 
 /*
  * lych_vault_allow registers a function the vault may be entered at; a call of any other gives -EACCES, and so does
  * every call before the first. The table is the runtime's. Calls into vaults look it up, so they cost more than
- * others. 0, -EINVAL (not a vault), -ENOMEM (511 are registered), -EPERM as lych_attach. Twice is once. Thread-safe.
+ * others. 0, -EINVAL (not a vault), -ENOMEM (511 are registered), others as lych_attach. Twice is once. Thread-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_vault_allow(struct lych_domain *vault, void (*fn)(void));
 
@@ -151,7 +156,7 @@ LYCH_API const char *lych_domain_name(const struct lych_domain *domain);
  * The heap of a domain. Blocks are 16-byte aligned and zeroed; of 0 bytes, too, a block is made. What the host relies
  * on, sizes and free lists, is not in the domain's memory: nothing a domain writes there can mislead these functions.
  * NULL with errno ENOMEM when the heap is full (or count * bytes is more than a size_t holds), EINVAL for an alignment
- * that is no power of two and for lych_realloc of what is not a live block; EPERM and ENOMEM as lych_attach. When
+ * that is no power of two and for lych_realloc of what is not a live block; others as lych_attach. When
  * lych_realloc fails the block is as it was; with block NULL it is lych_alloc; what it adds is zeroed when it moves
  * the block. lych_free of NULL does nothing; of a pointer that is not a live block of this domain: -EINVAL, nothing
  * is changed. Thread-safe. Not async-signal-safe.
@@ -182,7 +187,7 @@ LYCH_API void lych_inside_free(void *block);
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
  * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
  * NULL. Each byte is read once, and where the string ends is decided by the copy.
- * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), -EPERM and -ENOMEM as
+ * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), others as
  * lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);

@@ -16,7 +16,7 @@ enum lych_fault_kind {
 	LYCH_FAULT_FPE,
 	LYCH_FAULT_TRAP,      /* SIGTRAP: int3, single step */
 	LYCH_FAULT_STACK,     /* ran into the guard page below its stack */
-	LYCH_FAULT_ABORT,     /* abort(), or a signal it sent to itself */
+	LYCH_FAULT_ABORT,     /* abort(), std::terminate (a C++ exception nobody caught), or a signal it sent to itself */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
 	LYCH_FAULT_DEADLINE,
@@ -48,7 +48,7 @@ struct lych_fault {
 
 /*
  * lych_fault tells what happened last in domain. The result belongs to the domain and is overwritten by its next
- * fault; kind LYCH_FAULT_NONE when there was none. Never NULL for a live domain. Not async-signal-safe.
+ * fault; kind LYCH_FAULT_NONE when there was none, and for NULL. Never NULL. Not async-signal-safe.
  */
 #if defined(__cplusplus) && defined(__GNUC__)
 #pragma GCC diagnostic push

@@ -25,6 +25,10 @@
  * What the domain gets to see besides the values: padding inside of a struct passed by value, behind one on the stack
  * whose size is no multiple of 8, and between arguments on the stack, is passed on as the caller left it. The unused
  * parts of registers are cleared. A pointer is passed as it is: what it points to must lie in memory of the domain.
+ *
+ * No C++ exception and no pthread_exit crosses a gate. In a domain one that nobody there catches ends the call with
+ * -EFAULT (LYCH_FAULT_ABORT); one that would leave a callback ends the process (std::terminate), and so does canceling a
+ * thread inside of a callback.
  */
 #ifndef LYCHGATE_GATE_H
 #define LYCHGATE_GATE_H
@@ -70,6 +74,9 @@ LYCH_API void lych_gate(void);
 enum lych_nothing { LYCH_I_NO_VALUE };
 #define LYCH_NOTHING NULL
 
+/* How deep calls out of callbacks of calls may be nested on a thread, counting calls. */
+#define LYCH_DEPTH 21
+
 /*
  * LYCH_BIND(domain, fn, ret, (types...)); at file scope: fn, which returns ret, may be called in a domain that is named
  * domain where it is called. fn is a function that has been declared, not a pointer to one. Does not compile when fn is
@@ -80,12 +87,13 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *	-EINVAL      domain is NULL
  *	-EFAULT      fn faulted, or ended otherwise than by returning: lych_fault(domain) says how
  *	-ETIMEDOUT   its deadline passed
- *	-ECANCELED   lych_domain_cancel, _reset or _free ended it; or another thread's call of this domain faulted
+ *	-ECANCELED   lych_domain_cancel, _reset or _free ended it; or another call of this domain faulted meanwhile, one of
+ *	             another thread or one made out of a callback
  *	-EOWNERDEAD  the domain has faulted before
- *	-EXFULL      calls are nested too deep
+ *	-EXFULL      calls are nested too deep: the thread is inside LYCH_DEPTH calls that are in callbacks
  *	-ENOMEM      no stack or no buffer for the result could be had
  *	-EACCES      domain is a vault, and fn not registered (lych_vault_allow), or its result returned in memory
- *	-EPERM       as lych_attach
+ *	others       as lych_attach
  * LYCH_CALL_TIMEOUT is the same, and ends the call when timeout_ms milliseconds have passed.
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
@@ -144,7 +152,7 @@ LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms);
  * Returns 0, or
  *	-EINVAL   domain is NULL
  *	-ENOSPC   1024 pointers are in use
- *	-ENOMEM, -EPERM  as lych_attach
+ *	others   as lych_attach
  * On failure *pointer is NULL. Thread-safe. Not async-signal-safe.
  */
 #define LYCH_BIND_POINTER(domain, fn, ret, types, ...) \
@@ -174,7 +182,7 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
  *	-EINVAL   domain is NULL
  *	-ENOSPC   as many callbacks are registered as the domain was made for (lych_domain_opts)
  *	-EOPNOTSUPP  domain is a vault, and arguments lie on the stack: the host cannot read a vault's
- *	-ENOMEM, -EPERM  as lych_attach
+ *	others   as lych_attach
  * On failure *pointer is NULL. Thread-safe. Not async-signal-safe.
  */
 #define LYCH_CALLBACK(fn, ret, types) LYCH_I_CALLBACK_(LYCH_I_CAT(fn, _callback), fn, ret, types)

@@ -20,7 +20,7 @@ LYCH_BEGIN_DECLS
  *
  * Returns 0, or
  *	-EINVAL  domain is NULL, or nr is not one of these: what touches mappings, tasks, signals or files stays closed
- *	-EPERM, -ENOMEM  as lych_attach
+ *	others           as lych_attach
  *
  * Thread-safe. Not async-signal-safe.
  */

@@ -33,7 +33,7 @@ struct lych_region_opts {
  *	-ENOSPC   no key is left
  *	-ENOMEM   it could not be mapped, or not be locked (RLIMIT_MEMLOCK)
  *	-EINVAL   bytes is 0 or above 16 GiB, opts->size is zero, or an option is not known to this library
- *	-EPERM    as lych_attach
+ *	others    as lych_attach
  *
  * Thread-safe. Not async-signal-safe.
  */
@@ -42,7 +42,7 @@ LYCH_API LYCH_MUST_CHECK int lych_region_new(struct lych_region **out, size_t by
 
 /*
  * -EBUSY: a scope of it is open on some thread, and nothing is changed. A thread's scopes end with it. region may be
- * NULL. Else it is wiped, unmapped, and its key given back. -EPERM, -ENOMEM as lych_attach; the region lives on.
+ * NULL. Else it is wiped, unmapped, and its key given back. Others as lych_attach; the region lives on.
  * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_region_free(struct lych_region *region);

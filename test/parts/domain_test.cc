@@ -149,7 +149,7 @@ TEST_F(Domain, FailedAttachIsTold)
 	world_refuse_attach(-EPERM);
 	EXPECT_EQ(NewFails(Opts()), -EPERM);
 	world_refuse_attach(-ENOSYS);
-	EXPECT_EQ(NewFails(Opts()), -EOPNOTSUPP);
+	EXPECT_EQ(NewFails(Opts()), -ENOSYS);
 }
 
 TEST_F(Domain, NewThatFailsHoldsNoKeyAndNoMemory)
@@ -423,7 +423,7 @@ TEST_F(Domain, SlowWayTellsWhyNot)
 	world_refuse_attach(-EPERM);
 	EXPECT_EQ(world_slow_unattached(), -EPERM);
 	world_refuse_attach(-ENOSYS);
-	EXPECT_EQ(world_slow_unattached(), -EOPNOTSUPP);
+	EXPECT_EQ(world_slow_unattached(), -ENOSYS);
 	world_refuse_attach(0);
 	EXPECT_EQ(world_slow_unattached(), 0);
 	EXPECT_EQ(world_slow(d, Function), 0);

@@ -58,7 +58,7 @@ TEST_F(Init, TakesItsStepsInOrderAndSealsTheRootPage)
 {
 	in_child([] {
 		EXPECT_STREQ(lych_backend_name(), "none");
-		EXPECT_EQ(lych_attach(), -EINVAL);
+		EXPECT_EQ(lych_attach(), -ENOSYS);
 		EXPECT_FALSE(fake_look().sealed) << "the control";
 		ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
 		EXPECT_STREQ(fake_log, "detect bindings threads signals keys attach ");
@@ -115,7 +115,7 @@ TEST_F(Init, UndoesWhatWasDoneWhenAStepFails)
 			EXPECT_TRUE(fake_look().zero);
 			EXPECT_FALSE(fake_look().sealed);
 			EXPECT_STREQ(lych_backend_name(), "none");
-			EXPECT_EQ(lych_attach(), -EINVAL);
+			EXPECT_EQ(lych_attach(), -ENOSYS);
 			if (row.err == -ENOMEM) {
 				EXPECT_STRNE(lych_why(), "");
 			}
