@@ -205,6 +205,11 @@ void harness_cancel(struct lych_domain *domain, int tid)
 	end_calls(domain, tid, -ECANCELED);
 }
 
+void harness_time_out(struct lych_domain *domain, int tid)
+{
+	end_calls(domain, tid, -ETIMEDOUT);
+}
+
 void harness_kick(int tid)
 {
 	for (size_t i = 0; i < THREADS_MAX; i++) {
