@@ -3,7 +3,7 @@
 // and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every result is
 // checked, and at the end nothing may be left. Then: faults in a row leave nothing.
 //
-//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [gtest's options]
+//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS] [gtest's options]
 //
 // LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed;
 // the order in which threads meet is not its to choose.
@@ -244,7 +244,7 @@ void RunPhase(std::vector<Lane> &lanes, uint64_t calls)
 			EXPECT_EQ(lych_verify(SayDifference, nullptr), 0);
 			still = now == last ? still + 1 : 0;
 			last = now;
-			if (still == 36) {
+			if (still * 5 >= settings.patience) {
 				Hang(lanes);
 			}
 		}
@@ -471,7 +471,7 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!Option(argv[i], "--threads=", &threads) && !Option(argv[i], "--domains=", &domains) &&
 		    !Option(argv[i], "--calls=", &settings.calls) && !Option(argv[i], "--faults=", &faults) &&
-		    !Option(argv[i], "--row=", &settings.row) && !Option(argv[i], "--seed=", &settings.seed)) {
+		    !Option(argv[i], "--row=", &settings.row) && !Option(argv[i], "--patience=", &settings.patience) && !Option(argv[i], "--seed=", &settings.seed)) {
 			fprintf(stderr, "soak: unknown option %s\n", argv[i]);
 			return 2;
 		}

@@ -27,6 +27,7 @@ namespace
 struct Settings {
 	unsigned threads = 8, domains = 16;
 	uint64_t calls = 0, row = 0, seed = 0;
+	uint64_t patience = 180; // seconds in which nothing moves, until that is taken for a hang
 	unsigned faults = 20; // of a thousand steps
 	bool machine = false;
 } settings;
