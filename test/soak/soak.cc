@@ -5,8 +5,8 @@
 //
 //	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS] [gtest's options]
 //
-// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed;
-// the order in which threads meet is not its to choose.
+// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed,
+// and LYCH_SEED repeats it; the order in which threads meet is not its to choose.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -467,6 +467,9 @@ int main(int argc, char **argv)
 	settings.row = wants_long ? 1000000 : settings.machine ? 2000 : 20000;
 	clock_gettime(CLOCK_REALTIME, &now);
 	settings.seed = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (const char *again = getenv("LYCH_SEED")) {
+		settings.seed = strtoull(again, nullptr, 10);
+	}
 	testing::InitGoogleTest(&argc, argv);
 	for (int i = 1; i < argc; i++) {
 		if (!Option(argv[i], "--threads=", &threads) && !Option(argv[i], "--domains=", &domains) &&
