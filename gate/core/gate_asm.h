@@ -49,7 +49,7 @@
  * the one would wait for stores to the other. */
 #define MON 4096
 #define MON_TOP (MON + 64)       /* u64: the top frame record */
-#define MON_LIMIT (MON + 72)     /* u64: the last one there is room for */
+#define MON_LIMIT (MON + 72)     /* u64: the last one a call may be: behind it there is room for its callback */
 #define MON_HOST_FS (MON + 80)   /* u64: the thread's own fs base */
 #define MON_SCRATCH (MON + 88)   /* 8 bytes the gate may use within one instruction sequence */
 #define MON_SIG_STACK (MON + 96) /* u64: top of the monitor's stack */

@@ -143,6 +143,11 @@
 	.cfi_signal_frame
 .endm
 
+/* Relative to where it is written, in 4 bytes. */
+.macro cfi_no_exceptions
+	.cfi_personality 0x1b, lych_personality
+.endm
+
 .macro cfi_normal
 	.cfi_def_cfa %rsp, 8
 	.cfi_same_value %rbx
@@ -171,6 +176,11 @@
 	.cfi_escape 0x10, 13, 5, 0x76, 0, 0x06, 0x23, REC_R13
 	.cfi_escape 0x10, 14, 5, 0x76, 0, 0x06, 0x23, REC_R14
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
+.endm
+
+/* While r15 points at a struct kernel_ucontext: register reg of DWARF's is what lies at off in it. */
+.macro cfi_context reg:req, off:req
+	.cfi_escape 0x10, \reg, 3, 0x7f, ((\off) & 0x7f) | 0x80, (\off) >> 7
 .endm
 
 .macro save_callee_saved
@@ -222,6 +232,20 @@ label lych_gate_text
 
 #ifndef LYCH_SOFT
 /* ---- what both instances share ------------------------------------------------------------------ */
+
+/*
+ * What C++ and pthread_exit ask of a gate's frame, before they look at its caller's. Nothing goes on across it: phase 1
+ * (an exception looks for who catches it) ends in std::terminate, phase 2 (forced) in abort, both on the side that
+ * asked. Else the unwinder would run the host's code with a domain's rights, or a domain's frames with the host's.
+ */
+function lych_personality
+	.cfi_startproc
+	endbr64
+	and	$1, %esi
+	lea	2(%rsi), %eax /* _URC_FATAL_PHASE1_ERROR or _URC_FATAL_PHASE2_ERROR */
+	ret
+	.cfi_endproc
+function_end lych_personality
 
 /* long lych_syscall(long nr, long a, long b, long c, long d, long e, long f) */
 function lych_syscall
@@ -447,6 +471,7 @@ function lych_gate_soft
 lych_gate:
 #endif
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
 .Lcall_again:
@@ -813,8 +838,14 @@ label V(lych_call_returns)
 	xor	%edx, %edx
 	ret
 .Lcall_too_deep:
+	save_arguments
+	lea	8(%rbp), %rdi
+	call	lych_gate_too_deep
+	restore_arguments
+	test	%eax, %eax
+	jz	.Lcall_again
 	mov	HIDDEN_STATUS(%rsp), %rdx
-	movl	$-54, (%rdx) /* -EXFULL */
+	mov	%eax, (%rdx)
 	xor	%eax, %eax
 	xor	%edx, %edx
 	ret
@@ -959,6 +990,7 @@ function_end lych_gate_soft
  */
 function V(lych_pointer_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 .Lpointer_again:
 	mov	lych_tls@gottpoff(%rip), %r11
 	mov	%fs:(%r11), %r11
@@ -993,6 +1025,12 @@ function V(lych_pointer_gate)
 	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	.cfi_restore_state
 .Lpointer_too_deep:
+	save_arguments
+	lea	8(%rbp), %rdi
+	call	lych_gate_too_deep
+	restore_arguments
+	test	%eax, %eax
+	jz	.Lpointer_again
 	mov	%r10d, %ecx
 	shl	$5, %rcx
 	add	lych_root_page+ROOT_THUNKS(%rip), %rcx
@@ -1040,6 +1078,7 @@ label lych_pointer_thunks
  */
 function V(lych_callback_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	movq	%rcx, %xmm14
 	movq	%rdx, %xmm15
@@ -1053,8 +1092,8 @@ function V(lych_callback_gate)
 	mov	%gs:MON_TOP, %rcx
 	cmpl	$KIND_CALL, REC_KIND(%rcx)
 	jne	.Ltrap
-	cmp	%gs:MON_LIMIT, %rcx
-	jae	.Ltrap
+	cmp	%gs:MON_LIMIT, %rcx /* a call leaves room for this one */
+	ja	.Ltrap
 	mov	REC_DOMAIN(%rcx), %rdx
 	cmp	DOM_NCALLBACKS(%rdx), %r11d
 	jae	.Ltrap
@@ -1526,6 +1565,7 @@ function_end V(lych_signal_entry)
 /* _Noreturn void lych_handler_run(const struct handler_run *run) */
 function V(lych_handler_run)
 	.cfi_startproc
+	.cfi_signal_frame
 	.cfi_undefined %rip
 	endbr64
 	mov	RUN_HANDLER(%rdi), %r12
@@ -1550,7 +1590,15 @@ function V(lych_handler_run)
 	mov	%r15, %rdx
 	xor	%eax, %eax
 	xor	%ebp, %ebp
+	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
+	.cfi_escape 0x0f, 4, 0x7f, 0xa0, 1, 0x06
+	.set	.Loff, 40
+	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
+	cfi_context \reg, .Loff
+	.set	.Loff, .Loff + 8
+	.endr
 	call	*%r12
+	.cfi_undefined %rip
 	cld
 	mov	$14, %eax
 	mov	$2, %edi

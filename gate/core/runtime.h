@@ -84,7 +84,8 @@ struct thread {
 	uint64_t sig_stack;
 	uint64_t sig_rsp;
 	uint64_t area_end;
-	uint64_t reserved;
+	uint32_t vault_open; /* PKRU bits of a vault that this thread is filling (vault_open) */
+	uint32_t reserved;
 	struct slot slots[KEYS];
 	/* from here on C only */
 	struct area *area;

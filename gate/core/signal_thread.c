@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting with signals, what each thread needs for them, and its mask and alternate stack as the host sees them. */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -294,6 +295,19 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 		} while (t->top >= call);
 	}
 	return dropped;
+}
+
+int lych_gate_too_deep(uint64_t rsp)
+{
+	struct thread *t = &lych_tls->thread;
+	uint64_t all = ~0ull;
+	uint64_t mask;
+	unsigned int dropped;
+
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, MASK_BYTES);
+	dropped = signals_reclaim(t, rsp + 1);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
+	return dropped != 0 ? 0 : -EXFULL;
 }
 
 void signals_notice_left(struct thread *t, uint64_t mask)

@@ -136,7 +136,7 @@ static void area_clear(struct area *a)
 	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
-	a->thread.limit = &a->thread.records[DEPTH_MAX - 1];
+	a->thread.limit = &a->thread.records[DEPTH_MAX - 2];
 	for (size_t key = 0; key < KEYS; key++) {
 		a->thread.slots[key].id = SLOT_NOBODY;
 	}

@@ -15,6 +15,7 @@
 	}
 
 NOT_REACHED(lych_gate_slow)
+NOT_REACHED(lych_gate_too_deep)
 NOT_REACHED(lych_gate_failed)
 NOT_REACHED(lych_gate_leave_soft)
 NOT_REACHED(lych_gate_enter_soft)
