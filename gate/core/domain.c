@@ -290,7 +290,9 @@ static int round_of_thread(struct thread *t, void *ctx)
 				mark(r, round->domain);
 			}
 			kick = kick || atomic_load(&r->cancel) != 0;
-		} else if (t == round->self && atomic_load(&r->cancel) != 0) {
+		}
+		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
+		if (t == round->self && atomic_load(&r->cancel) != 0) {
 			round->self_is_to_end = true;
 		}
 	}
@@ -301,11 +303,13 @@ static int round_of_thread(struct thread *t, void *ctx)
 	return 0;
 }
 
+/* A whole one: who waits here is kicked by those he waits for. */
 static void one_millisecond(void)
 {
-	const struct timespec pause = {.tv_nsec = 1000000};
+	struct timespec pause = {.tv_nsec = 1000000};
 
-	sys2(SYS_nanosleep, &pause, NULL);
+	while (sys2(SYS_nanosleep, &pause, &pause) == -EINTR) {
+	}
 }
 
 /*

@@ -82,14 +82,15 @@ static int must_end(struct area *area, struct record *call)
 	if (atomic_load(&call->domain->id) != call->call_id) {
 		return -ECANCELED; /* poisoned: what happened was noted by whoever did it */
 	}
-	if (canceled != 0) {
-		fault_note(area, NULL, LYCH_FAULT_CANCELED);
-		return canceled;
-	}
-	if (call->deadline_ns != 0 && now_ns() >= call->deadline_ns) {
+	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in since. */
+	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && now_ns() >= call->deadline_ns)) {
 		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
 		domain_poison(call->domain, atomic_load(&area->thread.tid));
 		return -ETIMEDOUT;
+	}
+	if (canceled != 0) {
+		fault_note(area, NULL, LYCH_FAULT_CANCELED);
+		return canceled;
 	}
 	return 0;
 }

@@ -137,7 +137,8 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
  * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
  * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
  * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
- * somebody else wants to end. Others as lych_attach. Thread-safe. Not async-signal-safe.
+ * is to end, too, so that each might wait for the other. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not
+ * async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
 

@@ -34,7 +34,31 @@ void Fault()
 
 LYCH_BIND(d, Enter, int, (int));
 LYCH_BIND(d, EnterWith, long, (long, long, long, long, long, long, long, long));
+typedef long (*Asked)(long);
+
+long Ask(Asked asked, long n)
+{
+	return asked(n);
+}
+
+std::atomic<int> asking;
+lych_domain *asked_about;
+
+// Both are in it before one of them cancels what both are inside.
+long CancelTogether(long n)
+{
+	asking++;
+	while (asking < 2) {
+		std::this_thread::yield();
+	}
+	int rc = lych_domain_cancel(asked_about);
+	EXPECT_TRUE(rc == 0 || rc == -EBUSY) << rc;
+	return n;
+}
+
 LYCH_BIND(d, Fault, void, (void));
+LYCH_BIND(d, Ask, long, (Asked, long));
+LYCH_CALLBACK(CancelTogether, long, (long));
 
 class ClosedDomain : public testing::Test
 {
@@ -76,6 +100,24 @@ TEST_F(ClosedDomain, RefusesAThreadThatHasNeverCalledADomain)
 	ASSERT_EQ(lych_domain_reset(d), 0);
 	CallFromANewThread(d, 0);
 	EXPECT_EQ(entered, 2);
+	EXPECT_EQ(lych_domain_free(d), 0);
+}
+
+// G7: the host goes on.
+TEST_F(ClosedDomain, TwoThreadsThatCancelItFromWithinDoNotWaitForEachOtherForEver)
+{
+	lych_domain *d = nullptr;
+	Asked asked = nullptr;
+	long n = 0;
+
+	ASSERT_EQ(lych_domain_new(&d, nullptr), 0);
+	ASSERT_EQ(lych_callback(&asked, d, CancelTogether, nullptr), 0);
+	asked_about = d;
+	asking = 0;
+	std::thread other([d, asked] { EXPECT_EQ(LYCH_CALL(d, nullptr, Ask, asked, 1), -ECANCELED); });
+	EXPECT_EQ(LYCH_CALL(d, &n, Ask, asked, 2), -ECANCELED);
+	other.join();
+	EXPECT_EQ(LYCH_CALL(d, LYCH_NOTHING, Fault), -EFAULT); // it is not closed
 	EXPECT_EQ(lych_domain_free(d), 0);
 }
 

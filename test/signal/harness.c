@@ -126,12 +126,6 @@ void lych_gate_leave_soft(struct record *record)
 	(void)record;
 }
 
-int lych_gate_enter_soft(struct record *record)
-{
-	(void)record;
-	return 0;
-}
-
 int lych_callback_refused(struct record *call)
 {
 	(void)call;
@@ -203,6 +197,11 @@ static void end_calls(struct lych_domain *domain, int except, int status)
 void harness_cancel(struct lych_domain *domain, int tid)
 {
 	end_calls(domain, tid, -ECANCELED);
+}
+
+void harness_time_out(struct lych_domain *domain, int tid)
+{
+	end_calls(domain, tid, -ETIMEDOUT);
 }
 
 void harness_kick(int tid)
@@ -280,31 +279,6 @@ void ledger_freeze(void)
 
 void ledger_thaw(void)
 {
-}
-
-bool strangers_deny(int key)
-{
-	(void)key;
-	return true;
-}
-
-bool strangers_kicked(const siginfo_t *info, void *context)
-{
-	(void)info, (void)context;
-	return false;
-}
-
-void memory_fork_prepare(void)
-{
-}
-
-void memory_fork_parent(void)
-{
-}
-
-void memory_fork_child(struct thread *self)
-{
-	(void)self;
 }
 
 void deadlines_follow(struct thread *t, bool in_domain)

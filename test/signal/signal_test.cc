@@ -792,6 +792,22 @@ TEST_F(Calls, EndAtTheirDeadlineWhenTheKickComes)
 	EXPECT_EQ(Call(Double, 1), -EOWNERDEAD);
 }
 
+TEST_F(Calls, EndAtADeadlineThatWasNoticedBeforeTheyGotInAndTheirDomainIsPoisoned)
+{
+	unsigned int before = harness_poisoned();
+	std::thread killer([] {
+		while (!inside) {
+			std::this_thread::yield();
+		}
+		harness_time_out(domain, 0);
+	});
+	EXPECT_EQ(Call(Spin), -ETIMEDOUT);
+	killer.join();
+	EXPECT_EQ(harness_poisoned(), before + 1);
+	EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_EQ(Call(Double, 1), -EOWNERDEAD);
+}
+
 // ---- glibc's own signals ----------------------------------------------------------------------------
 
 TEST_F(Calls, AThreadInsideADomainTakesPartInSetuid)

@@ -3,10 +3,10 @@
 // and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every result is
 // checked, and at the end nothing may be left. Then: faults in a row leave nothing.
 //
-//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [gtest's options]
+//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS] [gtest's options]
 //
-// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed;
-// the order in which threads meet is not its to choose.
+// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed,
+// and LYCH_SEED repeats it; the order in which threads meet is not its to choose.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -244,7 +244,7 @@ void RunPhase(std::vector<Lane> &lanes, uint64_t calls)
 			EXPECT_EQ(lych_verify(SayDifference, nullptr), 0);
 			still = now == last ? still + 1 : 0;
 			last = now;
-			if (still == 36) {
+			if (still * 5 >= settings.patience) {
 				Hang(lanes);
 			}
 		}
@@ -467,11 +467,14 @@ int main(int argc, char **argv)
 	settings.row = wants_long ? 1000000 : settings.machine ? 2000 : 20000;
 	clock_gettime(CLOCK_REALTIME, &now);
 	settings.seed = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+	if (const char *again = getenv("LYCH_SEED")) {
+		settings.seed = strtoull(again, nullptr, 10);
+	}
 	testing::InitGoogleTest(&argc, argv);
 	for (int i = 1; i < argc; i++) {
 		if (!Option(argv[i], "--threads=", &threads) && !Option(argv[i], "--domains=", &domains) &&
 		    !Option(argv[i], "--calls=", &settings.calls) && !Option(argv[i], "--faults=", &faults) &&
-		    !Option(argv[i], "--row=", &settings.row) && !Option(argv[i], "--seed=", &settings.seed)) {
+		    !Option(argv[i], "--row=", &settings.row) && !Option(argv[i], "--patience=", &settings.patience) && !Option(argv[i], "--seed=", &settings.seed)) {
 			fprintf(stderr, "soak: unknown option %s\n", argv[i]);
 			return 2;
 		}

@@ -28,8 +28,17 @@ void Clean(Life *life)
 {
 	for (int tries = 0; !life->closing; tries++) {
 		worker->doing = "lych_domain_reset";
+		if (pthread_rwlock_trywrlock(&life->memory) != 0) {
+			life->dirty = true;
+			if (worker->depth > 0) {
+				return;
+			}
+			Nap();
+			continue;
+		}
 		life->dirty = false;
 		int rc = lych_domain_reset(life->domain);
+		pthread_rwlock_unlock(&life->memory);
 		if (rc == 0) {
 			Count(RESET);
 			return;
@@ -109,7 +118,11 @@ void CallAny(Life *life, Random &random)
 		break;
 	case 10: {
 		soak_wide w = {};
-		int rc = LYCH_CALL(d, &w, wide, a);
+		if (pthread_rwlock_tryrdlock(&life->memory) != 0) {
+			break;
+		}
+		int rc = LYCH_CALL(d, &w, wide, a); // the library holds a block of the heap for it
+		pthread_rwlock_unlock(&life->memory);
 		/* A reset takes the block its result was to be written to. */
 		if (rc == -ENOMEM && !before.Quiet()) {
 			Count(CALLS);
@@ -145,7 +158,7 @@ void Heap(Life *life, Random &random)
 	lych_domain *d = life->domain;
 	Before before(life);
 
-	if (life->kind == LYCH_KIND_VAULT) {
+	if (life->kind == LYCH_KIND_VAULT || pthread_rwlock_tryrdlock(&life->memory) != 0) {
 		return;
 	}
 	worker->doing = "heap";
@@ -156,6 +169,7 @@ void Heap(Life *life, Random &random)
 	auto *block = (unsigned char *)lych_copy_in(life->domain, text, bytes);
 	if (block == nullptr) {
 		Expect(!before.Quiet(), "lych_copy_in");
+		pthread_rwlock_unlock(&life->memory);
 		return;
 	}
 	if (Ended(before, LYCH_CALL(d, &n, sum, block, bytes), "sum")) {
@@ -172,6 +186,7 @@ void Heap(Life *life, Random &random)
 	if (lych_free(life->domain, block) != 0) {
 		Expect(!before.Quiet(), "lych_free");
 	}
+	pthread_rwlock_unlock(&life->memory);
 }
 
 // With a region open, for what is done meanwhile. Each lane has words of its own.

@@ -27,6 +27,7 @@ namespace
 struct Settings {
 	unsigned threads = 8, domains = 16;
 	uint64_t calls = 0, row = 0, seed = 0;
+	uint64_t patience = 180; // seconds in which nothing moves, until that is taken for a hang
 	unsigned faults = 20; // of a thousand steps
 	bool machine = false;
 } settings;
@@ -38,6 +39,8 @@ struct Life {
 	soak_callback callback;
 	long (*pointer)(long, long, long, long, long, long, long, long);
 	std::atomic<int> pins{0};
+	// Pointers into a domain end with a reset: who has some holds it for reading. Nobody waits for it inside of a call.
+	pthread_rwlock_t memory = PTHREAD_RWLOCK_INITIALIZER;
 	int spinning = 0; // of those, inside until they are ended
 	std::atomic<bool> closing{false};
 	// Somebody makes it fault, cancels or resets it: begun so often, under way now, left faulted.
