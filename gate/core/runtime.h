@@ -40,7 +40,8 @@ struct gate_page {
 	uint64_t self_soft;
 };
 
-/* The stack of one domain on one thread. */
+/* The stack of one domain on one thread. No domain, and no poisoned one, has the id of a slot that is not in use. */
+#define SLOT_UNUSED UINT64_MAX
 struct slot {
 	uint64_t sp;
 	uint64_t id;

@@ -296,7 +296,7 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 	return dropped;
 }
 
-int lych_gate_too_deep(uint64_t rsp)
+unsigned int signals_forget_left(uint64_t rsp)
 {
 	struct thread *t = &lych_tls->thread;
 	uint64_t all = ~0ull;
@@ -306,7 +306,12 @@ int lych_gate_too_deep(uint64_t rsp)
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, MASK_BYTES);
 	dropped = signals_reclaim(t, rsp + 1);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
-	return dropped != 0 ? 0 : -EXFULL;
+	return dropped;
+}
+
+int lych_gate_too_deep(uint64_t rsp)
+{
+	return signals_forget_left(rsp) != 0 ? 0 : -EXFULL;
 }
 
 void signals_notice_left(struct thread *t, uint64_t mask)

@@ -132,6 +132,9 @@ static void area_clear(struct area *a)
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
 	a->thread.limit = &a->thread.records[DEPTH_MAX - 2];
+	for (int key = 0; key < KEYS; key++) {
+		a->thread.slots[key].id = SLOT_UNUSED;
+	}
 }
 
 /* An area nobody has, or whose thread is gone without having told. With monitor->lock. */

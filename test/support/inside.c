@@ -120,3 +120,8 @@ uint64_t inside_entry(void)
 {
 	return (uint64_t)lych_signal_entry_pku;
 }
+
+uint64_t inside_trap(void)
+{
+	return (uint64_t)lych_traps;
+}

@@ -41,6 +41,7 @@ bool inside_gate_thunks(uint64_t at);
 uint64_t inside_resume(void);
 uint64_t inside_resume_end(void);
 uint64_t inside_entry(void);
+uint64_t inside_trap(void); /* the ud2 of the sites */
 
 #ifdef __cplusplus
 }
