@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../library/mediator.h"
+#include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "handlers.h"
 #include "keys.h"
@@ -130,6 +131,13 @@ bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	(void)info;
 	(void)context;
+	return false;
+}
+
+bool backend_mprotect_retry(uint64_t at, uint64_t error)
+{
+	(void)at;
+	(void)error;
 	return false;
 }
 
