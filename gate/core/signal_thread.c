@@ -137,14 +137,14 @@ static int make_altstack(struct thread *t)
 }
 
 /* One kick to oneself: lych_signal notes where the kernel wrote the frame. It always writes there: the top of the stack is
- * fixed, and so is what it saves. */
+ * fixed, and so is what it saves. The first level has a whole frame from then on, whatever domains do to later ones. */
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
 	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	uint64_t blocked = 0;
 
-	if (!ROOT.frames_whole || t->sig_rsp != 0) {
+	if (t->sig_rsp != 0) {
 		return 0;
 	}
 	info.si_pid = (pid_t)sys0(SYS_getpid);
