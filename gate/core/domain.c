@@ -17,6 +17,7 @@
 #include "binding.h"
 #include "fault_slot.h"
 #include "keys.h"
+#include "signal.h"
 #include "thread.h"
 #include "why.h"
 
@@ -373,6 +374,8 @@ int lych_domain_free(struct lych_domain *d)
 	if (rc != 0) {
 		return rc;
 	}
+	/* Calls the thread has left by siglongjmp do not keep it inside. */
+	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
 	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
 	if (rc == 0) {
@@ -396,6 +399,7 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc != 0) {
 		return rc;
 	}
+	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
 	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
 	if (rc != 0) {

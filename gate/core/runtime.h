@@ -41,7 +41,7 @@ struct gate_page {
 	uint64_t self_soft;
 };
 
-/* The stack of one domain on one thread. */
+/* The stack of one domain on one thread. No domain, and no poisoned one, has the id of a slot that is not in use. */
 struct slot {
 	uint64_t sp;
 	uint64_t id;

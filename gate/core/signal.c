@@ -294,11 +294,21 @@ static _Noreturn void end_jumper(struct context *c)
 	end_with_fault(c, LYCH_FAULT_GATE);
 }
 
+/* What the kernel does not write. Where a domain can reach the frame, another thread of the domain has been at it. */
+static _Noreturn void end_spoiled(struct context *c)
+{
+	if (!c->domain || ROOT.frames_whole) {
+		signal_broken();
+	}
+	end_jumper(c);
+}
+
 _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uint32_t selector)
 {
 	struct thread *t = &area->thread;
 	struct context c = {.area = area, .thread = t, .state = state_of(t),
 			    .domain = (selector & SELECTOR_BLOCK) != 0};
+	struct frame_sw sw;
 	siginfo_t *info;
 	bool resuming;
 
@@ -308,11 +318,13 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if ((selector & SELECTOR_FORGED) != 0) {
 		end_jumper(&c);
 	}
+	sw = sigframe_sw(c.frame);
 	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
-		signal_broken();
+		sigframe_repair(c.frame, &sw);
+		end_spoiled(&c);
 	}
-	if (c.state->learning && ROOT.frames_whole) {
-		t->sig_rsp = (uint64_t)kernel_frame;
+	if (c.state->learning) {
+		t->sig_rsp = ROOT.frames_whole ? (uint64_t)kernel_frame : 0;
 		c.state->learning = 0;
 	}
 	if (!c.domain && is_entry(c.frame->uc.mc.rip)) {
@@ -321,7 +333,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	info = &c.frame->info;
 	c.sig = info->si_signo;
 	if (c.sig < 1 || c.sig > SIGNAL_LAST) {
-		signal_broken();
+		end_spoiled(&c);
 	}
 	signals_frame_stack(t, c.frame);
 	resuming = leave_resume(&c);

@@ -114,6 +114,10 @@ LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int 
  */
 LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
 
+/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many calls
+ * it had left behind. */
+LYCH_HIDDEN unsigned int signals_forget_left(uint64_t rsp);
+
 /* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks; rsp is their caller's.
  * 0 or -errno. */
 LYCH_HIDDEN int signals_mask(int how, const uint64_t *set, uint64_t *old, uint64_t rsp);

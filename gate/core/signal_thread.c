@@ -138,14 +138,14 @@ static int make_altstack(struct thread *t)
 }
 
 /* One kick to oneself: lych_signal notes where the kernel wrote the frame. It always writes there: the top of the stack is
- * fixed, and so is what it saves. */
+ * fixed, and so is what it saves. The first level has a whole frame from then on, whatever domains do to later ones. */
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
 	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	uint64_t blocked = 0;
 
-	if (!ROOT.frames_whole || t->sig_rsp != 0) {
+	if (t->sig_rsp != 0) {
 		return 0;
 	}
 	info.si_pid = (pid_t)sys0(SYS_getpid);
@@ -297,7 +297,7 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 	return dropped;
 }
 
-int lych_gate_too_deep(uint64_t rsp)
+unsigned int signals_forget_left(uint64_t rsp)
 {
 	struct thread *t = &lych_tls->thread;
 	uint64_t all = ~0ull;
@@ -307,7 +307,12 @@ int lych_gate_too_deep(uint64_t rsp)
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, MASK_BYTES);
 	dropped = signals_reclaim(t, rsp + 1);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
-	return dropped != 0 ? 0 : -EXFULL;
+	return dropped;
+}
+
+int lych_gate_too_deep(uint64_t rsp)
+{
+	return signals_forget_left(rsp) != 0 ? 0 : -EXFULL;
 }
 
 void signals_notice_left(struct thread *t, uint64_t mask)

@@ -160,6 +160,7 @@ enum Scenario { CALL, RESUME };
 	action.sa_sigaction = Handler;
 	action.sa_flags = SA_SIGINFO;
 	sigaction(SIGUSR1, &action, nullptr);
+	sigaction(SIGALRM, &action, nullptr);
 	Round(callback);
 	ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
 	for (shared->round = 1; shared->round <= rounds; shared->round++) {
@@ -170,6 +171,11 @@ enum Scenario { CALL, RESUME };
 			int rc = LYCH_CALL(first, LYCH_NOTHING, step_linger);
 			if (rc != 0) {
 				Wrong("a lingering call: status %ld", static_cast<uint64_t>(rc), 0);
+			}
+			inside now;
+			inside_look(&now);
+			if (now.level != 0 || now.top != 0 || now.selector != 0) {
+				Wrong("after a lingering call: level %ld, top %ld", now.level, now.top);
 			}
 		}
 	}
@@ -236,6 +242,44 @@ protected:
 		}
 	}
 
+	// The child goes on to the instruction at address, once; false when it ended.
+	bool RunTo(uint64_t address)
+	{
+		void *at = reinterpret_cast<void *>(address & ~7ull);
+		unsigned int shift = 8 * (address & 7);
+		errno = 0;
+		long word = ptrace(PTRACE_PEEKTEXT, child, at, nullptr);
+		long planted = (word & ~(0xffl << shift)) | 0xccl << shift;
+		ptrace(PTRACE_POKETEXT, child, at, planted);
+		for (int signal = 0;;) {
+			int status = 0;
+			ptrace(PTRACE_CONT, child, nullptr, signal);
+			if (waitpid(child, &status, 0) != child || !WIFSTOPPED(status)) {
+				last = status;
+				return false;
+			}
+			signal = WSTOPSIG(status);
+			if (signal == SIGTRAP && RipOf(child) == address + 1) {
+				break;
+			}
+		}
+		ptrace(PTRACE_POKETEXT, child, at, word);
+		struct user_regs_struct regs = {};
+		ptrace(PTRACE_GETREGS, child, nullptr, &regs);
+		regs.rip = address;
+		ptrace(PTRACE_SETREGS, child, nullptr, &regs);
+		return true;
+	}
+
+	// One instruction, without a trap flag that stays. false: the child ended, or a signal came.
+	bool StepOne()
+	{
+		int status = 0;
+		ptrace(PTRACE_SINGLESTEP, child, nullptr, nullptr);
+		last = status;
+		return waitpid(child, &status, 0) == child && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+	}
+
 	void Start(Scenario scenario, uint64_t rounds)
 	{
 		child = fork();
@@ -293,6 +337,47 @@ TEST_F(ModelStep, ASignalAtEveryInstructionOfACallAndACallbackChangesNothing)
 	printf("%lu places\n", injected);
 	EXPECT_GT(injected * stride, 300u);
 	kill(child, SIGKILL);
+}
+
+// The way back into a domain, after a handler that interrupted it. A second signal comes at each of its instructions.
+TEST_F(ModelStep, ASignalAtEveryInstructionOfTheWayBackIntoADomainChangesNothing)
+{
+	uint64_t places = 0;
+
+	Start(RESUME, 100000);
+	for (uint64_t at = 0;; at++) {
+		for (int again : {SIGUSR1, SIGALRM}) {
+			int status = WaitFor(SIGSTOP);
+			ASSERT_TRUE(WIFSTOPPED(status)) << "the child ended, status " << status << ": " << shared->text;
+			uint64_t handled = shared->handled;
+			ASSERT_TRUE(RunTo(reinterpret_cast<uint64_t>(step_linger))) << last;
+			kill(child, SIGUSR1);
+			ASSERT_TRUE(RunTo(inside_resume())) << last << " " << shared->text;
+			uint64_t stepped = 0;
+			while (stepped < at && StepOne()) {
+				stepped++;
+			}
+			uint64_t rip = RipOf(child);
+			bool there = stepped == at && rip >= inside_resume() && rip < inside_resume_end();
+			if (there) {
+				places++;
+			}
+			ptrace(PTRACE_CONT, child, nullptr, there ? again : 0);
+			status = WaitFor(SIGSTOP);
+			ASSERT_TRUE(WIFSTOPPED(status)) << "a signal at lych_resume + " << rip - inside_resume()
+							<< " ended the child: " << status << " " << shared->text;
+			ASSERT_EQ(shared->wrong, 0u) << "lych_resume + " << rip - inside_resume() << ": " << shared->text;
+			ASSERT_EQ(shared->handled, handled + (there ? 2 : 1)) << "lych_resume + " << rip - inside_resume();
+			if (!there) {
+				printf("%lu places\n", places);
+				EXPECT_GE(places, 20u);
+				kill(child, SIGKILL);
+				return;
+			}
+			// the round that follows is not disturbed
+			ptrace(PTRACE_CONT, child, nullptr, nullptr);
+		}
+	}
 }
 
 } // namespace

@@ -13,6 +13,7 @@
 #include "../../gate/core/fault_slot.h"
 #include "../../gate/core/keys.h"
 #include "../../gate/core/thread.h"
+#include "../../gate/core/signal.h"
 #include "../../gate/core/why.h"
 #include "../../gate/library/mediator.h"
 #include "../../gate/memory/backend_mprotect.h"
@@ -177,6 +178,12 @@ int world_shot_down(int key)
 int world_allowed(int key)
 {
 	return world.allowed[key];
+}
+
+unsigned int signals_forget_left(uint64_t rsp)
+{
+	(void)rsp;
+	return 0;
 }
 
 bool threads_inside(const struct lych_domain *domain, bool self)

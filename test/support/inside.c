@@ -158,3 +158,8 @@ void *inside_root_page(void)
 {
 	return &lych_root_page;
 }
+
+uint64_t inside_trap(void)
+{
+	return (uint64_t)lych_traps;
+}

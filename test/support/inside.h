@@ -46,6 +46,7 @@ uint64_t inside_resume(void);
 uint64_t inside_resume_end(void);
 uint64_t inside_entry(void);
 void *inside_root_page(void);
+uint64_t inside_trap(void); /* the ud2 of the sites */
 
 #ifdef __cplusplus
 }
