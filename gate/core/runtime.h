@@ -40,7 +40,8 @@ struct gate_page {
 	uint64_t self_soft;
 };
 
-/* The stack of one domain on one thread. */
+/* The stack of one domain on one thread. id is SLOT_NO_ID when there is none: 0 would be that of any poisoned domain. */
+#define SLOT_NO_ID UINT64_MAX
 struct slot {
 	uint64_t sp;
 	uint64_t id;

@@ -227,6 +227,9 @@ static int attach(struct area **out)
 		a->thread.tid = (int)sys0(SYS_gettid);
 		a->thread.host_fs = (uint64_t)(uintptr_t)__builtin_thread_pointer();
 		a->thread.view_epoch = m->view_epoch;
+		for (int key = 0; key < KEYS; key++) {
+			a->thread.slots[key].id = SLOT_NO_ID;
+		}
 		if (ROOT.backend == LYCH_PKU) {
 			a->gate.self = (uint64_t)(uintptr_t)a;
 		} else {

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <string.h>
 #include <sys/mman.h>
 
 #include "../core/asm.h"
@@ -71,7 +70,7 @@ void memory_stacks_of_thread_free(struct thread *t)
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
 		if (d->memory != NULL && d->memory->stacks[index] != 0) {
-			memset(&t->slots[d->key], 0, sizeof(struct slot));
+			t->slots[d->key] = (struct slot){.id = SLOT_NO_ID};
 			drop(d->memory, index);
 		}
 	}
