@@ -646,6 +646,16 @@ static _Noreturn void end_jumper(struct context *c)
 	end_with_fault(c, LYCH_FAULT_GATE);
 }
 
+/* No kernel writes such a frame. Before 6.12 another thread of the domain that was interrupted can: that ends its call. The
+ * host's context cannot be had back. */
+static _Noreturn void destroyed(struct context *c)
+{
+	if (ROOT.frames_whole || !c->domain) {
+		broken();
+	}
+	end_jumper(c);
+}
+
 _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uint32_t selector)
 {
 	struct thread *t = &area->thread;
@@ -661,11 +671,21 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 		end_jumper(&c);
 	}
 	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
-		broken();
+		destroyed(&c);
 	}
-	if (c.state->learning && ROOT.frames_whole) {
-		t->sig_rsp = (uint64_t)kernel_frame;
+	if (c.state->learning) {
+		t->sig_rsp = ROOT.frames_whole ? (uint64_t)kernel_frame : 0;
+		c.state->sw = sigframe_sw(c.frame);
 		c.state->learning = 0;
+	}
+	if (!ROOT.frames_whole) {
+		struct frame_sw sw = sigframe_sw(c.frame);
+
+		/* More would be registers of an earlier frame. */
+		if (sw.xstate_bytes != c.state->sw.xstate_bytes) {
+			destroyed(&c);
+		}
+		sigframe_repair(c.frame, &c.state->sw);
 	}
 	if (!c.domain && is_entry(c.frame->uc.mc.rip)) {
 		end_jumper(&c);
@@ -673,7 +693,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	info = &c.frame->info;
 	c.sig = info->si_signo;
 	if (c.sig < 1 || c.sig > SIGNAL_LAST) {
-		broken();
+		destroyed(&c);
 	}
 	signals_frame_stack(t, c.frame);
 	resuming = leave_resume(&c);
