@@ -118,6 +118,12 @@ struct thunk { /* in monitor memory, one for each typed pointer handed out; offs
  */
 LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record);
 
+/*
+ * There is no room for a record: those of calls that were left by siglongjmp are given up. rsp is that at the gate's first
+ * instruction; what is at or below it is gone. 0: try again; -EXFULL: none was left.
+ */
+LYCH_HIDDEN int lych_gate_too_deep(uint64_t rsp);
+
 /* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
  * the host's rights. Gives back the status (on_fault runs here). */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);

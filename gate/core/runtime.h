@@ -40,8 +40,7 @@ struct gate_page {
 	uint64_t self_soft;
 };
 
-/* The stack of one domain on one thread. id is SLOT_NO_ID when there is none: 0 would be that of any poisoned domain. */
-#define SLOT_NO_ID UINT64_MAX
+/* The stack of one domain on one thread. */
 struct slot {
 	uint64_t sp;
 	uint64_t id;
@@ -77,6 +76,7 @@ struct signal_level; /* signal.h */
 
 /* The monitor pages of a thread. */
 struct thread {
+	uint64_t unused[8];
 	struct record *top;
 	struct record *limit;
 	uint64_t host_fs;
@@ -84,7 +84,8 @@ struct thread {
 	uint64_t sig_stack;
 	uint64_t sig_rsp;
 	uint64_t area_end;
-	uint64_t reserved;
+	uint32_t vault_open; /* PKRU bits of a vault that this thread is filling (vault_open) */
+	uint32_t reserved;
 	struct slot slots[KEYS];
 	/* from here on C only */
 	struct area *area;
@@ -101,7 +102,7 @@ struct thread {
 	uint32_t timer_made;
 	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
 	uint64_t armed_ns; /* deadline of a call that is being made: its record may not be there yet */
-	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 112];
+	uint8_t pad[1024 - 128 - KEYS * sizeof(struct slot) - 112];
 	struct record records[DEPTH_MAX];
 };
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Starting with signals, what each thread needs for them, and its mask and alternate stack as the host sees them. */
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "../memory/backend_mprotect.h"
 #include "handlers.h"
 #include "keys.h"
 #include "sigframe.h"
@@ -292,6 +294,19 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 	return dropped;
 }
 
+int lych_gate_too_deep(uint64_t rsp)
+{
+	struct thread *t = &lych_tls->thread;
+	uint64_t all = ~0ull;
+	uint64_t mask;
+	unsigned int dropped;
+
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, MASK_BYTES);
+	dropped = signals_reclaim(t, rsp + 1);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
+	return dropped != 0 ? 0 : -EXFULL;
+}
+
 void signals_notice_left(struct thread *t, uint64_t mask)
 {
 	if (!state_of(t)->marked || (mask & SIGNAL_BIT(SIGNAL_MARK)) != 0) {
@@ -421,6 +436,10 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	}
 	if (sig == SIGNAL_KICK && info->si_value.sival_ptr == (void *)ROOT.kick_cookie &&
 	    strangers_kicked(info, context)) {
+		return;
+	}
+	if (sig == SIGSEGV && ROOT.backend == LYCH_MPROTECT && info->si_code == SEGV_ACCERR &&
+	    backend_mprotect_retry((uint64_t)info->si_addr, uc->mc.err)) {
 		return;
 	}
 	action = ROOT.handlers_seen[sig];

@@ -134,18 +134,34 @@ bool strangers_deny(int key)
 	return false;
 }
 
+/* In the kernel's own frame, on the stack of the thread. */
+static void deny_in_frame(struct kernel_ucontext *uc, uint32_t key)
+{
+	uint8_t *image = uc->mc.fpstate;
+	uint64_t has, restored;
+	uint32_t pkru = 0;
+
+	memcpy(&has, image + XSAVE_BV, sizeof(has));
+	memcpy(&restored, image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), sizeof(restored));
+	if ((has & XFEATURE_PKRU) != 0) {
+		memcpy(&pkru, image + ROOT.xsave_pkru, sizeof(pkru));
+	}
+	pkru |= VIEW_AD(key);
+	has |= XFEATURE_PKRU;
+	restored |= XFEATURE_PKRU;
+	memcpy(image + ROOT.xsave_pkru, &pkru, sizeof(pkru));
+	memcpy(image + XSAVE_BV, &has, sizeof(has));
+	memcpy(image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), &restored, sizeof(restored));
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
-	struct sigframe *frame =
-		(struct sigframe *)((char *)context - offsetof(struct sigframe, uc));
 	uint32_t what = (uint32_t)info->si_uid, key = what >> 24 & 15, place = what & 0xffffff;
 
-	if (info->si_code != SI_QUEUE || (what & 1u << 30) == 0 || place >= STRANGERS ||
-	    ROOT.xsave_pkru == 0) {
+	if (info->si_code != SI_QUEUE || (what & 1u << 30) == 0 || place >= STRANGERS || ROOT.xsave_pkru == 0) {
 		return false;
 	}
-	sigframe_set_pkru(frame, ROOT.xsave_pkru,
-			  sigframe_pkru(frame, ROOT.xsave_pkru) | VIEW_AD(key));
+	deny_in_frame(context, key);
 	atomic_store(&strangers[place].denied, 1);
 	return true;
 }

@@ -170,6 +170,8 @@ uint32_t vault_open(const struct lych_domain *d)
 	if (d->kind != LYCH_KIND_VAULT || ROOT.backend != LYCH_PKU) {
 		return 0;
 	}
+	/* Before the right and until after it: a signal in between must not take it for a forged one. */
+	lych_tls->thread.vault_open = VIEW_BITS(d->key);
 	return lych_pkru_update_pku(VIEW_BITS(d->key), 0) & VIEW_BITS(d->key);
 }
 
@@ -177,6 +179,7 @@ void vault_close(const struct lych_domain *d, uint32_t before)
 {
 	if (before != 0) {
 		lych_pkru_update_pku(VIEW_BITS(d->key), before);
+		lych_tls->thread.vault_open = 0;
 	}
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
 #include <sys/mman.h>
 
 #include "../core/asm.h"
@@ -70,7 +71,7 @@ void memory_stacks_of_thread_free(struct thread *t)
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
 		if (d->memory != NULL && d->memory->stacks[index] != 0) {
-			t->slots[d->key] = (struct slot){.id = SLOT_NO_ID};
+			t->slots[d->key] = (struct slot){.id = SLOT_NOBODY};
 			drop(d->memory, index);
 		}
 	}

@@ -114,7 +114,7 @@ static void set_up(void)
 	area->gate.soft_pkru = host_view;
 	thread->records[0].kind = KIND_BOTTOM;
 	thread->top = &thread->records[0];
-	thread->limit = &thread->records[DEPTH_MAX - 1];
+	thread->limit = &thread->records[DEPTH_MAX - 2];
 	domain.id = 2;
 	domain.slot = MON_SLOTS + key * SLOT_SIZE;
 	domain.not_view = ~view;

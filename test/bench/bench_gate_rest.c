@@ -15,9 +15,12 @@
 	}
 
 NOT_REACHED(lych_gate_slow)
+NOT_REACHED(lych_gate_too_deep)
 NOT_REACHED(lych_gate_failed)
 NOT_REACHED(lych_gate_leave_soft)
+NOT_REACHED(lych_gate_enter_soft)
 NOT_REACHED(lych_callback_refused)
 NOT_REACHED(lych_signal)
 NOT_REACHED(lych_signal_done)
 NOT_REACHED(lych_signal_unattached)
+NOT_REACHED(lych_gate_enter_soft)
