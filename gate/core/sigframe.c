@@ -81,25 +81,25 @@ int sigframe_copy(struct sigframe *to, size_t to_bytes, const struct sigframe *f
 	uint64_t image_at;
 	uint8_t *image = (uint8_t *)to + image_off();
 	struct frame_sw sw;
+	struct sigframe head;
 
 	if (at < low || at > high || high - at < sizeof(*to) || to_bytes < image_off() + XSAVE_MIN + 4) {
 		return -EFAULT;
 	}
-	memcpy(to, from, sizeof(*to));
-	image_at = (uint64_t)to->uc.mc.fpstate;
+	memcpy(&head, from, sizeof(head));
+	image_at = (uint64_t)head.uc.mc.fpstate;
 	if (image_at % FRAME_ALIGN != 0 || image_at < low || image_at > high || high - image_at < XSAVE_MIN + 4) {
 		return -EFAULT;
 	}
 	memcpy(&sw, (const uint8_t *)image_at + XSAVE_SW, sizeof(sw));
 	if (sw.magic1 != FRAME_MAGIC1 || sw.xstate_bytes < XSAVE_MIN || sw.extended_bytes < 4 ||
 	    sw.extended_bytes - 4 != sw.xstate_bytes || sw.extended_bytes > high - image_at ||
-	    sw.extended_bytes > to_bytes - image_off()) {
+	    sw.extended_bytes > to_bytes - image_off() ||
+	    read32((const uint8_t *)image_at + sw.xstate_bytes) != FRAME_MAGIC2) {
 		return -EFAULT;
 	}
-	memcpy(image, (const uint8_t *)image_at, sw.extended_bytes);
-	if (read32(image + sw.xstate_bytes) != FRAME_MAGIC2) {
-		return -EFAULT;
-	}
+	memcpy(to, &head, sizeof(head));
+	memcpy(image, (const uint8_t *)image_at, sw.xstate_bytes);
 	settle_image(image, &sw);
 	to->uc.mc.fpstate = image;
 	to->uc.flags = FRAME_HAS_XSAVE | FRAME_SS_SAVED | FRAME_SS_STRICT;

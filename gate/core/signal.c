@@ -294,12 +294,14 @@ static _Noreturn void end_jumper(struct context *c)
 	end_with_fault(c, LYCH_FAULT_GATE);
 }
 
-/* What the kernel does not write. Where a domain can reach the frame, another thread of the domain has been at it. */
-static _Noreturn void end_spoiled(struct context *c)
+/* No kernel writes such a frame. Before 6.12 another thread of the domain that was interrupted can: that ends its call. The
+ * host's context cannot be had back. */
+static _Noreturn void destroyed(struct context *c)
 {
-	if (!c->domain || ROOT.frames_whole) {
+	if (ROOT.frames_whole || !c->domain) {
 		signal_broken();
 	}
+	sigframe_repair(c->frame, &c->state->sw);
 	end_jumper(c);
 }
 
@@ -308,7 +310,6 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	struct thread *t = &area->thread;
 	struct context c = {.area = area, .thread = t, .state = state_of(t),
 			    .domain = (selector & SELECTOR_BLOCK) != 0};
-	struct frame_sw sw;
 	siginfo_t *info;
 	bool resuming;
 
@@ -318,14 +319,22 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if ((selector & SELECTOR_FORGED) != 0) {
 		end_jumper(&c);
 	}
-	sw = sigframe_sw(c.frame);
 	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
-		sigframe_repair(c.frame, &sw);
-		end_spoiled(&c);
+		destroyed(&c);
 	}
 	if (c.state->learning) {
 		t->sig_rsp = ROOT.frames_whole ? (uint64_t)kernel_frame : 0;
+		c.state->sw = sigframe_sw(c.frame);
 		c.state->learning = 0;
+	}
+	if (!ROOT.frames_whole) {
+		struct frame_sw sw = sigframe_sw(c.frame);
+
+		/* More would be registers of an earlier frame. */
+		if (sw.xstate_bytes != c.state->sw.xstate_bytes) {
+			destroyed(&c);
+		}
+		sigframe_repair(c.frame, &c.state->sw);
 	}
 	if (!c.domain && is_entry(c.frame->uc.mc.rip)) {
 		end_jumper(&c);
@@ -333,7 +342,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	info = &c.frame->info;
 	c.sig = info->si_signo;
 	if (c.sig < 1 || c.sig > SIGNAL_LAST) {
-		end_spoiled(&c);
+		destroyed(&c);
 	}
 	signals_frame_stack(t, c.frame);
 	resuming = leave_resume(&c);

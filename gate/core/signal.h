@@ -67,7 +67,8 @@ struct signal_state {
 	uint64_t pending;               /* of the six: came while the host had them blocked */
 	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
 	uint64_t level_bytes;           /* from one level to the next */
-	uint32_t learning;              /* thread.sig_rsp is to be learned */
+	struct frame_sw sw;             /* what the kernel's frames say of their image: learned before any domain runs */
+	uint32_t learning;              /* sw is to be learned, and thread.sig_rsp where it is fixed */
 	uint32_t marked;                /* a handler of one of the six was started with SIGNAL_MARK blocked */
 };
 

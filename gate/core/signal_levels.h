@@ -5,7 +5,7 @@
 
 #include "signal.h"
 
-#define LEVELS_START 64 /* behind struct signal_state */
+#define LEVELS_START 128 /* behind struct signal_state */
 #define SS_AUTODISARM_BIT (1u << 31)
 
 static inline struct signal_state *state_of(const struct thread *t)

@@ -137,17 +137,14 @@ static int make_altstack(struct thread *t)
 	return 0;
 }
 
-/* One kick to oneself: lych_signal notes where the kernel wrote the frame. It always writes there: the top of the stack is
- * fixed, and so is what it saves. The first level has a whole frame from then on, whatever domains do to later ones. */
+/* One kick to oneself: lych_signal notes what frames are like and, from 6.12 on, where the kernel wrote this one. It always
+ * writes there: the top of the stack is fixed, and so is what it saves. The first level has a whole frame from then on. */
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
 	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	uint64_t blocked = 0;
 
-	if (t->sig_rsp != 0) {
-		return 0;
-	}
 	info.si_pid = (pid_t)sys0(SYS_getpid);
 	info.si_uid = (uid_t)sys0(SYS_getuid);
 	info.si_value.sival_ptr = (void *)ROOT.kick_cookie;

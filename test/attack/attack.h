@@ -122,6 +122,25 @@ inline bool FramesWhole()
 	return state.frames_whole;
 }
 
+// Before 6.12 frames of signals lie where the interrupted code can write, and neither pure domains nor vaults are made.
+inline bool On61()
+{
+	const char *kernel = getenv("LYCH_VM_KERNEL");
+	return kernel != nullptr && strcmp(kernel, "6.1") == 0;
+}
+
+inline void ExpectNotMade(lych_kind kind)
+{
+	lych_domain *none = nullptr;
+	lych_domain_opts opts = {};
+
+	opts.size = sizeof(opts);
+	opts.kind = kind;
+	ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
+	EXPECT_EQ(lych_domain_new(&none, &opts), -EOPNOTSUPP);
+	EXPECT_STRNE(lych_why(), "");
+}
+
 // In the child: the runtime, an attacker, a victim and a closed region with a secret each.
 inline bool Start(lych_kind kind = LYCH_KIND_CONTAIN)
 {

@@ -18,12 +18,6 @@ class Frames : public NeedsPku
 {
 };
 
-bool On61()
-{
-	const char *kernel = getenv("LYCH_VM_KERNEL");
-	return kernel != nullptr && strcmp(kernel, "6.1") == 0;
-}
-
 // ---- frames
 
 constexpr size_t kHead = 8 + 304 + 128; // return address, context, siginfo, as the kernel lays them out

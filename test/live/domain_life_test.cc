@@ -38,7 +38,14 @@ int Spin(int *started)
 	return 0;
 }
 
+// With arguments that the gate copies to the domain's stack.
+long AddMany(long a, long b, long c, long d, long e, long f, long g, long h)
+{
+	return a + b + c + d + e + f + g + h;
+}
+
 LYCH_BIND(domain, Add, int, (int, int));
+LYCH_BIND(domain, AddMany, long, (long, long, long, long, long, long, long, long));
 LYCH_BIND(domain, Subtract, int, (int, int));
 LYCH_BIND(domain, Spin, int, (int *));
 LYCH_BIND(domain, Peek, int, (const int *));
@@ -150,6 +157,28 @@ TEST_F(DomainLife, FaultedIsRefusedUntilItIsReset)
 	EXPECT_EQ(lych_domain_reset(domain), 0);
 	EXPECT_EQ(LYCH_CALL(domain, &value, Add, 1, 2), 0);
 	EXPECT_EQ(value, 3);
+	EXPECT_EQ(lych_domain_free(domain), 0);
+	EXPECT_EQ(lych_domain_free(other), 0);
+}
+
+// Such a thread has no stack there, and a poisoned domain has no id: one nothing must not be taken for the other.
+TEST_F(DomainLife, FaultedIsRefusedToAThreadThatWasNeverInside)
+{
+	lych_domain *domain = New(), *other = New();
+	auto *secret = static_cast<int *>(lych_alloc(other, sizeof(int)));
+
+	EXPECT_EQ(LYCH_CALL(domain, nullptr, Peek, secret), -EFAULT);
+	std::thread([domain] {
+		EXPECT_EQ(LYCH_CALL(domain, nullptr, Add, 1, 2), -EOWNERDEAD);
+		EXPECT_EQ(LYCH_CALL(domain, nullptr, AddMany, 1, 2, 3, 4, 5, 6, 7, 8), -EOWNERDEAD);
+	}).join();
+	EXPECT_EQ(lych_fault(domain)->count, 1u);
+	EXPECT_EQ(lych_domain_reset(domain), 0);
+	std::thread([domain] {
+		long sum = 0;
+		EXPECT_EQ(LYCH_CALL(domain, &sum, AddMany, 1, 2, 3, 4, 5, 6, 7, 8), 0);
+		EXPECT_EQ(sum, 36);
+	}).join();
 	EXPECT_EQ(lych_domain_free(domain), 0);
 	EXPECT_EQ(lych_domain_free(other), 0);
 }
