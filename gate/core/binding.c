@@ -180,6 +180,9 @@ int lych_callback_new(void (**out)(void), struct lych_domain *domain, const stru
 	if (rc != 0) {
 		return rc;
 	}
+	if (domain->kind == LYCH_KIND_VAULT && binding->words != 0) {
+		return -EOPNOTSUPP; /* they would have to be read from its stack, with the host's rights */
+	}
 	rc = -ENOSPC;
 	pthread_mutex_lock(&ROOT.monitor->lock);
 	count = domain->ncallbacks < LYCH_CALLBACK_THUNKS ? domain->ncallbacks : LYCH_CALLBACK_THUNKS;

@@ -201,6 +201,26 @@ no_tables:
 	return rc;
 }
 
+/*
+ * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the rights of
+ * what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can read.
+ */
+static const char *refusal(enum lych_kind kind)
+{
+	if (ROOT.backend == LYCH_MPROTECT) {
+		return backend_mprotect_refuses(kind);
+	}
+	if (ROOT.frames_whole || kind == LYCH_KIND_CONTAIN) {
+		return NULL;
+	}
+	if (kind == LYCH_KIND_PURE) {
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, and a domain "
+		       "that cannot write ordinary memory would end the process at its first signal: use 6.12 or newer";
+	}
+	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain can read "
+	       "them, those of a vault, too: use 6.12 or newer";
+}
+
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
 {
 	struct lych_domain_opts o;
@@ -220,8 +240,8 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
-	if (ROOT.backend == LYCH_MPROTECT && backend_mprotect_refuses(o.kind) != NULL) {
-		why_set("%s", backend_mprotect_refuses(o.kind));
+	if (refusal(o.kind) != NULL) {
+		why_set("%s", refusal(o.kind));
 		return -EOPNOTSUPP;
 	}
 	rc = floor_start();
@@ -527,6 +547,24 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	return 0;
 }
 
+/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the gate's;
+ * where there is no room the gate refuses. */
+static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
+{
+	const struct slot *slot = &self->slots[d->key];
+	uint64_t bytes = record->binding->words * 8ULL;
+	uint64_t to = (slot->sp - bytes) & ~15ULL;
+	uint32_t before;
+
+	if (bytes == 0 || to < slot->low || to > slot->sp) {
+		return;
+	}
+	before = vault_open(d);
+	memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)(record->rsp + record->args_off), bytes);
+	vault_close(d, before);
+	record->flags |= RECF_WORDS;
+}
+
 int lych_gate_slow(struct lych_domain *d, struct record *record)
 {
 	struct thread *self;
@@ -545,6 +583,9 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 		rc = -EACCES;
 	}
 	unlock();
+	if (rc == 0 && d->functions != NULL) {
+		words_to_vault(d, self, record);
+	}
 	if (rc == 0 && ROOT.backend == LYCH_MPROTECT) {
 		rc = backend_mprotect_enter(d);
 	}

@@ -45,24 +45,26 @@
 #define SELECTOR_BLOCK 1
 #define SELECTOR_FORGED 2 /* or'ed to what lych_signal gets: no signal was delivered, a domain jumped to the entry */
 
-/* The monitor page, gs-relative. */
+/* The monitor page, gs-relative. Its first 64 bytes are not used: at the distance of a page from the gate page's, loads of
+ * the one would wait for stores to the other. */
 #define MON 4096
-#define MON_TOP (MON + 0)        /* u64: the top frame record */
-#define MON_LIMIT (MON + 8)      /* u64: the last one a call may be: behind it there is room for its callback */
-#define MON_HOST_FS (MON + 16)   /* u64: the thread's own fs base */
-#define MON_SCRATCH (MON + 24)   /* 8 bytes the gate may use within one instruction sequence */
-#define MON_SIG_STACK (MON + 32) /* u64: top of the monitor's stack */
-#define MON_SIG_RSP (MON + 40)   /* u64: rsp the kernel must give a handler; 0: not fixed (old kernels) */
-#define MON_AREA_END (MON + 48)  /* u64 */
-#define MON_SLOTS (MON + 64)     /* struct slot[16], by key */
+#define MON_TOP (MON + 64)       /* u64: the top frame record */
+#define MON_LIMIT (MON + 72)     /* u64: the last one a call may be: behind it there is room for its callback */
+#define MON_HOST_FS (MON + 80)   /* u64: the thread's own fs base */
+#define MON_SCRATCH (MON + 88)   /* 8 bytes the gate may use within one instruction sequence */
+#define MON_SIG_STACK (MON + 96) /* u64: top of the monitor's stack */
+#define MON_SIG_RSP (MON + 104)  /* u64: rsp the kernel must give a handler; 0: not fixed (old kernels) */
+#define MON_AREA_END (MON + 112) /* u64 */
+#define MON_SLOTS (MON + 128)    /* struct slot[16], by key */
 #define SLOT_SIZE 32
 #define SLOT_SP 0   /* u64: where the next frame of that domain starts on its stack, 16-byte aligned, 16 bytes free at it */
-#define SLOT_ID 8   /* u64: id of the domain the stack belongs to */
+#define SLOT_ID 8   /* u64: id of the domain the stack belongs to, or SLOT_NOBODY */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */
-#define MON_TID (MON + 584)            /* u32 */
-#define MON_ALTSTACK (MON + 616)       /* u64: lowest address of the kernel's stack for signals */
-#define MON_ALTSTACK_BYTES (MON + 624) /* u64 */
+#define SLOT_NOBODY (~0ull) /* what no domain has; 0 is what one has that is closed, which the gate must tell from it */
+#define MON_TID (MON + 648)            /* u32 */
+#define MON_ALTSTACK (MON + 680)       /* u64: lowest address of the kernel's stack for signals */
+#define MON_ALTSTACK_BYTES (MON + 688) /* u64 */
 #define MON_RECORDS (MON + 1024)
 
 /* Frame records: what is needed to come back, and nowhere else. */

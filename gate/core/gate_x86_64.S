@@ -143,6 +143,11 @@
 	.cfi_signal_frame
 .endm
 
+/* Relative to where it is written, in 4 bytes. */
+.macro cfi_no_exceptions
+	.cfi_personality 0x1b, lych_personality
+.endm
+
 .macro cfi_normal
 	.cfi_def_cfa %rsp, 8
 	.cfi_same_value %rbx
@@ -227,6 +232,20 @@ label lych_gate_text
 
 #ifndef LYCH_SOFT
 /* ---- what both instances share ------------------------------------------------------------------ */
+
+/*
+ * What C++ and pthread_exit ask of a gate's frame, before they look at its caller's. Nothing goes on across it: phase 1
+ * (an exception looks for who catches it) ends in std::terminate, phase 2 (forced) in abort, both on the side that
+ * asked. Else the unwinder would run the host's code with a domain's rights, or a domain's frames with the host's.
+ */
+function lych_personality
+	.cfi_startproc
+	endbr64
+	and	$1, %esi
+	lea	2(%rsi), %eax /* _URC_FATAL_PHASE1_ERROR or _URC_FATAL_PHASE2_ERROR */
+	ret
+	.cfi_endproc
+function_end lych_personality
 
 /* long lych_syscall(long nr, long a, long b, long c, long d, long e, long f) */
 function lych_syscall
@@ -452,6 +471,7 @@ function lych_gate_soft
 lych_gate:
 #endif
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
 .Lcall_again:
@@ -970,6 +990,7 @@ function_end lych_gate_soft
  */
 function V(lych_pointer_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 .Lpointer_again:
 	mov	lych_tls@gottpoff(%rip), %r11
 	mov	%fs:(%r11), %r11
@@ -1057,6 +1078,7 @@ label lych_pointer_thunks
  */
 function V(lych_callback_gate)
 	.cfi_startproc
+	cfi_no_exceptions
 	cfi_two_stacks
 	movq	%rcx, %xmm14
 	movq	%rdx, %xmm15
@@ -1139,14 +1161,21 @@ function V(lych_callback_gate)
 	mov	%r12, %gs:SLOT_SP(%rbp)
 	/* what the domain left in the control words is the domain's; the host gets its caller's */
 	stmxcsr	REC_MXCSR(%r11)
+	mov	REC_MXCSR(%r11), %r12d
+	cmp	REC_MXCSR(%rcx), %r12d
+	jne	.Lback_mxcsr
+.Lback_mxcsr_done:
+	mov	CB_FN(%rax), %r12
 	fnstcw	REC_FCW(%r11)
-	ldmxcsr	REC_MXCSR(%rcx)
-	fnclex
-	fninit
+	cmpw	$FCW_DEFAULT, REC_FCW(%r11)
+	jne	.Lback_x87
 	testl	$RECF_FENV, REC_FLAGS(%rcx)
-	jz	1f
-	fldenv	REC_FENV(%rcx)
-1:	mov	CB_FN(%rax), %r12
+	jnz	.Lback_x87
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	.Lback_x87
+	emms
+.Lback_x87_done:
 	movzwl	BIND_WORDS(%rbx), %ecx
 	test	%ecx, %ecx
 	jz	3f
@@ -1206,12 +1235,23 @@ label V(lych_callback_returns)
 	cmpb	$RESULT_GPR, BIND_RESULT(%rcx)
 	jne	.Lback_result
 	scrub_vectors
-	fnclex
-	fninit
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	.Lback_clear
+.Lback_cleared:
 	scrub_x87
 .Lback_result_done:
-	ldmxcsr	REC_MXCSR(%r11)
-	fldcw	REC_FCW(%r11)
+	/* the domain's own modes; scratch: REC_ST0 */
+	stmxcsr	REC_ST0(%r11)
+	mov	REC_ST0(%r11), %ecx
+	cmp	REC_MXCSR(%r11), %ecx
+	jne	.Lback_domain_mxcsr
+.Lback_domain_mxcsr_done:
+	fnstcw	REC_ST0(%r11)
+	movzwl	REC_ST0(%r11), %ecx
+	cmp	REC_FCW(%r11), %cx
+	jne	.Lback_domain_fcw
+.Lback_domain_fcw_done:
 	mov	DOM_SLOT(%r10), %eax
 	mov	REC_SLOT_SP(%r11), %rcx
 	mov	%rcx, %gs:SLOT_SP(%rax)
@@ -1262,6 +1302,26 @@ label V(lych_callback_returns)
 .Lback_far_end:
 	window	.Lback_flags, .Lback_far_end, .Lback_c0
 	cfi_record_r11
+.Lback_mxcsr:
+	ldmxcsr	REC_MXCSR(%rcx)
+	jmp	.Lback_mxcsr_done
+.Lback_x87:
+	fnclex
+	fninit
+	testl	$RECF_FENV, REC_FLAGS(%rcx)
+	jz	.Lback_x87_done
+	fldenv	REC_FENV(%rcx)
+	jmp	.Lback_x87_done
+.Lback_clear:
+	fnclex
+	fninit
+	jmp	.Lback_cleared
+.Lback_domain_mxcsr:
+	ldmxcsr	REC_MXCSR(%r11)
+	jmp	.Lback_domain_mxcsr_done
+.Lback_domain_fcw:
+	fldcw	REC_FCW(%r11)
+	jmp	.Lback_domain_fcw_done
 .Lback_result:
 	sub	$96, %rsp
 	movups	%xmm0, (%rsp)
@@ -1402,7 +1462,7 @@ function V(lych_signal_entry)
 	mov	%r8, %rcx
 	sub	lych_root_page+ROOT_ARENA(%rip), %rcx
 	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rcx
-	jae	.Ltrap
+	jae	.Lsignal_no_gs
 	cmp	%gs:SELF, %r8
 	jne	.Lsignal_wiped
 	/* A new thread has its parent's gs until it attaches, but not its stack for signals. */
@@ -1443,6 +1503,41 @@ function V(lych_signal_entry)
 	cmp	%gs:MON_SCRATCH, %rcx
 	je	2f
 	or	$SELECTOR_FORGED, %edx
+	jmp	2f
+.Lsignal_no_gs:
+	/*
+	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names the
+	 * area; that it is this thread's says the frame: only the kernel writes one there, for the thread that has the
+	 * stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
+	 */
+	test	%r8, %r8
+	jnz	.Ltrap
+	mov	lych_root_page+ROOT_ARENA(%rip), %rcx
+	cmp	lych_root_page+ROOT_STACKS(%rip), %rcx
+	jne	.Ltrap
+	mov	%rsp, %r8
+	and	$-AREA_SIZE, %r8
+	neg	%rcx
+	add	%r8, %rcx
+	cmp	lych_root_page+ROOT_ARENA_SIZE(%rip), %rcx
+	jae	.Ltrap
+	cmp	SELF(%r8), %r8
+	jne	.Ltrap
+	cmp	MON_SIG_RSP(%r8), %rsp
+	jne	.Ltrap
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (%rsp)
+	cmp	%rcx, %rdx
+	jne	.Ltrap
+	movzbl	GATE_SELECTOR(%r8), %ebx
+	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
+	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */
+	mov	$0x1001, %edi
+	mov	%r8, %rsi
+	syscall
+	mov	%rsp, %r9
+	mov	%ebx, %edx
 2:
 	mov	%gs:MON_HOST_FS, %rcx
 	wrfsbase %rcx

@@ -22,6 +22,9 @@
 #include "thread.h"
 #include "why.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #define WHY_BYTES 320
 
 static char why[WHY_BYTES];
@@ -175,6 +178,8 @@ static int finish(void)
 	}
 	if (rc != 0) {
 		ROOT.ready = 0;
+	} else {
+		sys3(SYS_mseal, &lych_root_page, sizeof(lych_root_page), 0); /* where the kernel can (6.10) */
 	}
 	return rc;
 }

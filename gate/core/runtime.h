@@ -40,8 +40,7 @@ struct gate_page {
 	uint64_t self_soft;
 };
 
-/* The stack of one domain on one thread. No domain, and no poisoned one, has the id of a slot that is not in use. */
-#define SLOT_UNUSED UINT64_MAX
+/* The stack of one domain on one thread. */
 struct slot {
 	uint64_t sp;
 	uint64_t id;
@@ -77,6 +76,7 @@ struct signal_level; /* signal.h */
 
 /* The monitor pages of a thread. */
 struct thread {
+	uint64_t unused[8];
 	struct record *top;
 	struct record *limit;
 	uint64_t host_fs;
@@ -102,7 +102,7 @@ struct thread {
 	uint32_t timer_made;
 	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
 	uint64_t armed_ns; /* deadline of a call that is being made: its record may not be there yet */
-	uint8_t pad[1024 - 64 - KEYS * sizeof(struct slot) - 112];
+	uint8_t pad[1024 - 128 - KEYS * sizeof(struct slot) - 112];
 	struct record records[DEPTH_MAX];
 };
 

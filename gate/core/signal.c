@@ -101,6 +101,7 @@ static void resume_domain(struct context *c)
 	struct record *call = signal_top_call(c->thread);
 	struct kernel_sigcontext *mc = &c->frame->uc.mc;
 	struct resume_block *block;
+	uint32_t before;
 
 	if (call == NULL) {
 		signal_broken();
@@ -109,8 +110,10 @@ static void resume_domain(struct context *c)
 	if (block == NULL) {
 		signal_broken();
 	}
+	before = vault_open(call->domain);
 	*block = (struct resume_block){.rcx = mc->rcx, .rdx = mc->rdx, .rax = mc->rax, .rip = mc->rip, .cs = mc->cs,
 				       .rflags = mc->rflags, .rsp = mc->rsp, .ss = FRAME_SS};
+	vault_close(call->domain, before);
 	mc->rax = (uint64_t)block;
 	mc->rip = (uint64_t)(is_pku() ? lych_resume_pku : lych_resume_soft);
 	mc->rcx = mc->rdx = 0;
@@ -187,6 +190,7 @@ static bool leave_resume(struct context *c)
 	struct kernel_sigcontext *mc = &c->frame->uc.mc;
 	struct record *call = signal_top_call(c->thread);
 	struct resume_block *block;
+	uint32_t before;
 
 	if (!within(mc->rip, lych_resume_pku, lych_resume_pku_end) &&
 	    !within(mc->rip, lych_resume_soft, lych_resume_soft_end)) {
@@ -196,6 +200,7 @@ static bool leave_resume(struct context *c)
 	if (block == NULL) {
 		return false;
 	}
+	before = vault_open(call->domain);
 	mc->rcx = block->rcx;
 	mc->rdx = block->rdx;
 	mc->rax = block->rax;
@@ -203,6 +208,7 @@ static bool leave_resume(struct context *c)
 	mc->cs = (uint16_t)block->cs;
 	mc->rflags = block->rflags;
 	mc->rsp = block->rsp;
+	vault_close(call->domain, before);
 	return true;
 }
 

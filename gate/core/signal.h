@@ -48,6 +48,7 @@ struct signal_level {
 	uint32_t sig;
 	uint32_t domain_context; /* the selector was BLOCK */
 	struct record *top;      /* of the thread, then */
+	void (*handler)(int, siginfo_t *, void *); /* with mprotect, of a domain's context: soft_handler runs it */
 	uint64_t handler_rsp;    /* where its handler was started */
 	uint64_t handler_low, handler_top; /* bounds of the stack it runs on, when it is the host's alternate one */
 	uint64_t mask;           /* the handler's, for the kernel */

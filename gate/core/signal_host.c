@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../memory/backend_mprotect.h"
 #include "handlers.h"
 #include "keys.h"
 #include "sigframe.h"
@@ -184,6 +185,29 @@ static void choose_stack(struct context *c, const struct host_action *action, ui
 	level->handler_rsp = rsp & ~15ull;
 }
 
+/*
+ * With mprotect it is the process that a domain's heap is open for, and its calls that a region is closed for: while a
+ * handler runs, as in a callback, its thread is in no domain. The backend's lock cannot be waited for inside lych_signal,
+ * as who holds it may wait for this thread to answer a kick; so it is done around the handler, as the host, with only
+ * the kick unblocked.
+ */
+static void soft_handler(int sig, siginfo_t *info, void *context)
+{
+	struct thread *t = thread_attached();
+	const struct signal_level *level = level_at(t, t->level - 1);
+	void (*handler)(int, siginfo_t *, void *) = level->handler;
+	struct lych_domain *domain = level->top->domain;
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	backend_mprotect_leave();
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	handler(sig, info, context);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, NULL, sizeof(mask));
+	/* When the kernel refuses, what the domain finds closed ends its call. */
+	(void)backend_mprotect_enter(domain);
+}
+
 static _Noreturn void run_handler(struct context *c, const struct host_action *action)
 {
 	struct signal_level *level = c->level;
@@ -208,11 +232,6 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 		level->shown = (struct sigframe *)((uint8_t *)level->frame + level_frame_bytes());
 		show_the_call(level, call, interrupted);
 		save_domain_stack(c, call);
-		if (!is_pku() && (call->call_id & 1) != 0) {
-			/* mprotect: what the handler may use is closed while the domain is open. This thread ran the
-			 * domain, so the lock is not its own. */
-			lych_gate_leave_soft(call);
-		}
 	} else {
 		level->shown = level->frame;
 		level->frame->uc.mask = interrupted;
@@ -243,6 +262,10 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 				   .mask = &level->mask};
 	if (is_pku()) {
 		lych_handler_run_pku(&run);
+	}
+	if (c->domain && ROOT.backend == LYCH_MPROTECT) {
+		level->handler = run.handler;
+		run.handler = soft_handler;
 	}
 	lych_handler_run_soft(&run);
 }
@@ -323,18 +346,11 @@ static void take_changes(struct thread *t, struct signal_level *level, const str
 }
 
 /* A handler ran above a domain that goes on now. */
-static void back_to_domain(const struct context *c, struct record *call)
+static void back_to_domain(const struct record *call)
 {
 	if (is_pku()) {
 		/* The handler had the host's rights, and a vault's memory holds its resume block. */
 		lych_pkru_update_pku(VIEW_BITS(call->domain->key), 0);
-	} else if ((call->call_id & 1) != 0) {
-		int status = lych_gate_enter_soft(call);
-
-		if (status != 0) {
-			signal_end_call(c->area, c->frame, status);
-			lych_sigreturn(c->frame);
-		}
 	}
 }
 
@@ -365,7 +381,7 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 		}
 		slot_of(area, t->top->domain)->sp = level->slot_sp;
 		t->host_mask = level->host_mask;
-		back_to_domain(&c, t->top);
+		back_to_domain(t->top);
 	} else {
 		take_changes(t, level, &level->sw);
 	}

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "../memory/backend_mprotect.h"
 #include "handlers.h"
 #include "keys.h"
 #include "sigframe.h"
@@ -443,6 +444,10 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	}
 	if (sig == SIGNAL_KICK && info->si_value.sival_ptr == (void *)ROOT.kick_cookie &&
 	    strangers_kicked(info, context)) {
+		return;
+	}
+	if (sig == SIGSEGV && ROOT.backend == LYCH_MPROTECT && info->si_code == SEGV_ACCERR &&
+	    backend_mprotect_retry((uint64_t)info->si_addr, uc->mc.err)) {
 		return;
 	}
 	action = ROOT.handlers_seen[sig];

@@ -22,6 +22,9 @@
 #include "signal.h"
 #include "thread.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
 #define RSEQ_SIGNATURE 0x53053053
 #define RSEQ_UNREGISTER 1
 
@@ -120,6 +123,8 @@ static int area_map(struct area *a)
 	    madvise(base, (size_t)4 * LYCH_PAGE, MADV_WIPEONFORK) != 0) {
 		return -ENOMEM;
 	}
+	/* Where the kernel can (6.10): nobody unmaps, retags or moves them, the host's bugs neither. */
+	sys3(SYS_mseal, base, (size_t)4 * LYCH_PAGE, 0);
 	return 0;
 }
 
@@ -132,8 +137,8 @@ static void area_clear(struct area *a)
 	a->thread.records[0].kind = KIND_BOTTOM;
 	a->thread.top = &a->thread.records[0];
 	a->thread.limit = &a->thread.records[DEPTH_MAX - 2];
-	for (int key = 0; key < KEYS; key++) {
-		a->thread.slots[key].id = SLOT_UNUSED;
+	for (size_t key = 0; key < KEYS; key++) {
+		a->thread.slots[key].id = SLOT_NOBODY;
 	}
 }
 

@@ -31,13 +31,6 @@ static inline size_t thread_index(const struct thread *t)
 	return index < THREADS_MAX ? index : THREADS_MAX;
 }
 
-/*
- * The memory of a vault is open to the calling thread, which is attached, between the two; of other domains it always
- * is. vault_open gives back what vault_close restores.
- */
-LYCH_HIDDEN uint32_t vault_open(const struct lych_domain *d);
-LYCH_HIDDEN void vault_close(const struct lych_domain *d, uint32_t before);
-
 /* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. */
 LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out);
 /* The live block becomes smaller, in place: 0; -EINVAL (not live); -E2BIG: it is not that long; -EAGAIN. */

@@ -32,6 +32,12 @@ LYCH_HIDDEN int memory_stack_new(struct lych_domain *d, struct thread *t);
 LYCH_HIDDEN void memory_stacks_of_thread_free(struct thread *t);
 /* Where the resume block of this thread in this domain lies; NULL when it has no stack. Async-signal-safe. */
 LYCH_HIDDEN struct resume_block *memory_resume_block(struct lych_domain *d, struct thread *t);
+/*
+ * The memory of a vault is open to the calling thread, which is attached, between the two; of other domains it always
+ * is. vault_open gives back what vault_close restores. Async-signal-safe.
+ */
+LYCH_HIDDEN uint32_t vault_open(const struct lych_domain *d);
+LYCH_HIDDEN void vault_close(const struct lych_domain *d, uint32_t before);
 /* Is at in a guard page of a stack of d? Of any thread's. Async-signal-safe. */
 LYCH_HIDDEN bool memory_is_stack_guard(struct lych_domain *d, uint64_t at);
 /* Wholly in the heap, or in the thread's stack, of d. bytes 0 as 1; what wraps is not. Async-signal-safe. */

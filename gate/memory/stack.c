@@ -71,7 +71,7 @@ void memory_stacks_of_thread_free(struct thread *t)
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
 		if (d->memory != NULL && d->memory->stacks[index] != 0) {
-			t->slots[d->key] = (struct slot){.id = SLOT_UNUSED};
+			t->slots[d->key] = (struct slot){.id = SLOT_NOBODY};
 			drop(d->memory, index);
 		}
 	}

@@ -84,6 +84,7 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *	-EOWNERDEAD  the domain has faulted before
  *	-EXFULL      calls are nested too deep
  *	-ENOMEM      no stack or no buffer for the result could be had
+ *	-EACCES      domain is a vault, and fn not registered (lych_vault_allow), or its result returned in memory
  *	-EPERM       as lych_attach
  * LYCH_CALL_TIMEOUT is the same, and ends the call when timeout_ms milliseconds have passed.
  *
@@ -172,6 +173,7 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
  * Returns 0, or
  *	-EINVAL   domain is NULL
  *	-ENOSPC   as many callbacks are registered as the domain was made for (lych_domain_opts)
+ *	-EOPNOTSUPP  domain is a vault, and arguments lie on the stack: the host cannot read a vault's
  *	-ENOMEM, -EPERM  as lych_attach
  * On failure *pointer is NULL. Thread-safe. Not async-signal-safe.
  */

@@ -48,8 +48,8 @@ protected:
 		ASSERT_NE(pages, MAP_FAILED);
 		own = pages;
 		keyed = pages + 2 * PAGE;
-		munmap(pages + 3 * PAGE, PAGE);
-		unmapped = pages + 3 * PAGE;
+		mprotect(pages + 3 * PAGE, PAGE, PROT_NONE); // and not unmapped: nobody else may get it
+		nobodys = pages + 3 * PAGE;
 		memset(keyed, 's', PAGE);
 		use(FAKE_CONTAIN);
 
@@ -63,7 +63,7 @@ protected:
 		close(real_stderr);
 		close(fds[0]);
 		close(fds[1]);
-		munmap(pages, 3 * PAGE);
+		munmap(pages, 4 * PAGE);
 	}
 	void use(enum fake_kind kind)
 	{
@@ -109,7 +109,7 @@ protected:
 	}
 
 	struct lych_domain *domain;
-	char *pages, *own, *keyed, *unmapped;
+	char *pages, *own, *keyed, *nobodys;
 	int fds[2], real_stderr;
 };
 
@@ -156,7 +156,7 @@ TEST_F(Mediator, ShowsNobodyElsesMemory)
 
 TEST_F(Mediator, AnswersHostileAddressesWithEfault)
 {
-	for (uint64_t at : {uint64_t{0}, uint64_t{1}, number(unmapped), UINT64_MAX, UINT64_MAX - 1023,
+	for (uint64_t at : {uint64_t{0}, uint64_t{1}, number(nobodys), UINT64_MAX, UINT64_MAX - 1023,
 			    uint64_t{0x8000000000000000}, uint64_t{0xffffffffff600000}, uint64_t{0x7ffffffff000},
 			    uint64_t{0x800000000000}}) {
 		for (uint64_t bytes : {uint64_t{1}, uint64_t{1024}, uint64_t{PAGE}, uint64_t{INT64_MAX}, UINT64_MAX}) {

@@ -121,48 +121,15 @@ int lych_gate_slow(struct lych_domain *domain, struct record *record)
 	return 0;
 }
 
-bool strangers_deny(int key)
-{
-	(void)key;
-	return true;
-}
-
-bool strangers_kicked(const siginfo_t *info, void *context)
-{
-	(void)info;
-	(void)context;
-	return false;
-}
-
-bool backend_mprotect_retry(uint64_t at, uint64_t error)
-{
-	(void)at;
-	(void)error;
-	return false;
-}
-
-void memory_fork_prepare(void)
-{
-}
-
-void memory_fork_parent(void)
-{
-}
-
-void memory_fork_child(struct thread *self)
-{
-	(void)self;
-}
-
-int lych_gate_enter_soft(struct record *call)
-{
-	(void)call;
-	return 0;
-}
-
 void lych_gate_leave_soft(struct record *record)
 {
 	(void)record;
+}
+
+int lych_gate_enter_soft(struct record *record)
+{
+	(void)record;
+	return 0;
 }
 
 int lych_callback_refused(struct record *call)
@@ -315,6 +282,31 @@ void ledger_thaw(void)
 {
 }
 
+bool strangers_deny(int key)
+{
+	(void)key;
+	return true;
+}
+
+bool strangers_kicked(const siginfo_t *info, void *context)
+{
+	(void)info, (void)context;
+	return false;
+}
+
+void memory_fork_prepare(void)
+{
+}
+
+void memory_fork_parent(void)
+{
+}
+
+void memory_fork_child(struct thread *self)
+{
+	(void)self;
+}
+
 void deadlines_follow(struct thread *t, bool in_domain)
 {
 	(void)t, (void)in_domain;
@@ -332,11 +324,39 @@ void memory_stacks_of_thread_free(struct thread *t)
 	}
 }
 
+bool backend_mprotect_retry(uint64_t at, uint64_t error)
+{
+	(void)at;
+	(void)error;
+	return false; /* nothing is closed here but for good */
+}
+
+int backend_mprotect_enter(struct lych_domain *domain)
+{
+	(void)domain;
+	return 0;
+}
+
+void backend_mprotect_leave(void)
+{
+}
+
 struct resume_block *memory_resume_block(struct lych_domain *d, struct thread *t)
 {
 	struct slot *slot = slot_of(t, d);
 
 	return slot->top != 0 ? (struct resume_block *)(slot->top - 128) : NULL;
+}
+
+uint32_t vault_open(const struct lych_domain *d)
+{
+	(void)d;
+	return 0;
+}
+
+void vault_close(const struct lych_domain *d, uint32_t before)
+{
+	(void)d, (void)before;
 }
 
 bool memory_is_stack_guard(struct lych_domain *d, uint64_t at)

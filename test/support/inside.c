@@ -9,6 +9,8 @@
 
 #include "asm.h"
 #include "keys.h"
+#include "ranges.h"
+#include "signal_levels.h"
 #include "thread.h"
 
 void inside_look(struct inside *s)
@@ -78,6 +80,37 @@ const char *inside_differences(const struct inside *x, const struct inside *y)
 	return text;
 }
 
+bool inside_interrupted_domain(void)
+{
+	struct thread *t = thread_attached();
+
+	return t != NULL && t->level > 0 && level_at(t, t->level - 1)->domain_context;
+}
+
+unsigned int inside_threads(void)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		count += atomic_load(&ROOT.monitor->threads[i]) != NULL;
+	}
+	return count;
+}
+
+uint64_t inside_monitor_bytes(void)
+{
+	uint64_t bytes = 0;
+	size_t count;
+
+	ledger_freeze();
+	const struct key_range *ranges = ledger_ranges(&count);
+	for (size_t i = 0; i < count; i++) {
+		bytes += ranges[i].key == (int)ROOT.monitor_key ? ranges[i].end - ranges[i].at : 0;
+	}
+	ledger_thaw();
+	return bytes;
+}
+
 uint32_t inside_view_of(const struct lych_domain *domain)
 {
 	return ~domain->not_view;
@@ -124,4 +157,9 @@ uint64_t inside_entry(void)
 uint64_t inside_trap(void)
 {
 	return (uint64_t)lych_traps;
+}
+
+void *inside_root_page(void)
+{
+	return &lych_root_page;
 }

@@ -31,6 +31,10 @@ void inside_look(struct inside *out);
 /* One line for each member that differs; "" none. The string is static. */
 const char *inside_differences(const struct inside *before, const struct inside *after);
 
+/* Has the handler that runs interrupted a domain? */
+bool inside_interrupted_domain(void);
+unsigned int inside_threads(void); /* attached */
+uint64_t inside_monitor_bytes(void);
 uint32_t inside_view_of(const struct lych_domain *domain);
 bool inside_rights(uint32_t pkru, int key); /* any */
 
@@ -42,6 +46,7 @@ uint64_t inside_resume(void);
 uint64_t inside_resume_end(void);
 uint64_t inside_entry(void);
 uint64_t inside_trap(void); /* the ud2 of the sites */
+void *inside_root_page(void);
 
 #ifdef __cplusplus
 }

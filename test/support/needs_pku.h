@@ -8,10 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <new>
 #include <sstream>
 #include <string>
@@ -40,6 +42,16 @@ protected:
 		GTEST_SKIP() << why;
 	}
 };
+
+// Since Linux 6.12 a signal's frame is written with full rights; before, a domain has to be able to write where it goes.
+inline bool KernelWritesFramesWhole()
+{
+	struct utsname name;
+	int major = 0, minor = 0;
+
+	uname(&name);
+	return sscanf(name.release, "%d.%d", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 12));
+}
 
 // How a piece of code ended that was run in a child process.
 struct Fault {

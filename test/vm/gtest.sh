@@ -13,9 +13,14 @@ step=$1 log=$2
 shift 2
 
 boot() {
-	local code
+	local code name
+	local -a env=()
+	# How much is tested, and with what.
+	for name in LYCH_LONG LYCH_SEED; do
+		[[ -z ${!name:-} ]] || env+=(--env "$name=${!name}")
+	done
 	rm -f "$log.out" "$log.exit" "$log.console"
-	"$(dirname "$0")/../../dev" vm --keep-log "$log.console" "$@" --gtest_color=no >"$log.out"
+	"$(dirname "$0")/../../dev" vm "${env[@]}" --keep-log "$log.console" "$@" --gtest_color=no >"$log.out"
 	code=$?
 	tail -n 20 "$log.out"
 	if ((code >= 120 && code <= 123)); then

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// G2: the gate is given stack pointers, indices, jumps and callers that it does not expect.
+#include "attack.h"
+
+#include <atomic>
+#include <functional>
+#include <thread>
+#include <vector>
+
+extern "C" {
+extern char lych_call_returns_pku[] __attribute__((visibility("hidden")));
+extern char lych_callback_returns_pku[] __attribute__((visibility("hidden")));
+long host_function(long a, long b, long c, long d, long e, long f, long g, long h);
+void host_plain(void);
+long call_back(long (*fn)(long, long, long, long, long, long, long, long), volatile long *eighth);
+long nested(long (*fn)(void));
+long host_nested(void);
+}
+using eight = long (*)(long, long, long, long, long, long, long, long);
+LYCH_CALLBACK(host_function, long, (long, long, long, long, long, long, long, long));
+LYCH_CALLBACK(host_plain, void, (void));
+LYCH_CALLBACK(host_nested, long, (void));
+LYCH_BIND(domain, nested, long, (long (*)(void)));
+LYCH_BIND(other, attack_do, long, (attack_fn, struct prey *));
+
+namespace
+{
+
+int called;
+std::function<long()> in_nested;
+
+} // namespace
+
+extern "C" long host_function(long a, long b, long c, long d, long e, long f, long g, long h)
+{
+	volatile long *again = &h; // a stack argument, read twice with time between
+	long first = *again;
+	for (volatile int i = 0; i < 2000; i++) {
+	}
+	called++;
+	return first == *again ? a + b + c + d + e + f + g : -1;
+}
+extern "C" void host_plain(void)
+{
+	called++;
+}
+extern "C" long host_nested(void)
+{
+	return in_nested();
+}
+extern "C" long nested(long (*fn)(void))
+{
+	return fn() + 1;
+}
+
+namespace
+{
+
+class Gate : public NeedsPku
+{
+};
+
+// ---- callbacks with a stack pointer of the domain's choice
+
+long GoesWithStack(prey *p)
+{
+	return attack_stack(reinterpret_cast<void *>(p->more[0]), reinterpret_cast<void (*)(void)>(p->more[1]));
+}
+
+TEST_F(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
+{
+	IN_A_CHILD({
+		ASSERT_TRUE(Start());
+		void (*plain)(void) = nullptr;
+		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
+		static uint64_t program[1024];
+		uint64_t here = 0, low = 0, top = 0;
+		inside state;
+		inside_look(&state);
+		// its own stack, as the domain itself sees it
+		Ended ended = Attack([](prey *p) -> long {
+			p->more[0] = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+			return 0;
+		});
+		ASSERT_EQ(ended.rc, 0);
+		here = target->more[0];
+		low = (here & ~4095ull) - 252 * 1024;
+		top = (here & ~4095ull) + 4096;
+		uint64_t stacks[] = {0, 8, 511, 512, ~0ull, ~7ull, ~511ull, 1ull << 47, 1ull << 63,
+				     reinterpret_cast<uint64_t>(&program[512]), reinterpret_cast<uint64_t>(&here),
+				     reinterpret_cast<uint64_t>(victims) + 2048, reinterpret_cast<uint64_t>(closed) + 2048,
+				     state.area + 2048, state.records + 2048, state.sig_stack, state.altstack + 4096,
+				     reinterpret_cast<uint64_t>(target->own) + 8192, low - 64 * 1024, low - 4096, top + 4096,
+				     top + 64 * 1024, here + 1024};
+		for (uint64_t rsp : stacks) {
+			called = 0;
+			target->more[0] = rsp;
+			target->more[1] = reinterpret_cast<uint64_t>(plain);
+			ended = Attack(GoesWithStack);
+			EXPECT_EQ(ended.rc, -EFAULT) << std::hex << rsp;
+			EXPECT_EQ(called, 0) << std::hex << rsp;
+			ExpectFault(LYCH_FAULT_GATE);
+			Anew();
+		}
+		// the control: the same code with its own stack, a little below
+		target->more[0] = 0;
+		target->more[1] = reinterpret_cast<uint64_t>(plain);
+		ended = Attack([](prey *p) -> long {
+			alignas(16) char room[4096];
+			*reinterpret_cast<void **>(room + 2048) = nullptr;
+			void *back;
+			long rc;
+			__asm__ volatile("lea 1f(%%rip), %0\n mov %0, %2\n mov %%rsp, %%rbx\n lea %2, %%rsp\n jmp *%3\n1: mov %%rbx, "
+					 "%%rsp\n mov $1, %1"
+					 : "=&r"(back), "=&r"(rc), "+m"(*reinterpret_cast<void **>(room + 2048))
+					 : "r"(p->more[1])
+					 : "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+			return rc;
+		});
+		EXPECT_EQ(ended.rc, 0);
+		EXPECT_EQ(called, 1);
+	});
+}
+
+// ---- which callback
+
+long CallsAt(prey *p)
+{
+	reinterpret_cast<void (*)(void)>(p->more[0])();
+	return 0;
+}
+
+// The gate behind the thunks, with a number in r11.
+long CallsWithNumber(prey *p)
+{
+	auto thunk = reinterpret_cast<unsigned char *>(p->more[0]); // endbr64; mov imm32, r11d; jmp
+	long gate = lng(thunk) + 4 + 6 + 5;
+	int32_t distance;
+	memcpy(&distance, thunk + 4 + 6 + 1, 4);
+	if (thunk[10] == 0xeb) {
+		gate = lng(thunk) + 12 + static_cast<signed char>(thunk[11]);
+	} else {
+		gate += distance;
+	}
+	__asm__ volatile("mov %0, %%r11\n call *%1" ::"r"(p->more[1]), "r"(gate)
+			 : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
+	return 0;
+}
+
+TEST_F(Gate, TakesNoCallbackThatIsNotRegistered)
+{
+	IN_A_CHILD({
+		ASSERT_TRUE(Start());
+		void (*plain)(void) = nullptr, (*gone)(void) = nullptr, (*others)(void) = nullptr, (*more)(void) = nullptr;
+		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
+		ASSERT_EQ(lych_callback(&gone, domain, host_plain, nullptr), 0);
+		for (int i = 0; i < 3; i++) { // numbers that domain has none of
+			ASSERT_EQ(lych_callback(&more, victim, host_plain, nullptr), 0);
+		}
+		others = more;
+		ASSERT_EQ(lych_callback_free(domain, gone), 0);
+		uint64_t thunk = reinterpret_cast<uint64_t>(plain);
+		for (uint64_t at : {reinterpret_cast<uint64_t>(gone), reinterpret_cast<uint64_t>(others), thunk + 63 * 16,
+				    thunk + 64 * 16, thunk + 255 * 16}) {
+			called = 0;
+			target->more[0] = at;
+			EXPECT_EQ(Attack(CallsAt).rc, -EFAULT) << (at - thunk) / 16;
+			ExpectFault(LYCH_FAULT_GATE);
+			EXPECT_EQ(called, 0);
+			Anew();
+		}
+		for (uint64_t number : {1ull, 64ull, 255ull, 256ull, 0x7fffffffull, 0x80000000ull, 0xffffffffull, 0x08000000ull,
+					0xfffffffeull}) {
+			called = 0;
+			target->more[0] = thunk;
+			target->more[1] = number;
+			EXPECT_EQ(Attack(CallsWithNumber).rc, -EFAULT) << number;
+			ExpectFault(LYCH_FAULT_GATE);
+			EXPECT_EQ(called, 0);
+			Anew();
+		}
+		// the controls
+		target->more[0] = thunk;
+		EXPECT_EQ(Attack(CallsAt).rc, 0);
+		EXPECT_EQ(called, 1);
+		target->more[0] = thunk;
+		target->more[1] = 0;
+		EXPECT_EQ(Attack(CallsWithNumber).rc, 0);
+		EXPECT_EQ(called, 2);
+	});
+}
+
+// ---- arguments that change while they are looked at
+
+long CallsUntilTold(prey *p)
+{
+	auto fn = reinterpret_cast<eight>(p->more[0]);
+	for (int i = 0; i < 3000; i++) {
+		// the eighth word lies at rsp + 8: its address is known to the other thread by this frame's
+		if (fn(1, 2, 3, 4, 5, 6, 7, 8) != 28) {
+			__atomic_store_n(&p->more[3], 1, __ATOMIC_SEQ_CST);
+			return -1;
+		}
+	}
+	__atomic_store_n(&p->more[3], 1, __ATOMIC_SEQ_CST);
+	return 0;
+}
+
+long RewritesStacks(prey *p)
+{
+	auto *words = reinterpret_cast<volatile long *>(p->more[1]);
+	for (long i = 0; __atomic_load_n(&p->more[3], __ATOMIC_SEQ_CST) == 0; i++) {
+		for (int at = 0; at < 64; at++) {
+			if (words[at] >= 7 && words[at] <= 0x7000) { // arguments and what it wrote, no addresses
+				words[at] = words[at] == 7 ? 7 : 8 + (i & 0xff);
+			}
+		}
+	}
+	return 0;
+}
+
+long ReadsTwice(prey *p) // the control: what is not copied changes between two reads
+{
+	auto *word = reinterpret_cast<volatile long *>(&p->more[2]);
+	for (;;) {
+		long first = *word;
+		for (volatile int i = 0; i < 2000; i++) {
+		}
+		if (first != *word) {
+			return 1;
+		}
+	}
+}
+
+TEST_F(Gate, ReadsStackArgumentsOnce)
+{
+	IN_A_CHILD({
+		ASSERT_TRUE(Start());
+		eight fn = nullptr;
+		ASSERT_EQ(lych_callback(&fn, domain, host_function, nullptr), 0);
+		target->more[0] = reinterpret_cast<uint64_t>(fn);
+		Ended ended = Attack([](prey *p) -> long {
+			p->more[1] = (reinterpret_cast<uint64_t>(__builtin_frame_address(0)) & ~15ull) - 400;
+			return 0;
+		});
+		ASSERT_EQ(ended.rc, 0);
+		std::thread second([] {
+			long result = -1;
+			EXPECT_EQ(LYCH_CALL(domain, &result, attack_do, RewritesStacks, target), 0);
+		});
+		ended = Attack(CallsUntilTold);
+		second.join();
+		EXPECT_EQ(ended.rc, 0);
+		EXPECT_EQ(ended.result, 0) << "an argument was another when it was read again";
+		EXPECT_EQ(called, 3000);
+		std::atomic<bool> over{false};
+		std::thread writer([&] {
+			while (!over) {
+				__atomic_add_fetch(&target->more[2], 1, __ATOMIC_SEQ_CST);
+			}
+		});
+		EXPECT_EQ(ReadsTwice(target), 1);
+		over = true;
+		writer.join();
+	});
+}
+
+// ---- returns of the other kind
+
+struct Jumped {
+	int rc;
+};
+
+int JumpTo(const void *at)
+{
+	auto *frame = reinterpret_cast<jump *>(target->own + 4096);
+	memset(frame, 0, sizeof(*frame));
+	model_loot = reinterpret_cast<loot *>(target->own);
+	model_loot->read = closed;
+	model_loot->taken = 0;
+	frame->rip = reinterpret_cast<uint64_t>(at);
+	frame->rflags = 0x202;
+	frame->gpr[0] = 0x777;
+	frame->rsp = reinterpret_cast<uint64_t>(target->own) + 12288;
+	for (size_t i = 8192; i < kOwn; i += 8) {
+		uint64_t landed = reinterpret_cast<uint64_t>(&model_landed);
+		memcpy(target->own + i, &landed, 8);
+	}
+	inside before, after;
+	inside_look(&before);
+	int rc = LYCH_CALL(domain, LYCH_NOTHING, model_jump, frame);
+	inside_look(&after);
+	EXPECT_STREQ(inside_differences(&before, &after), "");
+	EXPECT_NE(model_loot->taken, kSecret);
+	return rc;
+}
+
+TEST_F(Gate, ReturnsOfTheOtherKindAreNotTaken)
+{
+	IN_A_CHILD({
+		ASSERT_TRUE(Start());
+		// from a call to where callbacks return: it begins with a read of the monitor's page
+		EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
+		ExpectFault(LYCH_FAULT_KEY, "monitor");
+		Anew();
+		// the control: where calls return it may go, from anywhere, with any stack: it is its return
+		EXPECT_EQ(JumpTo(lych_call_returns_pku), 0);
+		// in a domain that was called by the host from a callback the same ends the inner call, and that only
+		long (*fn)(void) = nullptr;
+		ASSERT_EQ(lych_callback(&fn, domain, host_nested, nullptr), 0);
+		lych_domain *outer = domain, *inner = nullptr;
+		ASSERT_EQ(lych_domain_new(&inner, nullptr), 0);
+		prey *outer_target = target;
+		in_nested = [&]() -> long {
+			domain = inner;
+			bool armed = Arm();
+			int rc = armed ? JumpTo(lych_call_returns_pku) : 99;
+			EXPECT_EQ(rc, 0);
+			EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
+			ExpectFault(LYCH_FAULT_KEY, "monitor");
+			domain = outer;
+			target = outer_target;
+			return 41;
+		};
+		long result = 0;
+		ASSERT_EQ(LYCH_CALL(domain, &result, nested, fn), 0);
+		EXPECT_EQ(result, 42);
+	});
+}
+
+// ---- the library's own functions, from inside
+
+TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
+{
+	static const struct {
+		const char *name;
+		attack_fn attack;
+	} rows[] = {
+		{"lych_alloc", [](prey *p) { return lych_alloc(reinterpret_cast<lych_domain *>(p->more[0]), 8) == nullptr ? 0L : 1L; }},
+		{"lych_free", [](prey *p) { return lych_free(reinterpret_cast<lych_domain *>(p->more[0]), p->secret) == 0 ? 1L : 0L; }},
+		{"lych_domain_free",
+		 [](prey *p) { return lych_domain_free(reinterpret_cast<lych_domain *>(p->more[0])) == 0 ? 1L : 0L; }},
+		{"lych_domain_reset",
+		 [](prey *p) { return lych_domain_reset(reinterpret_cast<lych_domain *>(p->more[0])) == 0 ? 1L : 0L; }},
+		{"lych_domain_cancel",
+		 [](prey *p) { return lych_domain_cancel(reinterpret_cast<lych_domain *>(p->more[0])) == 0 ? 1L : 0L; }},
+		{"lych_domain_new",
+		 [](prey *p) { return lych_domain_new(reinterpret_cast<lych_domain **>(p->own), nullptr) == 0 ? 1L : 0L; }},
+		{"lych_domain_allow",
+		 [](prey *p) {
+			 return lych_domain_allow(reinterpret_cast<lych_domain *>(p->more[1]), SYS_getcpu) == 0 ? 1L : 0L;
+		 }},
+		{"lych_scope_open",
+		 [](prey *p) {
+			 lych_scope scope = {};
+			 void *at = lych_scope_open(&scope, reinterpret_cast<lych_region *>(p->more[2]), true);
+			 if (at != nullptr) {
+				 p->taken = *p->secret;
+			 }
+			 return at != nullptr ? 1L : 0L;
+		 }},
+		{"lych_region_free",
+		 [](prey *p) { return lych_region_free(reinterpret_cast<lych_region *>(p->more[2])) == 0 ? 1L : 0L; }},
+		{"lych_copy_out",
+		 [](prey *p) {
+			 return lych_copy_out(reinterpret_cast<lych_domain *>(p->more[0]), &p->taken, reinterpret_cast<void *>(p->more[3]), 8) == 0
+					? 1L
+					: 0L;
+		 }},
+		{"lych_gate",
+		 [](prey *p) {
+			 lych_domain *other = reinterpret_cast<lych_domain *>(p->more[0]);
+			 long result = 0;
+			 attack_fn take = [](prey *q) -> long { return static_cast<long>(*q->secret); };
+			 return LYCH_CALL(other, &result, attack_do, take, p) == 0 ? 1L : 0L;
+		 }},
+		{"lych_callback_new",
+		 [](prey *p) {
+			 void (*fn)(void) = nullptr;
+			 return lych_callback(&fn, reinterpret_cast<lych_domain *>(p->more[1]), host_plain, nullptr) == 0 ? 1L : 0L;
+		 }},
+		{"lych_attach", [](prey *p) { return lych_attach() == 0 && (p->taken = *p->secret) != 0 ? 1L : 0L; }},
+		{"lych_verify", [](prey *) { return lych_verify(nullptr, nullptr) == 0 ? 1L : 0L; }},
+	};
+	for (auto &row : rows) {
+		IN_A_CHILD({
+			SCOPED_TRACE(row.name);
+			ASSERT_TRUE(Start());
+			auto aim = [] {
+				target->more[0] = reinterpret_cast<uint64_t>(victim);
+				target->more[1] = reinterpret_cast<uint64_t>(domain);
+				target->more[2] = reinterpret_cast<uint64_t>(region);
+				target->more[3] = reinterpret_cast<uint64_t>(victims);
+			};
+			aim();
+			Ended ended = Attack(row.attack, 5000);
+			EXPECT_TRUE(ended.rc == -EFAULT || (ended.rc == 0 && ended.result == 0))
+				<< "status " << ended.rc << ", result " << ended.result;
+			if (ended.rc == -EFAULT) {
+				ExpectFault(LYCH_FAULT_KEY);
+			}
+			EXPECT_NE(target->taken, kSecret);
+			Anew();
+			EXPECT_EQ(lych_verify([](const char *line, void *) { ADD_FAILURE() << line; }, nullptr), 0);
+			EXPECT_NE(lych_alloc(victim, 8), nullptr) << "the victim lives";
+			// the control: for the host it does what it is for, but for what would take the ground away
+			aim();
+			if (strcmp(row.name, "lych_free") == 0) {
+				target->secret = static_cast<uint64_t *>(lych_alloc(victim, 8));
+			}
+			if (strcmp(row.name, "lych_gate") == 0) {
+				target = static_cast<prey *>(lych_copy_in(victim, target, sizeof(*target)));
+				target->secret = victims;
+			}
+			if (strcmp(row.name, "lych_attach") == 0) {
+				target->secret = victims;
+			}
+			EXPECT_EQ(row.attack(target), 1) << "the control";
+		});
+	}
+}
+
+} // namespace
