@@ -121,6 +121,38 @@ int lych_gate_slow(struct lych_domain *domain, struct record *record)
 	return 0;
 }
 
+bool strangers_deny(int key)
+{
+	(void)key;
+	return true;
+}
+
+bool strangers_kicked(const siginfo_t *info, void *context)
+{
+	(void)info;
+	(void)context;
+	return false;
+}
+
+void memory_fork_prepare(void)
+{
+}
+
+void memory_fork_parent(void)
+{
+}
+
+void memory_fork_child(struct thread *self)
+{
+	(void)self;
+}
+
+int lych_gate_enter_soft(struct record *call)
+{
+	(void)call;
+	return 0;
+}
+
 void lych_gate_leave_soft(struct record *record)
 {
 	(void)record;
