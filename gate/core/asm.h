@@ -31,8 +31,6 @@ LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
  * BLOCK that ends in the monitor, which lets a domain's context go on with the domain's rights only.
  */
 LYCH_HIDDEN void lych_grant_first_pku(void);
-/* The opposite, for a thread that cannot attach: key 0 and nothing else. */
-LYCH_HIDDEN void lych_grant_back_pku(void);
 
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);

@@ -1691,20 +1691,6 @@ function lych_grant_first_pku
 	ret
 	.cfi_endproc
 function_end lych_grant_first_pku
-
-/* void lych_grant_back(void): what a thread that could not attach is left with, key 0 alone */
-function lych_grant_back_pku
-	.cfi_startproc
-	endbr64
-	mov	$0x55555554, %eax
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	site_imm 0x55555554, 0x54, 0x55, 0x55, 0x55
-	mov	$110, %eax
-	syscall
-	ret
-	.cfi_endproc
-function_end lych_grant_back_pku
 #endif
 
 /* ---- the end of whoever forged something -------------------------------------------------------------------- */

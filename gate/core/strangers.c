@@ -23,6 +23,8 @@
 #define STRANGERS 1024
 #define ROUNDS 4000 /* of half a millisecond */
 #define KICK_EVERY 64
+#define ASKS (1u << 30)     /* in si_uid: meant for a thread that is not attached */
+#define RESTORES (1u << 29) /* of itself: PKRU as it was before it tried to attach */
 
 static struct {
 	int tid;
@@ -56,7 +58,8 @@ static bool is_known(int tid)
 	return false;
 }
 
-static void kick(int tid, size_t place, int key)
+/* what: for strangers_kicked, in si_uid. */
+static void send(int tid, uint32_t what)
 {
 	siginfo_t info;
 
@@ -64,9 +67,14 @@ static void kick(int tid, size_t place, int key)
 	info.si_signo = (int)ROOT.kick;
 	info.si_code = SI_QUEUE;
 	info.si_pid = (pid_t)sys0(SYS_getpid);
-	info.si_uid = (uid_t)((uint32_t)key << 24 | (uint32_t)place | 1u << 30);
+	info.si_uid = (uid_t)what;
 	info.si_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
 	sys4(SYS_rt_tgsigqueueinfo, info.si_pid, tid, ROOT.kick, &info);
+}
+
+static void kick(int tid, size_t place, int key)
+{
+	send(tid, ASKS | (uint32_t)key << 24 | (uint32_t)place);
 }
 
 /* Tasks that are in nobody's list yet get a place and a kick. How many have not answered; -1:
@@ -134,8 +142,8 @@ bool strangers_deny(int key)
 	return false;
 }
 
-/* In the kernel's own frame, on the stack of the thread. */
-static void deny_in_frame(struct kernel_ucontext *uc, uint32_t key)
+/* In the kernel's own frame, on the stack of the thread: PKRU := (PKRU & keep) | bits. */
+static void write_frame(struct kernel_ucontext *uc, uint32_t keep, uint32_t bits)
 {
 	uint8_t *image = uc->mc.fpstate;
 	uint64_t has, restored;
@@ -146,7 +154,7 @@ static void deny_in_frame(struct kernel_ucontext *uc, uint32_t key)
 	if ((has & XFEATURE_PKRU) != 0) {
 		memcpy(&pkru, image + ROOT.xsave_pkru, sizeof(pkru));
 	}
-	pkru |= VIEW_AD(key);
+	pkru = (pkru & keep) | bits;
 	has |= XFEATURE_PKRU;
 	restored |= XFEATURE_PKRU;
 	memcpy(image + ROOT.xsave_pkru, &pkru, sizeof(pkru));
@@ -154,14 +162,33 @@ static void deny_in_frame(struct kernel_ucontext *uc, uint32_t key)
 	memcpy(image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), &restored, sizeof(restored));
 }
 
+static __thread uint32_t view_to_restore;
+
+void strangers_restore(uint32_t view)
+{
+	uint64_t kick_bit = SIGNAL_BIT(SIGNAL_KICK), mask;
+
+	view_to_restore = view;
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick_bit, &mask, sizeof(mask));
+	send((int)sys0(SYS_gettid), ASKS | RESTORES);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	uint32_t what = (uint32_t)info->si_uid, key = what >> 24 & 15, place = what & 0xffffff;
 
-	if (info->si_code != SI_QUEUE || (what & 1u << 30) == 0 || place >= STRANGERS || ROOT.xsave_pkru == 0) {
+	if (info->si_code != SI_QUEUE || (what & ASKS) == 0 || ROOT.xsave_pkru == 0) {
 		return false;
 	}
-	deny_in_frame(context, key);
+	if ((what & RESTORES) != 0) {
+		write_frame(context, 0, view_to_restore);
+		return true;
+	}
+	if (place >= STRANGERS) {
+		return false;
+	}
+	write_frame(context, ~0u, VIEW_AD(key));
 	atomic_store(&strangers[place].denied, 1);
 	return true;
 }

@@ -210,7 +210,7 @@ static int attach(struct area **out)
 	struct monitor *m;
 	struct area *a;
 	uint64_t all = ~0ULL, mask, gs = gs_base();
-	uint32_t view = 0;
+	uint32_t view = 0, before = 0;
 	int err;
 
 	if (gs == (uint64_t)(uintptr_t)&lych_refused_page) {
@@ -222,7 +222,7 @@ static int attach(struct area **out)
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	if (ROOT.backend == LYCH_PKU) {
 		/* A thread older than the keys, or the child of one, has no rights to them. */
-		view = lych_pkru_read_pku();
+		view = before = lych_pkru_read_pku();
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
@@ -280,7 +280,7 @@ static int attach(struct area **out)
 	} else {
 		sys2(SYS_arch_prctl, ARCH_SET_GS, gs);
 		if (ROOT.backend == LYCH_PKU) {
-			lych_grant_back_pku();
+			strangers_restore(before);
 		}
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));

@@ -41,6 +41,9 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+/* For a thread that could not attach, with all signals blocked: PKRU := view, by way of a frame that it returns from. A
+ * site would have to give it key 0, without the gate key, by which a domain's system calls are told. */
+LYCH_HIDDEN void strangers_restore(uint32_t view);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 

@@ -127,6 +127,11 @@ bool strangers_deny(int key)
 	return true;
 }
 
+void strangers_restore(uint32_t view)
+{
+	(void)view;
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	(void)info;
