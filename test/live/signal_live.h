@@ -119,8 +119,8 @@ protected:
 		if (domain == nullptr) {
 			domain = live_domain("domain");
 			other = live_domain("other");
-			if (live_keys()) {
-				vault = live_domain("vault", LYCH_KIND_VAULT);
+			vault = live_vault();
+			if (vault != nullptr) {
 				ASSERT_EQ(lych_vault_allow(vault, reinterpret_cast<void (*)()>(live_spin)), 0);
 			}
 			ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);

@@ -43,4 +43,18 @@ inline lych_domain *live_domain(const char *name, lych_kind kind = LYCH_KIND_CON
 	return domain;
 }
 
+// nullptr where there can be none: without keys, and before 6.12.
+inline lych_domain *live_vault()
+{
+	lych_domain_opts opts = {};
+	lych_domain *vault = nullptr;
+
+	opts.size = sizeof(opts);
+	opts.name = "vault";
+	opts.kind = LYCH_KIND_VAULT;
+	int rc = lych_domain_new(&vault, &opts);
+	EXPECT_TRUE(rc == 0 || rc == -EOPNOTSUPP) << lych_why();
+	return vault;
+}
+
 #endif /* LYCH_TEST_LIVE_H */
