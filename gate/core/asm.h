@@ -9,6 +9,9 @@
 /* A raw system call: -errno on failure, errno untouched. Never through libc. */
 LYCH_HIDDEN long lych_syscall(long nr, long a, long b, long c, long d, long e, long f);
 #define sys6 lych_syscall
+#ifndef SYS_mseal /* Linux 6.10 */
+#define SYS_mseal 462
+#endif
 #define sys5(n, a, b, c, d, e) lych_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 #define sys4(n, a, b, c, d) lych_syscall(n, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
 #define sys3(n, a, b, c) lych_syscall(n, (long)(a), (long)(b), (long)(c), 0, 0, 0)
@@ -31,6 +34,10 @@ LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
  * BLOCK that ends in the monitor, which lets a domain's context go on with the domain's rights only.
  */
 LYCH_HIDDEN void lych_grant_first_pku(void);
+
+/* Raises SIGILL at lych_restore_trap, which must not be blocked: strangers.c. */
+LYCH_HIDDEN void lych_restore_ask(void);
+LYCH_HIDDEN extern const char lych_restore_trap[];
 
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);

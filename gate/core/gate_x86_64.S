@@ -455,6 +455,34 @@ function_end lych_vectors_only
 /* ---- the call ----------------------------------------------------------------------------------- */
 
 /*
+ * r11 := a new record on top of this thread's, with rsp and the callee-saved registers in it. A handler of the host that
+ * interrupts this may come here, too, and must not take this record: it is on top before anything is in it but that it
+ * is none yet.
+ */
+.macro take_record again:req, mine:req, not_attached:req, too_deep:req
+\again:
+	/* An area of this thread's own? TLS and gs must agree. (G8) */
+	mov	lych_tls@gottpoff(%rip), %r11
+	mov	%fs:(%r11), %r11
+	test	%r11, %r11
+	jz	\not_attached
+	cmp	%gs:SELF, %r11
+	jne	\not_attached
+	mov	%gs:MON_TOP, %r11 /* rule 5 */
+	cmp	%gs:MON_LIMIT, %r11
+	jae	\too_deep
+	add	$REC_SIZE, %r11
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+\mine:
+	mov	%rsp, REC_RSP(%r11)
+	save_callee_saved
+	.cfi_remember_state
+	cfi_record_r11
+	restart	\again, \mine, \again
+.endm
+
+/*
  * LYCH_CALL. At entry the stack is
  *	rsp	return address
  *	+8	struct lych_hidden: domain, binding, status, deadline
@@ -474,27 +502,7 @@ lych_gate:
 	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
-.Lcall_again:
-	/* An area of this thread's own? TLS and gs must agree. (G8) */
-	mov	lych_tls@gottpoff(%rip), %r11
-	mov	%fs:(%r11), %r11
-	test	%r11, %r11
-	jz	.Lcall_not_attached
-	cmp	%gs:SELF, %r11
-	jne	.Lcall_not_attached
-	mov	%gs:MON_TOP, %r11 /* rule 5 */
-	cmp	%gs:MON_LIMIT, %r11
-	jae	.Lcall_too_deep
-	add	$REC_SIZE, %r11
-	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
-	 * before anything is in it but that it is none yet. */
-	movq	$KIND_NONE, REC_KIND(%r11)
-	mov	%r11, %gs:MON_TOP
-.Lcall_mine:
-	mov	%rsp, REC_RSP(%r11)
-	save_callee_saved
-	.cfi_remember_state
-	cfi_record_r11
+	take_record .Lcall_again, .Lcall_mine, .Lcall_not_attached, .Lcall_too_deep
 	mov	HIDDEN_DOMAIN(%rsp), %r10
 	mov	HIDDEN_BINDING(%rsp), %rbx
 	mov	HIDDEN_STATUS(%rsp), %r12
@@ -644,7 +652,6 @@ label V(lych_call_returns)
 	mov	%r9, %rdx
 	ret
 
-	restart	.Lcall_again, .Lcall_mine, .Lcall_again
 	restart	.Lcall_view, .Lcall_view_end, .Lcall_view
 	window	.Lcall_w0, .Lcall_w1, .Lcall_w1, FROM_R13
 	window	.Lret_r0, .Lret_r1, .Lret_r0
@@ -991,26 +998,7 @@ function_end lych_gate_soft
 function V(lych_pointer_gate)
 	.cfi_startproc
 	cfi_no_exceptions
-.Lpointer_again:
-	mov	lych_tls@gottpoff(%rip), %r11
-	mov	%fs:(%r11), %r11
-	test	%r11, %r11
-	jz	.Lpointer_not_attached
-	cmp	%gs:SELF, %r11
-	jne	.Lpointer_not_attached
-	mov	%gs:MON_TOP, %r11 /* rule 5 */
-	cmp	%gs:MON_LIMIT, %r11
-	jae	.Lpointer_too_deep
-	add	$REC_SIZE, %r11
-	/* A handler of the host that interrupts this may come here, too, and must not take this record: it is on top
-	 * before anything is in it but that it is none yet. */
-	movq	$KIND_NONE, REC_KIND(%r11)
-	mov	%r11, %gs:MON_TOP
-.Lpointer_mine:
-	mov	%rsp, REC_RSP(%r11)
-	save_callee_saved
-	.cfi_remember_state
-	cfi_record_r11
+	take_record .Lpointer_again, .Lpointer_mine, .Lpointer_not_attached, .Lpointer_too_deep
 	shl	$5, %r10
 	add	lych_root_page+ROOT_THUNKS(%rip), %r10
 	mov	THUNK_BINDING(%r10), %rbx
@@ -1022,7 +1010,6 @@ function V(lych_pointer_gate)
 	movq	$8, REC_ARGS_OFF(%r11)
 	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
 	jmp	.Lcall_push
-	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	.cfi_restore_state
 .Lpointer_too_deep:
 	save_arguments
@@ -1691,6 +1678,17 @@ function lych_grant_first_pku
 	ret
 	.cfi_endproc
 function_end lych_grant_first_pku
+
+/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site could
+ * do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+function lych_restore_ask
+	.cfi_startproc
+	endbr64
+label lych_restore_trap
+	ud2
+	ret
+	.cfi_endproc
+function_end lych_restore_ask
 #endif
 
 /* ---- the end of whoever forged something -------------------------------------------------------------------- */

@@ -22,9 +22,6 @@
 #include "thread.h"
 #include "why.h"
 
-#ifndef SYS_mseal
-#define SYS_mseal 462
-#endif
 #define WHY_BYTES 320
 
 static char why[WHY_BYTES];

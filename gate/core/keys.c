@@ -217,6 +217,16 @@ uint32_t keys_host_view(uint32_t pkru)
 			    keys_of(table(), 1u << OWNER_DOMAIN), closed);
 }
 
+uint32_t keys_not_foreign(void)
+{
+	uint32_t bits = 0, keys = keys_of(table(), ~(1u << OWNER_FOREIGN | 1u << OWNER_MONITOR | 1u << OWNER_GATE));
+
+	for (int key = 1; key < KEYS; key++) {
+		bits |= (keys >> key & 1) != 0 ? VIEW_BITS(key) : 0;
+	}
+	return bits;
+}
+
 uint32_t keys_ours(void)
 {
 	return ROOT.monitor == NULL || table() == NULL

@@ -59,6 +59,8 @@ LYCH_HIDDEN void keys_give_back(int key);
 LYCH_HIDDEN uint32_t keys_host_view(uint32_t pkru);
 /* All keys that are the runtime's, bit k for key k. No lock needed. */
 LYCH_HIDDEN uint32_t keys_ours(void);
+/* PKRU bits of all keys that are, or may become, a domain's, a vault's or a region's. With monitor->lock. */
+LYCH_HIDDEN uint32_t keys_not_foreign(void);
 /* For reports: "monitor", "gate", "region NAME", a domain's name, "host" (0), "" (foreign). No lock needed,
  * async-signal-safe; needs the right to read monitor memory. */
 LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);
@@ -101,8 +103,8 @@ LYCH_HIDDEN void monitor_free(void *at, size_t bytes);
 LYCH_HIDDEN size_t monitor_early_blocks(void);
 LYCH_HIDDEN void *monitor_early_block(size_t i, size_t *bytes);
 
-/* No call gets into the domain any more, and those inside end with -ECANCELED, but for that of thread tid. Runs inside
+/* No call gets into the domain any more, and those inside end with -ECANCELED, but for the calling thread's own. Runs inside
  * lych_signal as well: takes no lock. */
-LYCH_HIDDEN void domain_poison(struct lych_domain *domain, int tid);
+LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
 
 #endif /* LYCH_KEYS_H */

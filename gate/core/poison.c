@@ -38,12 +38,11 @@ static int kick_inside(struct thread *t, void *ctx)
 	return 0;
 }
 
-void domain_poison(struct lych_domain *d, int tid)
+void domain_poison(struct lych_domain *d)
 {
 	struct poisoned p = {.domain = d, .self = thread_attached()};
 	uint32_t ready = DOMAIN_READY;
 
-	(void)tid;
 	/* One that is being reset is closed already, and whoever resets it sees to its calls. */
 	if (!atomic_compare_exchange_strong(&d->state, &ready, DOMAIN_POISONED)) {
 		return;
@@ -58,14 +57,14 @@ int lych_callback_refused(struct record *call)
 	int32_t cancel = atomic_load(&call->cancel);
 
 	if (cancel == -ETIMEDOUT) {
-		domain_poison(call->domain, (int)sys0(SYS_gettid));
+		domain_poison(call->domain);
 	}
 	return cancel != 0 ? cancel : -ECANCELED;
 }
 
 /* ---- deadlines ---------------------------------------------------------------------------------- */
 
-static uint64_t now_ns(void)
+uint64_t monotonic_ns(void)
 {
 	struct timespec ts = {0};
 
@@ -80,7 +79,7 @@ static uint64_t sooner(uint64_t a, uint64_t b)
 
 void deadlines_follow(struct thread *t, bool in_domain)
 {
-	uint64_t now = now_ns(), next = 0;
+	uint64_t now = monotonic_ns(), next = 0;
 
 	for (struct record *r = &t->records[1]; r <= t->top; r++) {
 		bool waits = r != t->top || !in_domain;
@@ -118,7 +117,7 @@ void deadlines_follow(struct thread *t, bool in_domain)
 uint64_t lych_deadline_in(uint64_t timeout_ms)
 {
 	struct thread *self;
-	uint64_t delta, ns = now_ns(), first;
+	uint64_t delta, ns = monotonic_ns(), first;
 
 	if (__builtin_mul_overflow(timeout_ms, 1000000, &delta) || __builtin_add_overflow(ns, delta, &ns)) {
 		ns = INT64_MAX;

@@ -180,6 +180,11 @@ union lych_root_page {
 extern LYCH_HIDDEN union lych_root_page lych_root_page;
 #define ROOT (lych_root_page.root)
 
+static inline bool is_pku(void)
+{
+	return ROOT.backend == LYCH_PKU;
+}
+
 /* Everything that changes and belongs to no thread. In monitor memory. */
 struct monitor {
 	pthread_mutex_t lock; /* domains, keys, ledger, threads; never held while code of a domain runs */

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "../library/mediator.h"
 #include "../memory/backend_mprotect.h"
@@ -29,19 +28,6 @@
 static bool within(uint64_t at, const char *start, const char *end)
 {
 	return at >= (uint64_t)start && at < (uint64_t)end;
-}
-
-static bool is_pku(void)
-{
-	return ROOT.backend == LYCH_PKU;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts = {0};
-
-	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 /* The general registers and flags of a context that nothing interrupted. */
@@ -83,9 +69,9 @@ static int must_end(struct area *area, struct record *call)
 		return -ECANCELED; /* poisoned: what happened was noted by whoever did it */
 	}
 	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in since. */
-	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && now_ns() >= call->deadline_ns)) {
+	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
 		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
-		domain_poison(call->domain, atomic_load(&area->thread.tid));
+		domain_poison(call->domain);
 		return -ETIMEDOUT;
 	}
 	if (canceled != 0) {
@@ -154,7 +140,7 @@ static _Noreturn void end_with_fault(struct context *c, enum lych_fault_kind kin
 		signal_broken();
 	}
 	fault_note(c->area, c->frame, kind);
-	domain_poison(call->domain, atomic_load(&c->thread->tid));
+	domain_poison(call->domain);
 	signal_end_call(c->area, c->frame, -EFAULT);
 	lych_sigreturn(c->frame);
 }

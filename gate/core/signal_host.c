@@ -12,11 +12,6 @@
 
 #define RED_ZONE 128
 
-static bool is_pku(void)
-{
-	return ROOT.backend == LYCH_PKU;
-}
-
 static struct slot *slot_of(struct area *area, const struct lych_domain *domain)
 {
 	return (struct slot *)((char *)area + domain->slot);

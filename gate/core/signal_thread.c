@@ -439,6 +439,9 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	if (sig < 1 || sig > SIGNAL_LAST || ROOT.handlers_seen == NULL) {
 		return;
 	}
+	if (strangers_asked(sig, uc)) {
+		return;
+	}
 	if (sig == SIGNAL_KICK && info->si_value.sival_ptr == (void *)ROOT.kick_cookie &&
 	    strangers_kicked(info, context)) {
 		return;

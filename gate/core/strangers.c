@@ -15,8 +15,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "sigframe.h"
 #include "keys.h"
+#include "sigframe.h"
 #include "signal.h"
 #include "thread.h"
 
@@ -24,7 +24,6 @@
 #define ROUNDS 4000 /* of half a millisecond */
 #define KICK_EVERY 64
 #define ASKS (1u << 30)     /* in si_uid: meant for a thread that is not attached */
-#define RESTORES (1u << 29) /* of itself: PKRU as it was before it tried to attach */
 
 static struct {
 	int tid;
@@ -58,8 +57,7 @@ static bool is_known(int tid)
 	return false;
 }
 
-/* what: for strangers_kicked, in si_uid. */
-static void send(int tid, uint32_t what)
+static void kick(int tid, size_t place, int key)
 {
 	siginfo_t info;
 
@@ -67,14 +65,9 @@ static void send(int tid, uint32_t what)
 	info.si_signo = (int)ROOT.kick;
 	info.si_code = SI_QUEUE;
 	info.si_pid = (pid_t)sys0(SYS_getpid);
-	info.si_uid = (uid_t)what;
+	info.si_uid = (uid_t)(ASKS | (uint32_t)key << 24 | (uint32_t)place);
 	info.si_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
 	sys4(SYS_rt_tgsigqueueinfo, info.si_pid, tid, ROOT.kick, &info);
-}
-
-static void kick(int tid, size_t place, int key)
-{
-	send(tid, ASKS | (uint32_t)key << 24 | (uint32_t)place);
 }
 
 /* Tasks that are in nobody's list yet get a place and a kick. How many have not answered; -1:
@@ -166,26 +159,29 @@ static __thread uint32_t view_to_restore;
 
 void strangers_restore(uint32_t view)
 {
-	uint64_t kick_bit = SIGNAL_BIT(SIGNAL_KICK), mask;
+	uint64_t ill = SIGNAL_BIT(SIGILL), mask;
 
 	view_to_restore = view;
-	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick_bit, &mask, sizeof(mask));
-	send((int)sys0(SYS_gettid), ASKS | RESTORES);
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ill, &mask, sizeof(mask));
+	lych_restore_ask();
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+}
+
+bool strangers_asked(int sig, struct kernel_ucontext *uc)
+{
+	if (sig != SIGILL || uc->mc.rip != (uint64_t)(uintptr_t)lych_restore_trap) {
+		return false;
+	}
+	write_frame(uc, 0, view_to_restore);
+	uc->mc.rip += 2; /* ud2 */
+	return true;
 }
 
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	uint32_t what = (uint32_t)info->si_uid, key = what >> 24 & 15, place = what & 0xffffff;
 
-	if (info->si_code != SI_QUEUE || (what & ASKS) == 0 || ROOT.xsave_pkru == 0) {
-		return false;
-	}
-	if ((what & RESTORES) != 0) {
-		write_frame(context, 0, view_to_restore);
-		return true;
-	}
-	if (place >= STRANGERS) {
+	if (info->si_code != SI_QUEUE || (what & ASKS) == 0 || place >= STRANGERS || ROOT.xsave_pkru == 0) {
 		return false;
 	}
 	write_frame(context, ~0u, VIEW_AD(key));

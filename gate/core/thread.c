@@ -22,9 +22,6 @@
 #include "signal.h"
 #include "thread.h"
 
-#ifndef SYS_mseal
-#define SYS_mseal 462
-#endif
 #define RSEQ_SIGNATURE 0x53053053
 #define RSEQ_UNREGISTER 1
 
@@ -54,8 +51,7 @@ static uint64_t gs_base(void)
 	return base;
 }
 
-/* ---- rseq ---------------------------------------------------------------------------------------
- */
+/* ---- rseq ------------------------------------------------------------------------------------ */
 
 /*
  * Another thread could plant rseq_cs over the gate's code, and the kernel writes the area with the
@@ -90,8 +86,7 @@ static void rseq_register(uint32_t bytes)
 	}
 }
 
-/* ---- areas --------------------------------------------------------------------------------------
- */
+/* ---- areas ----------------------------------------------------------------------------------- */
 
 static struct area *area_at(size_t index)
 {
@@ -191,8 +186,7 @@ static void timer_end(struct thread *t)
 	}
 }
 
-/* ---- attaching ----------------------------------------------------------------------------------
- */
+/* ---- attaching ------------------------------------------------------------------------------- */
 
 /* For strangers.c: who is on the way. No place left: that one is waited for, at the most. */
 static void attaching(struct monitor *m, int from, int to)
@@ -317,14 +311,14 @@ static void detach(void *arg)
 		return;
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-	/* No right to a domain's key outlives the area: nobody could take it any more. Those to the
-	 * runtime's two, which never get another owner, do no harm. */
 	a->thread.state = THREAD_ENDING;
-	pkru_update(0, m->allow_bits & VIEW_DENY_ALL);
 	dispatch_disarm();
 	signals_detach(a, &mask);
 	timer_end(&a->thread);
 	pthread_mutex_lock(&m->lock);
+	/* With the lock, so that no key changes its owner meanwhile: nobody could take a right that outlives the area.
+	 * Those to the runtime's two keys, which never get another owner, do no harm. */
+	pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
 	memory_stacks_of_thread_free(&a->thread);
 	rseq_register(a->thread.rseq_bytes);
 	lych_tls = NULL;
@@ -390,8 +384,7 @@ void threads_stop(void)
 	}
 }
 
-/* ---- other threads ------------------------------------------------------------------------------
- */
+/* ---- other threads --------------------------------------------------------------------------- */
 
 int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx)
 {
@@ -414,7 +407,11 @@ void thread_kick(struct thread *t)
 	info.si_code = SI_QUEUE;
 	info.si_pid = (pid_t)sys0(SYS_getpid);
 	info.si_value.sival_ptr = (void *)(uintptr_t)ROOT.kick_cookie;
-	sys4(SYS_rt_tgsigqueueinfo, info.si_pid, t->tid, ROOT.kick, &info);
+	if (sys4(SYS_rt_tgsigqueueinfo, info.si_pid, t->tid, ROOT.kick, &info) == -EAGAIN) {
+		/* As many signals wait as the user may have (RLIMIT_SIGPENDING). That of the thread's timer has its
+		 * place already, and deadlines are looked at again after each kick. */
+		thread_timer(t, 1);
+	}
 }
 
 void threads_barrier(void)
@@ -525,8 +522,7 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 	sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
 }
 
-/* ---- fork ---------------------------------------------------------------------------------------
- */
+/* ---- fork ------------------------------------------------------------------------------------ */
 
 /* In monitor memory that a child inherits: the wiped pages of the thread that forks. */
 static struct area *fork_copy(void)
@@ -579,6 +575,9 @@ void threads_fork_child(void)
 		if (other != NULL && other != a) {
 			atomic_store(&m->threads[i], NULL);
 		}
+	}
+	for (size_t i = 0; i < ATTACHING_MAX; i++) {
+		atomic_store(&m->attaching[i], 0); /* the parent's threads */
 	}
 	pthread_mutexattr_init(&attr);
 	pthread_mutex_init(&m->lock, &attr);

@@ -41,9 +41,13 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
-/* For a thread that could not attach, with all signals blocked: PKRU := view, by way of a frame that it returns from. A
- * site would have to give it key 0, without the gate key, by which a domain's system calls are told. */
+/*
+ * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a fault
+ * of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached thread that?
+ */
+struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
+LYCH_HIDDEN bool strangers_asked(int sig, struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 
@@ -63,6 +67,9 @@ LYCH_HIDDEN void thread_follow(struct thread *t);
 
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
+
+/* CLOCK_MONOTONIC, not by the vDSO: its data is ordinary memory. Async-signal-safe. */
+LYCH_HIDDEN uint64_t monotonic_ns(void);
 
 /*
  * On a kick: marks the calls below a callback whose deadline has passed, and sets the timer to what comes next: the

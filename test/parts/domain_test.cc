@@ -338,7 +338,7 @@ TEST_F(Domain, PoisonedIsUsableAgainAfterReset)
 {
 	lych_domain *d = New();
 
-	world_poison(d, 0);
+	world_poison(d);
 	EXPECT_EQ(world_slow(d, Function), -EOWNERDEAD);
 	EXPECT_EQ(lych_domain_reset(d), 0);
 	EXPECT_EQ(world_slow(d, Function), 0);
@@ -352,7 +352,7 @@ TEST_F(Domain, PoisonEndsTheCallsOfTheOthersAndLeavesTheOneThatFaulted)
 	world_push(0, d, false);
 	world_push(1, d, false);
 	world_push(2, other, false);
-	world_poison(d, 0);
+	world_poison(d);
 	EXPECT_EQ(world_id_at_barrier(), 0u);
 	EXPECT_EQ(world_ended(1), -ECANCELED);
 	EXPECT_EQ(world_cancel_mark(0, 1), 0);

@@ -470,9 +470,9 @@ uint32_t world_callbacks(const struct lych_domain *d)
 	return d->ncallbacks;
 }
 
-void world_poison(struct lych_domain *d, int thread)
+void world_poison(struct lych_domain *d)
 {
-	domain_poison(d, thread_number(thread)->tid);
+	domain_poison(d);
 }
 
 size_t world_ledger_count(void)

@@ -51,7 +51,7 @@ int world_key(const struct lych_domain *domain);
 uint32_t world_view(const struct lych_domain *domain);
 uint32_t world_callbacks(const struct lych_domain *domain);
 /* As the signal monitor does it for thread. */
-void world_poison(struct lych_domain *domain, int thread);
+void world_poison(struct lych_domain *domain);
 /* At the last barrier: the id that domain had; 1 when there was no barrier since world_start. */
 uint64_t world_id_at_barrier(void);
 void world_watch(struct lych_domain *domain);

@@ -132,6 +132,13 @@ void strangers_restore(uint32_t view)
 	(void)view;
 }
 
+bool strangers_asked(int sig, struct kernel_ucontext *uc)
+{
+	(void)sig;
+	(void)uc;
+	return false;
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	(void)info;
@@ -257,13 +264,13 @@ unsigned int harness_poisoned(void)
 	return atomic_load(&poisoned);
 }
 
-void domain_poison(struct lych_domain *domain, int tid)
+void domain_poison(struct lych_domain *domain)
 {
 	atomic_fetch_add(&poisoned, 1);
 	atomic_store(&domain->state, DOMAIN_POISONED);
 	atomic_store(&domain->id, 0);
 	threads_barrier();
-	end_calls(domain, tid, 0);
+	end_calls(domain, (int)gettid(), 0);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------- */
@@ -303,6 +310,19 @@ int ledger_key_of(const void *at)
 void keys_owner_name(int key, char *out, size_t size)
 {
 	snprintf(out, size, "%s", key == 9 ? "other" : key == 0 ? "host" : "");
+}
+
+uint32_t keys_not_foreign(void)
+{
+	return 0;
+}
+
+uint64_t monotonic_ns(void)
+{
+	struct timespec ts = {0};
+
+	sys2(SYS_clock_gettime, CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 uint32_t keys_host_view(uint32_t initial)
