@@ -133,6 +133,9 @@
 #define LYCH_I_CALL_FOR_NOTHING(list) \
 	(void)lych_result; \
 	LYCH_I_CALLS(void, , , list);
+/* After these the block is gone, or somebody else's: the domain may have been reset since. */
+#define LYCH_I_ENDED(status) \
+	((status) == -EFAULT || (status) == -ETIMEDOUT || (status) == -ECANCELED || (status) == -EOWNERDEAD)
 /* In memory: the domain cannot write to the caller's stack, so the result takes its way through the domain's heap. */
 #define LYCH_I_CALL_FOR_RESULT(id, ret, list) \
 	if (LYCH_I_RESULT_IN_MEMORY(lych_cr_##id)) { \
@@ -144,7 +147,9 @@
 		if (lych_status == 0 && lych_result) { \
 			lych_status = lych_copy_out(lych_d, (void *)lych_result, lych_b, sizeof(*lych_result)); \
 		} \
-		(void)lych_free(lych_d, lych_b); \
+		if (!LYCH_I_ENDED(lych_status)) { \
+			(void)lych_free(lych_d, lych_b); \
+		} \
 	} else { \
 		LYCH_I_LOW(ret) lych_r = LYCH_I_CALLS(LYCH_I_WIRE(ret), , , list); \
 		if (lych_status == 0 && lych_result) { \
