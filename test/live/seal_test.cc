@@ -64,6 +64,12 @@ TEST_F(NeedsPku, TheRootPageIsNotWritable)
 	EXPECT_EQ(ended, -SIGSEGV);
 }
 
+// The control: before lych_init the same page is written like any other.
+TEST_F(NeedsPku, TheRootPageIsWritableBeforeItIsFilled)
+{
+	EXPECT_EQ(FaultOf([] { *static_cast<volatile char *>(inside_root_page()) = 0; }).signal, 0);
+}
+
 TEST_F(Sealed, TheRootPageStaysReadOnly)
 {
 	EXPECT_EQ(ErrnoOf([] { return mprotect(inside_root_page(), 4096, PROT_READ | PROT_WRITE); }), EPERM);
