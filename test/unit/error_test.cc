@@ -7,7 +7,6 @@
 #include <cstring>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <string>
 
@@ -18,14 +17,14 @@ namespace
 std::set<std::string> listed()
 {
 	std::ifstream header(LYCH_ERROR_HEADER);
-	const std::regex entry("^ \\*\t-(E[A-Z0-9]+) ");
+	const std::string before = " *\t-";
 	std::set<std::string> names;
 
 	for (std::string line; std::getline(header, line);) {
-		std::smatch match;
-		if (std::regex_search(line, match, entry)) {
+		if (line.rfind(before + "E", 0) == 0) {
+			const std::string name = line.substr(before.size(), line.find(' ', before.size()) - before.size());
 			// one number, two names; glibc knows the one
-			names.insert(match[1] == "EOPNOTSUPP" ? "ENOTSUP" : match[1].str());
+			names.insert(name == "EOPNOTSUPP" ? "ENOTSUP" : name);
 		}
 	}
 	return names;
