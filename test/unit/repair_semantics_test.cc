@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: Apache-2.0
+// The original and the repaired instruction, run one after the other in a child process from the same random registers,
+// flags and memory: they must leave the same behind, also when a signal arrives after each instruction.
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <random>
+
+#include "repair_world.h"
+
+struct State {
+	uint64_t gpr[16];
+	uint64_t flags, pad;
+	uint8_t xmm[16][16];
+};
+
+// Loads the state, runs entry on the state's own stack, and stores the state when that comes to repair_exit.
+extern "C" void repair_run(State *state, const void *entry);
+extern "C" void repair_exit();
+extern "C" void repair_exit_end();
+
+asm(R"(
+	.local run_state, run_entry, run_rsp, run_rdi
+	.comm run_state, 8, 8
+	.comm run_entry, 8, 8
+	.comm run_rsp, 8, 8
+	.comm run_rdi, 8, 8
+	.text
+	.globl repair_run, repair_exit, repair_exit_end
+	.type repair_run, @function
+repair_run:
+	push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15
+	mov %rdi, run_state(%rip)
+	mov %rsi, run_entry(%rip)
+	mov %rsp, run_rsp(%rip)
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movdqu 144 + 16 * \n(%rdi), %xmm\n
+	.endr
+	pushq 128(%rdi)
+	popfq
+	mov 0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx
+	mov 32(%rdi), %rsp; mov 40(%rdi), %rbp; mov 48(%rdi), %rsi
+	mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10; mov 88(%rdi), %r11
+	mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15
+	mov 56(%rdi), %rdi
+	jmp *run_entry(%rip)
+repair_exit:
+	mov %rdi, run_rdi(%rip)
+	mov run_state(%rip), %rdi
+	mov %rax, 0(%rdi); mov %rcx, 8(%rdi); mov %rdx, 16(%rdi); mov %rbx, 24(%rdi)
+	mov %rsp, 32(%rdi); mov %rbp, 40(%rdi); mov %rsi, 48(%rdi)
+	mov %r8, 64(%rdi); mov %r9, 72(%rdi); mov %r10, 80(%rdi); mov %r11, 88(%rdi)
+	mov %r12, 96(%rdi); mov %r13, 104(%rdi); mov %r14, 112(%rdi); mov %r15, 120(%rdi)
+	mov run_rdi(%rip), %rax
+	mov %rax, 56(%rdi)
+	mov run_rsp(%rip), %rsp
+	pushfq
+	popq 128(%rdi)
+	pushq $0x202
+	popfq
+	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+	movdqu %xmm\n, 144 + 16 * \n(%rdi)
+	.endr
+	pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx
+	ret
+repair_exit_end:
+	.size repair_run, . - repair_run
+)");
+
+namespace
+{
+
+constexpr uint64_t kArithmetic = 0x8d5, kTrap = 0x100, kFixed = 0x202;
+constexpr size_t kRedZone = 128, kStackWindow = 512, kDataWindow = 256;
+
+// Nowhere else; to a branch's target; to where a pointer in memory says. kXsave: the operand is a state to restore.
+enum Leads { kOn, kTarget, kPointer, kXsave };
+
+struct Case {
+	const char *name;
+	const char *code;
+	repair_kind kind;
+	Leads leads;
+	size_t which; // of the instructions: the one with the memory operand or the branch
+};
+
+std::ostream &operator<<(std::ostream &os, const Case &c)
+{
+	return os << c.code;
+}
+
+// All in one mapping, so that distances fit: the code in the middle, trampolines around it, a stack of its own.
+struct Arena {
+	uint8_t *start;
+	uint64_t code, stack, data, marker;
+
+	Arena()
+	{
+		const size_t size = UINT64_C(6) << 30;
+		start = static_cast<uint8_t *>(mmap(nullptr, size, PROT_READ | PROT_WRITE | PROT_EXEC,
+						    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+		uint64_t at = reinterpret_cast<uint64_t>(start);
+		code = at + (UINT64_C(3) << 30);
+		stack = at + (UINT64_C(256) << 20);
+		data = code + (UINT64_C(8) << 20);
+		marker = code - 0x1000;
+	}
+};
+
+uint8_t *pointer(uint64_t at)
+{
+	return reinterpret_cast<uint8_t *>(at);
+}
+
+void put(uint64_t at, const void *bytes, size_t n)
+{
+	memcpy(pointer(at), bytes, n);
+}
+
+Bytes jump_out()
+{
+	Bytes out = hex("ff2500000000");
+	uint64_t exit = reinterpret_cast<uint64_t>(&repair_exit);
+	out.insert(out.end(), reinterpret_cast<uint8_t *>(&exit), reinterpret_cast<uint8_t *>(&exit) + 8);
+	return out;
+}
+
+// Says that it was reached, and goes out or back.
+void put_stub(const Arena &a, uint64_t at, bool call)
+{
+	Bytes stub = hex("c70500000000 01000000");
+	int32_t rel = static_cast<int32_t>(a.marker - (at + 10));
+	memcpy(stub.data() + 2, &rel, 4);
+	Bytes end = call ? hex("c3") : jump_out();
+	stub.insert(stub.end(), end.begin(), end.end());
+	put(at, stub.data(), stub.size());
+}
+
+struct Shared {
+	char message[512];
+	uint64_t state;
+};
+
+struct Trial {
+	const Case &c;
+	Arena arena;
+	std::mt19937_64 random;
+	Bytes original, repaired;
+	spot insn = {}; // with the operand
+	bool has_op = false;
+	operand op = {};
+	uint64_t stub = 0, fixed_address = 0;
+
+	Trial(const Case &test, uint64_t seed) : c(test), random(seed) {}
+
+	bool call() const
+	{
+		return insn.in.map == 0 && (insn.in.opcode == 0xe8 || (insn.in.opcode == 0xff && (insn.in.modrm >> 3 & 7) == 2));
+	}
+
+	// Plans, and puts what is needed into the arena.
+	repair_outcome prepare(World &w)
+	{
+		original = w.bytes;
+		uint64_t at = w.base;
+		for (size_t i = 0; i <= c.which; i++) {
+			insn.vaddr = at;
+			EXPECT_TRUE(insn_decode(&insn.in, original.data() + (at - w.base), original.size() - (at - w.base)));
+			at += insn.in.len;
+		}
+		memcpy(insn.bytes, original.data() + (insn.vaddr - w.base), insn.in.len);
+		has_op = operand_memory(&op, &insn);
+		w.options.areas[0] = {arena.code + 0x1000000, arena.code + 0x7f000000};
+		w.options.areas[1] = {arena.code - 0x7f000000, arena.code - 0x1000000};
+		repair_outcome o = w.plan_hit(w.hits(original).at(0));
+		repaired = w.repaired();
+		for (size_t i = 0; i < w.plan.ntrampolines; i++) {
+			put(w.plan.trampolines[i].vaddr, w.plan.trampolines[i].code, w.plan.trampolines[i].len);
+		}
+		int32_t rel = 0;
+		if (insn.in.relative || insn.in.rip_relative) {
+			unsigned off = insn.in.relative ? insn.in.imm_off : insn.in.disp_off;
+			unsigned len = insn.in.relative ? insn.in.imm_len : insn.in.disp_len;
+			memcpy(&rel, insn.bytes + off, len);
+			rel = len == 1 ? static_cast<int8_t>(rel) : rel;
+			fixed_address = insn.vaddr + insn.in.len + static_cast<uint64_t>(static_cast<int64_t>(rel));
+		}
+		stub = c.leads == kTarget ? fixed_address : arena.data + 0x10000;
+		if (c.leads == kTarget || c.leads == kPointer) {
+			put_stub(arena, stub, call());
+		}
+		return o;
+	}
+
+	// Registers so that the operand is at address; returns where it is really.
+	uint64_t aim(State &s)
+	{
+		if (insn.in.rip_relative) {
+			return fixed_address;
+		}
+		if (!has_op) {
+			return arena.data;
+		}
+		uint64_t address = arena.data + random() % 4096;
+		address &= insn.in.map == 3 || c.leads == kXsave ? ~UINT64_C(63) : UINT64_MAX;
+		const uint64_t disp = static_cast<uint64_t>(static_cast<int64_t>(op.disp));
+		if (op.base == NO_REG && op.index != NO_REG) {
+			address -= (address - disp) % (1u << op.scale);
+			s.gpr[op.index] = (address - disp) >> op.scale;
+		} else if (op.base == op.index) {
+			address -= (address - disp) % (1 + (1u << op.scale));
+			s.gpr[op.base] = (address - disp) / (1 + (1u << op.scale));
+		} else {
+			uint64_t index = 0;
+			if (op.index != NO_REG) {
+				s.gpr[op.index] = random() % 256;
+				index = s.gpr[op.index] << op.scale;
+			}
+			if (op.base == RSP) {
+				return s.gpr[RSP] + index + disp;
+			}
+			s.gpr[op.base] = address - index - disp;
+		}
+		return address;
+	}
+
+	struct Memory {
+		uint8_t stack[kStackWindow + kRedZone];
+		uint8_t data[2 * kDataWindow];
+	};
+
+	// Below the red zone anything may change: of an operand on the stack only what is above it counts.
+	uint64_t data_window(uint64_t address) const
+	{
+		return has_op && op.base == RSP ? address - 8 : address - kDataWindow;
+	}
+
+	void load(const Memory &m, uint64_t rsp, uint64_t address)
+	{
+		put(rsp - kRedZone, m.stack, sizeof(m.stack));
+		put(data_window(address), m.data, sizeof(m.data));
+		if (c.leads == kXsave) {
+			alignas(64) static uint8_t area[4096];
+			asm volatile("xsave %0" : "+m"(area) : "a"(3), "d"(0));
+			memcpy(area + 160, m.data, 256); // the xmm registers
+			put(address, area, 576);
+		}
+		if (c.leads == kPointer) {
+			put(address, &stub, sizeof(stub));
+		}
+		memset(pointer(arena.marker), 0, 8);
+		memset(pointer(arena.data + 0x20000 - 64), 0x7b, 128);
+		memset(pointer(arena.data + 0x21000 - 64), 0x7b, 128);
+	}
+
+	Memory store(uint64_t rsp, uint64_t address)
+	{
+		Memory m;
+		memcpy(m.stack, pointer(rsp - kRedZone), sizeof(m.stack));
+		memcpy(m.data, pointer(data_window(address)), sizeof(m.data));
+		return m;
+	}
+
+	template <typename T> void fill(T &value)
+	{
+		auto *bytes = reinterpret_cast<uint8_t *>(&value);
+		for (size_t i = 0; i < sizeof(T); i++) {
+			bytes[i] = static_cast<uint8_t>(random());
+		}
+	}
+
+	// One state through both; a text where they differ.
+	std::string one(bool traps)
+	{
+		State before, first, second;
+		Memory memory;
+		uint64_t marks[2];
+		fill(before);
+		fill(memory);
+		for (auto &xmm : before.xmm) { // numbers, not what is a NaN in another way each time
+			for (size_t i = 0; i < 16; i += 4) {
+				float f = static_cast<float>(static_cast<int32_t>(random()));
+				memcpy(xmm + i, &f, 4);
+			}
+		}
+		if (random() % 4 == 0) { // small numbers make zeros, carries and taken branches likelier
+			for (auto &r : before.gpr) {
+				r %= 3;
+			}
+		}
+		before.flags = (before.flags & (kArithmetic | 0x400)) | kFixed;
+		before.gpr[RSP] = arena.stack + (random() % 256) * 8;
+		// what other instructions of the case use
+		before.gpr[RDI] = arena.data + 0x20000;
+		before.gpr[RCX] = c.leads == kTarget && insn.in.opcode == 0xe3 && random() % 2 ? 0 : arena.data + 0x21000;
+		if (c.leads == kXsave) {
+			before.gpr[RSP] &= ~UINT64_C(63);
+			before.gpr[RAX] = 3;
+			before.gpr[RDX] = 0;
+		}
+		uint64_t address = aim(before), rsp = before.gpr[RSP];
+
+		first = second = before;
+		put(arena.code, original.data(), original.size());
+		load(memory, rsp, address);
+		repair_run(&first, pointer(arena.code));
+		Memory after_first = store(rsp, address);
+		memcpy(&marks[0], pointer(arena.marker), 8);
+
+		put(arena.code, repaired.data(), repaired.size());
+		load(memory, rsp, address);
+		second.flags |= traps ? kTrap : 0;
+		repair_run(&second, pointer(arena.code));
+		Memory after_second = store(rsp, address);
+		memcpy(&marks[1], pointer(arena.marker), 8);
+
+		first.flags &= kArithmetic | 0x400;
+		second.flags &= kArithmetic | 0x400;
+		first.pad = second.pad = 0;
+		if (memcmp(&first, &second, sizeof(first)) != 0) {
+			for (size_t i = 0; i < 16; i++) {
+				if (first.gpr[i] != second.gpr[i]) {
+					char text[96];
+					snprintf(text, sizeof(text), "register %zu is %lx, was %lx", i,
+						 static_cast<unsigned long>(second.gpr[i]),
+						 static_cast<unsigned long>(first.gpr[i]));
+					return text;
+				}
+			}
+			return first.flags != second.flags ? "flags differ" : "xmm registers differ";
+		}
+		if (memcmp(&after_first, &after_second, sizeof(after_first)) != 0) {
+			return memcmp(after_first.stack, after_second.stack, sizeof(after_first.stack)) ? "the stack differs"
+													: "memory differs";
+		}
+		return marks[0] == marks[1] ? "" : "they lead to different places";
+	}
+};
+
+volatile uint64_t signals;
+
+// Writes over all that a handler may: its own frame, below the red zone of what was interrupted.
+void on_trap(int, siginfo_t *, void *context)
+{
+	auto *uc = static_cast<ucontext_t *>(context);
+	volatile uint8_t below[512];
+	for (auto &byte : below) {
+		byte = 0xa5;
+	}
+	signals = signals + 1;
+	uint64_t rip = static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RIP]);
+	if (rip >= reinterpret_cast<uint64_t>(&repair_exit) && rip < reinterpret_cast<uint64_t>(&repair_exit_end)) {
+		uc->uc_mcontext.gregs[REG_EFL] &= ~static_cast<greg_t>(kTrap);
+	}
+}
+
+// In the child: 0, or 1 and a message.
+int run_states(Trial &trial, Shared *shared, uint64_t count)
+{
+	struct sigaction action = {};
+	action.sa_sigaction = on_trap;
+	action.sa_flags = SA_SIGINFO;
+	sigaction(SIGTRAP, &action, nullptr);
+	for (shared->state = 0; shared->state < count; shared->state++) {
+		std::string why = trial.one(shared->state % 16 == 0);
+		if (!why.empty()) {
+			snprintf(shared->message, sizeof(shared->message), "%s", why.c_str());
+			return 1;
+		}
+	}
+	if (signals == 0) {
+		snprintf(shared->message, sizeof(shared->message), "no signal arrived");
+		return 1;
+	}
+	return 0;
+}
+
+} // namespace
+
+class RepairSemantics : public testing::TestWithParam<Case>
+{
+};
+
+TEST_P(RepairSemantics, AreThoseOfTheOriginal)
+{
+	const Case &c = GetParam();
+	const uint64_t seed = getenv("LYCH_SEED") ? strtoull(getenv("LYCH_SEED"), nullptr, 0) : std::random_device()();
+	Trial trial(c, seed);
+	Bytes code = hex(c.code), out = jump_out();
+	ASSERT_NE(static_cast<void *>(trial.arena.start), MAP_FAILED);
+	code.insert(code.end(), out.begin(), out.end());
+	World w(trial.arena.code, code);
+	repair_outcome o = trial.prepare(w);
+	ASSERT_STREQ(repair_kind_name(o.kind), repair_kind_name(c.kind)) << o.why;
+	ASSERT_EQ(w.check(), nullptr) << w.check();
+
+	auto *shared = static_cast<Shared *>(
+		mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	ASSERT_NE(static_cast<void *>(shared), MAP_FAILED);
+	pid_t child = fork();
+	ASSERT_GE(child, 0);
+	if (child == 0) {
+		_exit(run_states(trial, shared, lych_long() ? 10000 : 300));
+	}
+	int status = 0;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_TRUE(WIFEXITED(status)) << "ended by signal " << WTERMSIG(status) << " in state " << shared->state
+				       << "; LYCH_SEED=" << seed;
+	EXPECT_EQ(WEXITSTATUS(status), 0) << shared->message << " in state " << shared->state << "; LYCH_SEED=" << seed;
+	munmap(shared, sizeof(Shared));
+	munmap(trial.arena.start, UINT64_C(6) << 30);
+}
+
+const Case kCases[] = {
+#include "repair_cases.inc"
+};
+
+INSTANTIATE_TEST_SUITE_P(Classes, RepairSemantics, testing::ValuesIn(kCases),
+			 [](const auto &test) { return std::string(test.param.name); });

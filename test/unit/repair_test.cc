@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is planned for each class of stray: the bytes before, the kind of repair, and what stands there afterwards.
+#include "repair_world.h"
+
+namespace
+{
+
+constexpr uint64_t kBase = 0x10000000000;
+
+struct Row {
+	const char *name;
+	const char *code; // decoded from its first byte; the first sequence in it is the one
+	repair_kind kind;
+	repair_route route;
+	const char *after; // each edit, then the trampoline; addresses are relative to the code
+};
+
+std::ostream &operator<<(std::ostream &os, const Row &row)
+{
+	return os << row.code;
+}
+
+// 0x10001000010 is code+0x1000010: texts do not depend on where the world is.
+std::string relative(std::string text)
+{
+	std::string out;
+	for (size_t at; (at = text.find("0x100")) != std::string::npos;) {
+		size_t end = at + 2;
+		while (end < text.size() && isxdigit(text[end])) {
+			end++;
+		}
+		uint64_t value = strtoull(text.c_str() + at, nullptr, 16);
+		char buf[32];
+		if (end - at >= 13) {
+			snprintf(buf, sizeof(buf), "code+0x%llx", static_cast<unsigned long long>(value - kBase));
+			out += text.substr(0, at) + buf;
+		} else {
+			out += text.substr(0, end);
+		}
+		text = text.substr(end);
+	}
+	return out + text;
+}
+
+std::string describe(const World &w, const repair_outcome &o)
+{
+	std::string out;
+	for (size_t i = 0; i < o.nedits; i++) {
+		const repair_edit &e = o.edits[i];
+		char at[32];
+		snprintf(at, sizeof(at), "+%llx: ", static_cast<unsigned long long>(e.vaddr - w.base));
+		out += (i ? " | " : "") + std::string(at) + w.text(e.vaddr, e.new_bytes, e.len);
+	}
+	if (o.has_trampoline) {
+		out += " => " + w.text(o.trampoline.vaddr, o.trampoline.code, o.trampoline.len);
+	}
+	return relative(out);
+}
+
+} // namespace
+
+class RepairTable : public testing::TestWithParam<Row>
+{
+};
+
+TEST_P(RepairTable, IsPlannedSo)
+{
+	const Row &row = GetParam();
+	World w(kBase, hex(row.code));
+	auto hits = w.hits(w.bytes);
+	ASSERT_FALSE(hits.empty());
+	repair_outcome o = w.plan_hit(hits[0]);
+	EXPECT_STREQ(repair_kind_name(o.kind), repair_kind_name(row.kind)) << o.why;
+	EXPECT_STREQ(repair_route_name(o.route), repair_route_name(row.route));
+	EXPECT_EQ(o.kind == REPAIR_REFUSED ? o.why : describe(w, o), row.after);
+	EXPECT_EQ(w.check(), nullptr) << w.check();
+	if (o.kind != REPAIR_REFUSED) {
+		EXPECT_LT(w.hits(w.repaired()).size(), hits.size());
+	}
+}
+
+const Row kRows[] = {
+#include "repair_rows.inc"
+};
+
+INSTANTIATE_TEST_SUITE_P(Classes, RepairTable, testing::ValuesIn(kRows),
+			 [](const auto &test) { return std::string(test.param.name); });
