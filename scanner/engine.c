@@ -182,10 +182,9 @@ static size_t read_ranges(const struct image *image, uint64_t vaddr, void *buf, 
 	return done;
 }
 
-/* struct code's read: executable bytes by address, across joined ranges. */
-static size_t read_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
+size_t image_read(void *image, uint64_t vaddr, void *buf, size_t len)
 {
-	return read_ranges(ctx, vaddr, buf, len, false);
+	return read_ranges(image, vaddr, buf, len, false);
 }
 
 /* The same for what a verdict may stand on: bytes that nobody changes between this scan and their use. */
@@ -203,7 +202,7 @@ static bool prefix_can_change(struct image *image, uint64_t vaddr)
 	uint8_t byte;
 
 	for (uint64_t i = 1; i < LYCH_SEQUENCE_MAX && i <= vaddr; i++) {
-		if (read_code(image, vaddr - i, &byte, 1) != 0 && read_settled(image, vaddr - i, &byte, 1) == 0) {
+		if (image_read(image, vaddr - i, &byte, 1) != 0 && read_settled(image, vaddr - i, &byte, 1) == 0) {
 			return true;
 		}
 	}
@@ -273,7 +272,7 @@ static size_t collect_insns(struct scan *scan, const struct code *code, const st
 static int report_hit(struct scan *scan, struct image *image, const struct hit *hit)
 {
 	struct origin *origin = origin_of(image, hit->vaddr);
-	const struct code code = {.read = read_code, .ctx = image};
+	const struct code code = {.read = image_read, .ctx = image};
 	struct placement placement = {.placement = LYCH_PLACE_UNDECIDED, .why = "not asked for"};
 	struct lych_insn insns[INSNS_MAX];
 	struct lych_finding finding = {.section = "", .symbol = ""};
@@ -531,7 +530,7 @@ int scan_image_at(struct scan *scan, struct image *image, uint64_t vaddr)
 		}
 		start--;
 	}
-	len = read_code(image, start, bytes, (size_t)(vaddr - start) + LYCH_SEQUENCE_MAX);
+	len = image_read(image, start, bytes, (size_t)(vaddr - start) + LYCH_SEQUENCE_MAX);
 	if (len <= vaddr - start) {
 		return -EIO;
 	}

@@ -48,7 +48,13 @@ struct scan {
 	struct place_memo memo;  /* of the image that is scanned */
 	uint8_t *window;
 	int first_error; /* of those that let the scan go on */
+	/* Called before and after an image is scanned, with opts.ctx. Not 0 ends the scan. May be NULL. */
+	int (*image_begin)(void *ctx, struct scan *scan, struct image *image);
+	int (*image_end)(void *ctx, struct scan *scan, struct image *image);
 };
+
+/* The image's executable bytes by address, across joined ranges: struct code's read, with a struct image as context. */
+size_t image_read(void *image, uint64_t vaddr, void *buf, size_t len);
 
 /* Checks and copies opts (NULL: defaults). stats may be NULL: scratch is used. 0, -EINVAL, -ENOMEM. */
 LYCH_MUST_CHECK int scan_begin(struct scan *scan, const struct lych_scan_opts *opts,
@@ -68,6 +74,12 @@ LYCH_MUST_CHECK int scan_image(struct scan *scan, struct image *image);
 
 /* Scans only what surrounds one address, and reports it even when nothing is found. -EINVAL: not executable. */
 LYCH_MUST_CHECK int scan_image_at(struct scan *scan, struct image *image, uint64_t vaddr);
+
+/*
+ * Scans an open file (scan.c): all of it, or with only_vaddr what surrounds one address. Returns 0 also where
+ * something could not be read, which is then the scan's first error; or what ended the scan.
+ */
+LYCH_MUST_CHECK int scan_open_file(struct scan *scan, int fd, const char *name, const uint64_t *only_vaddr);
 
 /* Collects the gate sites of elf's note, with bias added. *out is owned by the caller (free). 0 or -ENOMEM. */
 LYCH_MUST_CHECK int scan_sites(struct site **out, size_t *count, const struct elf *elf, uint64_t bias);

@@ -47,13 +47,25 @@ static bool next_data(void *ctx, const struct range *range, uint64_t from, uint6
 
 static int run_image(struct subject *subject, struct image *image)
 {
+	struct scan *scan = subject->scan;
+	int rc = 0;
+
 	image->ctx = subject;
 	image->next_data = subject->sparse ? next_data : NULL;
-	subject->scan->stats->images++;
+	scan->stats->images++;
 	if (subject->explain_one) {
-		return scan_image_at(subject->scan, image, subject->vaddr);
+		return scan_image_at(scan, image, subject->vaddr);
 	}
-	return scan_image(subject->scan, image);
+	if (scan->image_begin != NULL) {
+		rc = scan->image_begin(scan->opts.ctx, scan, image);
+	}
+	if (rc == 0) {
+		rc = scan_image(scan, image);
+	}
+	if (rc == 0 && scan->image_end != NULL) {
+		rc = scan->image_end(scan->opts.ctx, scan, image);
+	}
+	return rc;
 }
 
 static int scan_flat(struct subject *subject)
@@ -328,7 +340,7 @@ static bool is_sparse(const struct stat *st)
 	return st->st_size > worth && st->st_blocks < (st->st_size - worth) / 512;
 }
 
-static int scan_open_file(struct scan *scan, int fd, const char *name, const uint64_t *only_vaddr)
+int scan_open_file(struct scan *scan, int fd, const char *name, const uint64_t *only_vaddr)
 {
 	struct subject subject = {.scan = scan, .path = name, .member = ""};
 	struct stat before, after;

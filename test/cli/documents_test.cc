@@ -74,7 +74,7 @@ class Verb : public testing::TestWithParam<std::string>
 {
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, Verb, testing::Values("scan", "explain", "doctor"),
+INSTANTIATE_TEST_SUITE_P(Each, Verb, testing::Values("scan", "explain", "repair", "doctor"),
 			 [](const auto &row) { return row.param; });
 
 TEST_P(Verb, ManPageDocumentsExactlyTheOptionsOfHelp)
@@ -113,7 +113,7 @@ TEST(ManPages, AreCleanForMandoc)
 		GTEST_SKIP() << "mandoc is not installed";
 	}
 	for (const char *page :
-	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
+	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-repair", "lychgate-doctor"}) {
 		int status;
 		// What stderr says is about the machine's list of pages, as is what says that a
 		// page was not found.
@@ -131,7 +131,7 @@ TEST(ManPages, AreCleanForMandoc)
 TEST(ManPages, StateTheExitCodes)
 {
 	for (const char *page :
-	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-doctor"}) {
+	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-repair", "lychgate-doctor"}) {
 		EXPECT_THAT(read_text(man_page(page)), HasSubstr("\n.Sh EXIT STATUS\n")) << page;
 	}
 }

@@ -16,7 +16,7 @@ TEST(Usage, HelpGoesToStandardOutputAndNamesEveryVerb)
 {
 	Outcome run = lychgate({"--help"});
 	EXPECT_EQ(run.exit_code, 0) << run;
-	for (const char *verb : {"scan", "explain", "doctor"}) {
+	for (const char *verb : {"scan", "explain", "repair", "doctor"}) {
 		EXPECT_THAT(run.out, HasSubstr(std::string("\n  ") + verb)) << run;
 	}
 	EXPECT_EQ(run.err, "");
@@ -36,7 +36,7 @@ TEST(Usage, VersionNamesLibraryAndDisassembler)
 
 TEST(Usage, EachVerbHasHelpThatStatesExitCodes)
 {
-	for (const char *verb : {"scan", "explain"}) {
+	for (const char *verb : {"scan", "explain", "repair"}) {
 		Outcome run = lychgate({verb, "--help"});
 		EXPECT_EQ(run.exit_code, 0) << run;
 		EXPECT_THAT(run.out, StartsWith(std::string("Usage: lychgate ") + verb)) << run;
@@ -126,6 +126,12 @@ INSTANTIATE_TEST_SUITE_P(
 		{"BaselineTwice", {"scan", "--baseline", "a", "--baseline", "b", "/"}, "twice"},
 		{"QuietAndVerbose", {"scan", "-q", "-v", "/"}, "contradict"},
 		{"MissingArgument", {"scan", "--exclude"}, "requires an argument"},
+		{"RepairWithoutPlan", {"repair", "/bin/sh"}, "--plan"},
+		{"RepairNothing", {"repair", "--plan"}, "nothing to plan for"},
+		{"RepairUnknownPolicy", {"repair", "--plan", "--policy", "all", "/bin/sh"}, "pkru, host or domain"},
+		{"RepairUnknownFormat", {"repair", "--plan", "--format", "sarif", "/bin/sh"}, "text or jsonl"},
+		{"RepairBadInsn", {"repair", "--plan", "--insn", "0x", "/bin/sh"}, "not a hexadecimal address"},
+		{"RepairBaseWithoutRaw", {"repair", "--plan", "--base", "0", "/bin/sh"}, "--base needs --raw"},
 		{"ExplainNothing", {"explain"}, "FILE:ADDRESS"},
 		{"ExplainWithoutAddress", {"explain", "/bin/sh"}, "not of the form FILE:ADDRESS"},
 		{"ExplainWithoutFile", {"explain", ":10"}, "not of the form FILE:ADDRESS"},

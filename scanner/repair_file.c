@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine.h"
+#include "pattern.h"
+#include "repair_check.h"
+#include "repair_file.h"
+
+#define PAGE RANGE_PAGE
+/* Room that a linker's neighbours and a heap that grows from the end of a fixed program get. */
+#define APART (UINT64_C(64) << 20)
+#define LOWEST UINT64_C(0x10000) /* vm.mmap_min_addr */
+#define REACH (UINT64_C(0x7ff) << 20)
+/* Findings in one image that are planned; a file can consist of them. */
+#define STRAYS_MAX 65536u
+
+struct job {
+	const struct repair_file_opts *opts;
+	struct repair_stats *stats;
+	struct image *image;
+	struct code code;
+	struct repair repair;
+	bool begun;
+	struct decoder *decoder;
+	int err; /* what ended the scan, of our own */
+	uint64_t strays;
+	struct repair_item item;
+};
+
+/* ---- where trampolines can be ---------------------------------------------------------------- */
+
+/* The addresses that the image takes up. */
+static void extent(const struct image *image, uint64_t *start, uint64_t *end)
+{
+	const struct elf *elf = image->origins[0].elf;
+
+	*start = *end = 0;
+	if (elf != NULL && elf->nloads > 0) {
+		*start = elf->loads[0].start;
+		*end = elf->loads[elf->nloads - 1].end;
+	} else if (image->nranges > 0) {
+		const struct range *last = &image->ranges[image->nranges - 1];
+
+		*start = image->ranges[0].vaddr;
+		*end = last->vaddr + last->len;
+	}
+}
+
+/*
+ * A program with fixed addresses: below it first, since behind it the heap grows. Anything else can be loaded where
+ * there is room on both sides; its link-time addresses may begin at 0, and those below are then negative.
+ */
+static void choose_areas(struct repair_options *options, const struct image *image)
+{
+	const struct elf *elf = image->origins[0].elf;
+	bool fixed = elf != NULL && elf->ehdr.e_type == ET_EXEC;
+	uint64_t start, end;
+	struct repair_area below, above;
+
+	extent(image, &start, &end);
+	start &= ~(PAGE - 1);
+	end = (end + PAGE - 1) & ~(PAGE - 1);
+	below = (struct repair_area){start - REACH, start - PAGE};
+	above = (struct repair_area){end + (fixed ? APART : PAGE), end + REACH};
+	if (fixed && start < REACH + LOWEST) {
+		below.start = LOWEST;
+	}
+	if (below.start < below.end) {
+		options->areas[options->nareas++] = below;
+	}
+	if (above.start < above.end && above.start > end) {
+		options->areas[options->nareas++] = above;
+	}
+	if (!fixed && options->nareas == 2) {
+		options->areas[0] = above;
+		options->areas[1] = below;
+	}
+}
+
+static int image_begin(void *ctx, struct scan *scan, struct image *image)
+{
+	struct job *job = ctx;
+	struct repair_options options = {.classes = scan->opts.classes, .leave_data = job->opts->leave_data};
+	int rc;
+
+	job->image = image;
+	job->code = (struct code){image_read, image};
+	job->strays = 0;
+	choose_areas(&options, image);
+	rc = repair_begin(&job->repair, &job->code, &options);
+	job->begun = rc == 0;
+	return rc;
+}
+
+static int image_end(void *ctx, struct scan *scan, struct image *image)
+{
+	struct job *job = ctx;
+	struct repair_plan plan = repair_plan_of(&job->repair);
+	const struct origin *origin = &image->origins[0];
+	uint64_t at;
+	const char *why = repair_check(&plan, &job->code, &at);
+
+	if (why != NULL) {
+		scan_diag(scan, LYCH_DIAG_ERROR, -EBADMSG, origin->path, origin->member,
+			  "the plan is wrong at 0x%llx: %s", (unsigned long long)at, why);
+		job->stats->wrong++;
+	}
+	job->stats->edits += job->repair.nedits;
+	job->stats->trampolines += job->repair.ntrampolines;
+	for (size_t i = 0; i < job->repair.ntrampolines; i++) {
+		job->stats->trampoline_bytes += job->repair.trampolines[i].len;
+	}
+	for (size_t i = 0; i < job->repair.nno_exec; i++) {
+		job->stats->no_exec_pages += (job->repair.no_exec[i].end - job->repair.no_exec[i].start) / PAGE;
+	}
+	repair_end(&job->repair);
+	job->begun = false;
+	return 0;
+}
+
+/* ---- what is known about a place ------------------------------------------------------------- */
+
+static bool section_overlaps(const Elf64_Shdr *s, uint64_t start, uint64_t end)
+{
+	return (s->sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) == (SHF_ALLOC | SHF_EXECINSTR) && s->sh_addr < end &&
+	       s->sh_addr + s->sh_size > start;
+}
+
+/* Do the headers say for sure that there is no code on these pages? */
+static bool pages_hold_code(struct elf *elf, uint64_t start, uint64_t end)
+{
+	struct elf_where where;
+
+	start &= ~(PAGE - 1);
+	end = (end + PAGE - 1) & ~(PAGE - 1);
+	if (elf->nshdrs == 0 || (elf->ehdr.e_entry >= start && elf->ehdr.e_entry < end)) {
+		return true;
+	}
+	for (size_t i = 0; i < elf->nshdrs; i++) {
+		if (section_overlaps(&elf->shdrs[i], start, end)) {
+			return true;
+		}
+	}
+	elf_where(elf, start, &where);
+	return where.has_fdes && (where.in_fde || where.next_fde < end);
+}
+
+static void know_function(struct repair_stray *stray, struct elf *elf)
+{
+	struct elf_where where, before;
+
+	elf_where(elf, stray->hit.vaddr, &where);
+	if (!where.in_fde || where.fde_start > stray->insn_vaddr || where.fde_start == 0) {
+		return;
+	}
+	stray->code_start = where.fde_start;
+	stray->gaps[1] = (struct repair_area){where.fde_end, where.next_fde > where.fde_end ? where.next_fde : where.fde_end};
+	stray->gaps[0] = (struct repair_area){where.fde_start, where.fde_start};
+	elf_where(elf, where.fde_start - 1, &before);
+	if (!before.in_fde && before.fde_end != 0 && before.fde_end < where.fde_start) {
+		stray->gaps[0].start = before.fde_end;
+	}
+}
+
+/* What the user said about the address, where the placement is undecided. */
+static void believe(struct repair_stray *stray, const struct job *job)
+{
+	uint8_t bytes[LYCH_SEQUENCE_MAX];
+	struct insn in;
+
+	for (size_t i = 0; i < job->opts->ntold; i++) {
+		uint64_t told = job->opts->told[i];
+		size_t got;
+
+		if (told > stray->hit.vaddr || stray->hit.vaddr - told >= LYCH_SEQUENCE_MAX) {
+			continue;
+		}
+		got = job->code.read(job->code.ctx, told, bytes, sizeof(bytes));
+		if (!insn_decode(&in, bytes, got) || told + in.len <= stray->hit.vaddr) {
+			continue;
+		}
+		stray->insn_vaddr = told;
+		stray->placement = told + in.len >= stray->hit.vaddr + stray->hit.len ? LYCH_PLACE_INSIDE
+										     : LYCH_PLACE_SPANNING;
+	}
+}
+
+static struct repair_stray stray_of(const struct job *job, const struct lych_finding *f, uint32_t classes)
+{
+	struct elf *elf = job->image->origins[0].elf;
+	struct repair_stray stray = {.placement = f->placement, .verdict = f->verdict, .insn_vaddr = f->vaddr,
+				     .why = f->why, .pages_hold_code = true};
+	size_t off, len;
+	enum lych_class cls;
+
+	stray.hit = (struct hit){.vaddr = f->vaddr, .core = f->vaddr, .len = f->nbytes, .cls = f->cls};
+	for (size_t core = 0; core < f->nbytes; core++) {
+		if (pattern_at(f->bytes, f->nbytes, core, classes, &off, &len, &cls) && cls == f->cls && off == 0) {
+			stray.hit.core = f->vaddr + core;
+			break;
+		}
+	}
+	for (size_t i = 0; i < f->ninsns; i++) {
+		if (f->insns[i].hit) {
+			stray.insn_vaddr = f->insns[i].vaddr;
+			break;
+		}
+	}
+	if (stray.placement == LYCH_PLACE_DATA && elf != NULL) {
+		stray.pages_hold_code = pages_hold_code(elf, f->vaddr, f->vaddr + f->nbytes);
+	}
+	if (stray.placement == LYCH_PLACE_UNDECIDED) {
+		believe(&stray, job);
+	}
+	if (elf != NULL) {
+		know_function(&stray, elf);
+	}
+	return stray;
+}
+
+/* ---- one finding ----------------------------------------------------------------------------- */
+
+static void text_of(struct job *job, struct repair_text *text, uint64_t vaddr, const uint8_t *bytes, size_t len)
+{
+	text->n = 0;
+	while (len > 0 && text->n < REPAIR_TEXTS_MAX) {
+		struct lych_insn *insn = &text->insns[text->n++];
+
+		decoder_insn(job->decoder, bytes, len, vaddr, insn);
+		insn->hit = false;
+		vaddr += insn->len;
+		bytes += insn->len;
+		len -= insn->len;
+	}
+}
+
+static void write_texts(struct job *job, const struct repair_outcome *outcome)
+{
+	struct repair_item *item = &job->item;
+
+	for (size_t i = 0; i < outcome->nedits; i++) {
+		const struct repair_edit *e = &outcome->edits[i];
+
+		text_of(job, &item->before[i], e->vaddr, e->old_bytes, e->len);
+		text_of(job, &item->after[i], e->vaddr, e->new_bytes, e->len);
+	}
+	item->trampoline.n = 0;
+	if (outcome->has_trampoline) {
+		const struct repair_trampoline *t = &outcome->trampoline;
+
+		text_of(job, &item->trampoline, t->vaddr, t->code, t->len - (t->absolute != 0 ? 8u : 0u));
+	}
+}
+
+static int on_finding(void *ctx, const struct lych_finding *f)
+{
+	struct job *job = ctx;
+	const struct elf *elf = job->image->origins[0].elf;
+	struct repair_outcome outcome = {.why = ""};
+	struct repair_stray stray;
+
+	if (job->decoder == NULL && decoder_new(&job->decoder) != 0) {
+		job->err = -ENOMEM;
+		return job->err;
+	}
+	if (elf != NULL && elf->ehdr.e_type == ET_REL) {
+		outcome.kind = REPAIR_NOT_LOADED;
+	} else if (job->strays++ >= STRAYS_MAX) {
+		outcome = (struct repair_outcome){.kind = REPAIR_REFUSED, .why = "too many sequences in one file"};
+	} else {
+		stray = stray_of(job, f, job->repair.options.classes);
+		job->err = repair_add(&job->repair, &stray, &outcome);
+		if (job->err != 0) {
+			return job->err;
+		}
+	}
+	job->stats->kinds[outcome.kind][f->cls]++;
+	if (job->opts->planned == NULL) {
+		return 0;
+	}
+	job->item.finding = f;
+	job->item.outcome = &outcome;
+	job->item.why = outcome.why;
+	write_texts(job, &outcome);
+	return job->opts->planned(job->opts->ctx, &job->item);
+}
+
+static void on_diag(void *ctx, const struct lych_diag *diag)
+{
+	struct job *job = ctx;
+
+	if (job->opts->diag != NULL) {
+		job->opts->diag(job->opts->ctx, diag);
+	}
+}
+
+int repair_fd(int fd, const char *name, const struct repair_file_opts *opts, struct repair_stats *stats)
+{
+	struct lych_scan_opts lib = LYCH_SCAN_OPTS_INIT;
+	struct job *job = calloc(1, sizeof(*job));
+	struct lych_scan_stats scratch;
+	struct scan scan;
+	int rc;
+
+	if (job == NULL) {
+		return -ENOMEM;
+	}
+	job->opts = opts;
+	job->stats = stats;
+	lib.classes = opts->classes;
+	lib.flags = opts->flags;
+	lib.raw_vaddr = opts->raw_vaddr;
+	lib.max_bytes = opts->max_bytes;
+	lib.finding = on_finding;
+	lib.diag = on_diag;
+	lib.ctx = job;
+	rc = scan_begin(&scan, &lib, &stats->scan, &scratch);
+	if (rc == 0) {
+		scan.image_begin = image_begin;
+		scan.image_end = image_end;
+		rc = fd < 0 || name == NULL ? -EINVAL : scan_open_file(&scan, fd, name, NULL);
+	}
+	rc = scan_end(&scan, rc);
+	rc = job->err != 0 ? job->err : rc;
+	if (job->begun) {
+		repair_end(&job->repair);
+	}
+	decoder_free(job->decoder);
+	free(job);
+	return rc;
+}
