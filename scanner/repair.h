@@ -145,7 +145,7 @@ struct repair {
 	struct repair_area *no_exec; /* ascending, disjoint */
 	size_t nno_exec;
 	uint64_t cursor[REPAIR_AREAS]; /* where the next trampoline of an area is tried first */
-	uint64_t tries;                /* placements looked at: what hostile code can cost is bounded */
+	uint64_t work; /* instructions and placements looked at: what hostile code can cost is bounded */
 };
 
 /* code must stay readable and unchanged, options is copied. Returns 0, or -EINVAL: an area that is none. */
@@ -154,7 +154,8 @@ void repair_end(struct repair *r);
 
 /*
  * Plans the repair of one stray, on top of what was planned before, and says in *out what it is. Returns 0, also for a
- * refusal, or -ENOMEM: nothing was added.
+ * refusal, or -ENOMEM: nothing was added. All strays of a plan together take some seconds at most, whatever
+ * the code is; what is left then is refused.
  */
 LYCH_MUST_CHECK int repair_add(struct repair *r, const struct repair_stray *stray, struct repair_outcome *out);
 

@@ -304,7 +304,7 @@ struct window {
 	uint64_t vaddr;
 	size_t len;
 	uint8_t bytes[WINDOW];
-	bool trampoline;
+	const struct repair_trampoline *trampoline; /* NULL: around an edit */
 };
 
 static size_t read_window(void *ctx, uint64_t vaddr, void *buf, size_t len)
@@ -329,7 +329,13 @@ static int acceptable(void *ctx, size_t off, size_t core, size_t len, enum lych_
 	const char *why;
 	size_t i;
 
-	if (w->trampoline) {
+	if (w->trampoline != NULL) {
+		const struct repair_trampoline *t = w->trampoline;
+
+		/* its neighbours have their own turn */
+		if (hit.vaddr >= t->vaddr + t->len || hit.vaddr + len <= t->vaddr) {
+			return 0;
+		}
 		return cls != LYCH_XRSTOR || verdict_of(&hit, NULL, 0, &code, &why) != LYCH_VERDICT_CHECKED;
 	}
 	for (i = edit_from(plan, hit.vaddr); i < plan->nedits && plan->edits[i].vaddr < hit.vaddr + len; i++) {
@@ -410,10 +416,10 @@ static const char *check_sequences(struct check *c)
 			return "a sequence is in what an edit makes";
 		}
 	}
-	w.trampoline = true;
 	for (size_t i = 0; i < c->plan->ntrampolines; i++) {
 		c->at = c->plan->trampolines[i].vaddr;
-		fill_area(&w, &c->plan->trampolines[i]);
+		w.trampoline = &c->plan->trampolines[i];
+		fill_area(&w, w.trampoline);
 		if (pattern_scan(w.bytes, w.len, c->plan->classes, acceptable, &w) != 0) {
 			return "a sequence is in a trampoline";
 		}

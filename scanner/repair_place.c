@@ -15,7 +15,6 @@
 #define SLOT INT64_C(8)
 #define TRIES_NEAR 64u
 #define TRIES_FAR 64u
-#define TRIES_OF_PLAN (UINT64_C(1) << 22)
 #define REACH (INT64_C(0x7ffff000))
 #define INT3 0xcc
 
@@ -137,6 +136,7 @@ bool spot_at(struct repair *r, struct spot *spot, uint64_t vaddr)
 	size_t got = repair_read(r, vaddr, spot->bytes, sizeof(spot->bytes));
 
 	spot->vaddr = vaddr;
+	r->work++;
 	return insn_decode(&spot->in, spot->bytes, got);
 }
 
@@ -234,6 +234,7 @@ static size_t read_window(void *ctx, uint64_t vaddr, void *buf, size_t len)
 
 struct inside {
 	struct window *w;
+	const struct repair_trampoline *t;
 	bool may_check;
 };
 
@@ -244,6 +245,10 @@ static int is_checked(void *ctx, size_t off, size_t core, size_t len, enum lych_
 	struct hit hit = {inside->w->vaddr + off, inside->w->vaddr + core, (uint8_t)len, cls};
 	const char *why;
 
+	/* Its neighbours were looked at when they were placed. */
+	if (hit.vaddr >= inside->t->vaddr + inside->t->len || hit.vaddr + len <= inside->t->vaddr) {
+		return 0;
+	}
 	return !inside->may_check || verdict_of(&hit, NULL, 0, &code, &why) != LYCH_VERDICT_CHECKED;
 }
 
@@ -251,7 +256,7 @@ static bool trampoline_is_clean(struct repair *r, const struct candidate *c)
 {
 	const struct repair_trampoline *t = &c->trampoline;
 	struct window w;
-	struct inside inside = {&w, c->kind == REPAIR_CHECKED};
+	struct inside inside = {&w, t, c->kind == REPAIR_CHECKED};
 
 	if (!window_around(r, &w, t->vaddr, t->len)) {
 		return false;
@@ -318,7 +323,7 @@ static bool is_free(const struct repair *r, uint64_t vaddr, size_t len)
 
 static bool fits(struct repair *r, struct candidate *c, uint64_t vaddr, uint64_t core)
 {
-	r->tries++;
+	r->work += WORK_OF_PLACE;
 	return is_free(r, vaddr, c->trampoline.len) && settle(c, vaddr) && keeps_next(r, c) &&
 	       trampoline_is_clean(r, c) && edits_are_clean(r, c, core);
 }
@@ -359,7 +364,7 @@ static bool find_place(struct repair *r, struct candidate *c, uint64_t core)
 		}
 		at = c->anywhere && cursor > low ? cursor : low;
 		step = c->anywhere ? SLOT : (high - low) / (TRIES_NEAR + TRIES_FAR) + 1;
-		for (unsigned n = 0; n < TRIES_NEAR + TRIES_FAR && at <= high && r->tries < TRIES_OF_PLAN; n++) {
+		for (unsigned n = 0; n < TRIES_NEAR + TRIES_FAR && at <= high && r->work < WORK_OF_PLAN; n++) {
 			if (fits(r, c, site + (uint64_t)at, core)) {
 				if (c->anywhere && n < TRIES_NEAR) {
 					r->cursor[i] = (c->trampoline.vaddr + c->trampoline.len + (uint64_t)SLOT) & ~(uint64_t)(SLOT - 1);

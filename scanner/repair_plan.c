@@ -215,6 +215,11 @@ static int try_spanning(struct attempt *a, unsigned routes)
 
 static const char *why_not(const struct attempt *a)
 {
+	for (size_t i = 0; i < a->nspots; i++) {
+		if (plan_touches(a->r, a->spots[i].vaddr, a->spots[i].in.len)) {
+			return "the repair of another sequence needs bytes of the same instructions";
+		}
+	}
 	if (!a->had_body) {
 		return "no instruction that holds it can be done elsewhere";
 	}
@@ -314,7 +319,7 @@ static int plan_trap(struct attempt *a)
 		rc = replace_bytes(a, REPAIR_TRAPPED, &a->spots[0], bytes);
 	}
 	if (rc == 0) {
-		return refuse(a->out, "what would trap in its place holds a sequence with its neighbours");
+		return refuse(a->out, why_not(a));
 	}
 	return rc < 0 ? rc : 0;
 }
@@ -395,6 +400,9 @@ int repair_add(struct repair *r, const struct repair_stray *stray, struct repair
 	if (hit->len == 0 || hit->len > LYCH_SEQUENCE_MAX || hit->core < hit->vaddr ||
 	    hit->core - hit->vaddr >= hit->len || hit->vaddr >= INT64_MAX) {
 		return refuse(out, "not a sequence in user space");
+	}
+	if (r->work >= WORK_OF_PLAN) {
+		return refuse(out, "too much to try in one image");
 	}
 	if (!still_there(r, hit)) {
 		out->kind = REPAIR_GONE;

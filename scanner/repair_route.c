@@ -113,7 +113,7 @@ static bool find_nop(struct repair *r, struct candidate *c, const struct spot *s
 	struct spot at;
 	bool more = known != 0 || goes_on(&spot->in);
 
-	for (uint64_t vaddr = start; more && vaddr < end && spot_at(r, &at, vaddr); vaddr += at.in.len) {
+	for (uint64_t vaddr = start; more && vaddr < end && r->work < WORK_OF_PLAN && spot_at(r, &at, vaddr); vaddr += at.in.len) {
 		if (known == 0) {
 			more = goes_on(&at.in);
 		} else if (vaddr >= known && !repair_is_nop(&at.in, at.bytes)) {
@@ -133,7 +133,7 @@ static bool leads_to(struct repair *r, const struct spot *spot, uint64_t start)
 {
 	struct spot at;
 
-	while (start < spot->vaddr && spot_at(r, &at, start)) {
+	while (start < spot->vaddr && r->work < WORK_OF_PLAN && spot_at(r, &at, start)) {
 		start += at.in.len;
 	}
 	return start == spot->vaddr;
