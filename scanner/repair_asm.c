@@ -106,6 +106,14 @@ void emit_restore(struct repair_trampoline *t, unsigned reg, unsigned off)
 	emit_stack_mov(t, 0x8b, reg, off);
 }
 
+/* Not where it says nothing. */
+static void emit_rex(struct repair_trampoline *t, uint8_t rex)
+{
+	if (rex != 0x40) {
+		emit_byte(t, rex);
+	}
+}
+
 /* What LEA adds again: no byte of it is one that a sequence has. */
 #define LEA_PART 0x11223344
 
@@ -114,7 +122,7 @@ void emit_constant(struct repair_trampoline *t, unsigned reg, uint64_t value, bo
 	uint8_t rex = (uint8_t)(0x40 | (wide ? 8 : 0) | reg >> 3);
 	uint64_t first = build == BUILD_NOT ? ~value : value - LEA_PART;
 
-	emit_byte(t, rex);
+	emit_rex(t, rex);
 	if (wide && (int64_t)first == (int32_t)first) {
 		emit_byte(t, 0xc7);
 		emit_byte(t, (uint8_t)(0xc0 | (reg & 7)));
@@ -124,7 +132,7 @@ void emit_constant(struct repair_trampoline *t, unsigned reg, uint64_t value, bo
 		emit(t, &first, wide ? 8 : 4);
 	}
 	if (build == BUILD_NOT) {
-		emit_byte(t, rex);
+		emit_rex(t, rex);
 		emit_byte(t, 0xf7);
 		emit_byte(t, (uint8_t)(0xd0 | (reg & 7)));
 		return;
@@ -134,7 +142,7 @@ void emit_constant(struct repair_trampoline *t, unsigned reg, uint64_t value, bo
 		return;
 	}
 	/* the same without REX.W: the sum is cut off at 32 bits, the upper half cleared */
-	emit_byte(t, (uint8_t)(0x40 | (reg >> 3) << 2 | reg >> 3));
+	emit_rex(t, (uint8_t)(0x40 | (reg >> 3) << 2 | reg >> 3));
 	emit_byte(t, 0x8d);
 	emit_memory(t, reg, &(struct operand){.base = (uint8_t)reg, .index = NO_REG, .disp = LEA_PART});
 }

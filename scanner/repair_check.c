@@ -431,14 +431,14 @@ static const char *check_pages(struct check *c)
 {
 	for (size_t i = 0; i < c->plan->nno_exec; i++) {
 		const struct repair_area *pages = &c->plan->no_exec[i];
-		const struct repair_edit *e;
+		size_t edit;
 
 		c->at = pages->start;
 		if (pages->start >= pages->end || (pages->start | pages->end) % PAGE != 0) {
 			return "what is to lose the right to execute is not whole pages";
 		}
-		e = c->plan->edits + edit_from(c->plan, pages->start);
-		if (e < c->plan->edits + c->plan->nedits && e->vaddr < pages->end) {
+		edit = edit_from(c->plan, pages->start);
+		if (edit < c->plan->nedits && c->plan->edits[edit].vaddr < pages->end) {
 			return "an edit is on a page that is to lose the right to execute";
 		}
 	}

@@ -69,6 +69,30 @@ bool plan_touches(const struct repair *r, uint64_t vaddr, size_t len)
 	return i < r->nedits && r->edits[i].vaddr < vaddr + len;
 }
 
+/* The first of the pages that lose the right to execute that ends at or above vaddr. */
+static size_t no_exec_from(const struct repair *r, uint64_t vaddr)
+{
+	size_t low = 0, high = r->nno_exec;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (r->no_exec[mid].end < vaddr) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low;
+}
+
+static bool plan_forbids(const struct repair *r, uint64_t vaddr, size_t len)
+{
+	size_t i = no_exec_from(r, vaddr + 1);
+
+	return i < r->nno_exec && r->no_exec[i].start < vaddr + len;
+}
+
 static size_t trampoline_from(const struct repair *r, uint64_t vaddr)
 {
 	size_t low = 0, high = r->ntrampolines;
@@ -405,14 +429,20 @@ static void *insert(void **items, size_t n, size_t size, size_t i)
 
 int plan_no_exec(struct repair *r, uint64_t start, uint64_t end)
 {
-	struct repair_area *at;
+	size_t i = no_exec_from(r, start), last = i;
 	void *items = r->no_exec;
-	size_t i = r->nno_exec;
+	struct repair_area *at;
 
-	while (i > 0 && r->no_exec[i - 1].start > start) {
-		i--;
+	/* What it touches becomes one with it. */
+	while (last < r->nno_exec && r->no_exec[last].start <= end) {
+		start = start < r->no_exec[last].start ? start : r->no_exec[last].start;
+		end = end > r->no_exec[last].end ? end : r->no_exec[last].end;
+		last++;
 	}
-	if ((i > 0 && r->no_exec[i - 1].end >= end) || (i < r->nno_exec && r->no_exec[i].start == start)) {
+	if (last > i) {
+		r->no_exec[i] = (struct repair_area){start, end};
+		memmove(&r->no_exec[i + 1], &r->no_exec[last], (r->nno_exec - last) * sizeof(*r->no_exec));
+		r->nno_exec -= last - i - 1;
 		return 0;
 	}
 	at = insert(&items, r->nno_exec, sizeof(*r->no_exec), i);
@@ -499,6 +529,7 @@ int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struc
 		uint8_t bytes[REPAIR_EDIT_BYTES];
 
 		if (c->edits[i].len > sizeof(bytes) || plan_touches(r, c->edits[i].vaddr, c->edits[i].len) ||
+		    plan_forbids(r, c->edits[i].vaddr, c->edits[i].len) ||
 		    !code_bytes(r->code, c->edits[i].vaddr, bytes, c->edits[i].len)) {
 			return 0;
 		}

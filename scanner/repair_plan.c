@@ -344,17 +344,18 @@ static int plan_on_purpose(struct attempt *a)
 
 static int plan_data(struct repair *r, const struct repair_stray *stray, struct repair_outcome *out)
 {
-	if (stray->pages_hold_code) {
+	uint64_t start = stray->hit.vaddr & ~(PAGE - 1);
+	uint64_t end = (stray->hit.vaddr + stray->hit.len + PAGE - 1) & ~(PAGE - 1);
+
+	if (stray->pages_hold_code || plan_touches(r, start, end - start)) {
 		if (!r->options.leave_data) {
 			return refuse(out, "data on a page that also holds code");
 		}
 		*out = (struct repair_outcome){.kind = REPAIR_LEFT, .why = ""};
 		return 0;
 	}
-	*out = (struct repair_outcome){.kind = REPAIR_NO_EXEC, .why = "",
-				       .page_start = stray->hit.vaddr & ~(PAGE - 1),
-				       .page_end = (stray->hit.vaddr + stray->hit.len + PAGE - 1) & ~(PAGE - 1)};
-	return plan_no_exec(r, out->page_start, out->page_end);
+	*out = (struct repair_outcome){.kind = REPAIR_NO_EXEC, .why = "", .page_start = start, .page_end = end};
+	return plan_no_exec(r, start, end);
 }
 
 /* ---- all of it ------------------------------------------------------------------------------- */
