@@ -242,8 +242,13 @@ static void write_texts(struct job *job, const struct repair_outcome *outcome)
 
 	for (size_t i = 0; i < outcome->nedits; i++) {
 		const struct repair_edit *e = &outcome->edits[i];
+		size_t old_len = e->len;
 
-		text_of(job, &item->before[i], e->vaddr, e->old_bytes, e->len);
+		/* What a punned jump borrows stays what it is: the start of the next instruction. */
+		if (outcome->route == REPAIR_PUN) {
+			old_len = (size_t)(outcome->trampoline.resume - outcome->trampoline.site);
+		}
+		text_of(job, &item->before[i], e->vaddr, e->old_bytes, old_len);
 		text_of(job, &item->after[i], e->vaddr, e->new_bytes, e->len);
 	}
 	item->trampoline.n = 0;

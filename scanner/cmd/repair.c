@@ -491,8 +491,9 @@ static int finish(struct plan *plan)
 		return EXIT_INTERNAL;
 	}
 	if (!plan->quiet) {
-		cmd_error("%" PRIu64 " files: %" PRIu64 " sequences can be repaired, %" PRIu64 " cannot", plan->files,
-			  repaired, refused);
+		cmd_error("%" PRIu64 " %s: %" PRIu64 " %s can be repaired, %" PRIu64 " cannot", plan->files,
+			  plan->files == 1 ? "file" : "files", repaired, repaired == 1 ? "sequence" : "sequences",
+			  refused);
 	}
 	return exit_code;
 }

@@ -32,7 +32,7 @@ TEST(Repair, EachEditIsShownBeforeAndAfter)
 	EXPECT_THAT(run.out, StartsWith(path + ":0x1003: re-encoded wrpkru: spanning\n"
 					       "  - 0x1004  01 ef                    add edi, ebp\n"
 					       "  + 0x1004  03 fd                    add edi, ebp\n"));
-	EXPECT_EQ(run.err, "lychgate: 1 files: 1 sequences can be repaired, 0 cannot\n");
+	EXPECT_EQ(run.err, "lychgate: 1 file: 1 sequence can be repaired, 0 cannot\n");
 }
 
 TEST(Repair, TrampolineIsShown)

@@ -7,67 +7,12 @@
 //   # no-gates         as code for a domain is scanned
 //   # strip            remove all symbols
 //   # no-sections      remove the section headers
-#include <elf.h>
-#include <gtest/gtest.h>
 #include <lychgate/scan.h>
 
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
-
-namespace fs = std::filesystem;
+#include "golden.h"
 
 namespace
 {
-
-std::string slurp(const fs::path &path)
-{
-	std::ifstream in(path, std::ios::binary);
-	std::stringstream all;
-	all << in.rdbuf();
-	return all.str();
-}
-
-struct Case {
-	std::string cc = "-shared";
-	std::string find = "pkru";
-	bool no_gates = false, strip = false, no_sections = false;
-};
-
-Case read_directives(const fs::path &source)
-{
-	Case c;
-	std::istringstream lines(slurp(source));
-	for (std::string line; std::getline(lines, line);) {
-		if (line.rfind("# cc: ", 0) == 0) {
-			c.cc = line.substr(6);
-		} else if (line.rfind("# find: ", 0) == 0) {
-			c.find = line.substr(8);
-		}
-		c.no_gates |= line == "# no-gates";
-		c.strip |= line == "# strip";
-		c.no_sections |= line == "# no-sections";
-	}
-	for (size_t at; (at = c.cc.find('@')) != std::string::npos;) {
-		c.cc.replace(at, 1, GOLDEN_CASES);
-	}
-	return c;
-}
-
-void drop_section_headers(const fs::path &file)
-{
-	std::string image = slurp(file);
-	auto *ehdr = reinterpret_cast<Elf64_Ehdr *>(image.data());
-	std::memset(image.data() + ehdr->e_shoff, 0x90, static_cast<size_t>(ehdr->e_shnum) * ehdr->e_shentsize);
-	ehdr->e_shoff = 0;
-	ehdr->e_shnum = 0;
-	ehdr->e_shstrndx = 0;
-	std::ofstream(file, std::ios::binary) << image;
-}
 
 int say_finding(void *ctx, const lych_finding *f)
 {
@@ -120,18 +65,6 @@ std::string scan(const fs::path &file, const Case &c)
 	return out;
 }
 
-std::vector<std::string> all_cases()
-{
-	std::vector<std::string> names;
-	for (const auto &entry : fs::directory_iterator(GOLDEN_CASES)) {
-		if (entry.path().extension() == ".s") {
-			names.push_back(entry.path().stem());
-		}
-	}
-	std::sort(names.begin(), names.end());
-	return names;
-}
-
 } // namespace
 
 class Golden : public testing::TestWithParam<std::string>
@@ -140,33 +73,18 @@ class Golden : public testing::TestWithParam<std::string>
 
 TEST_P(Golden, ReportIsAsWritten)
 {
-	const fs::path source = fs::path(GOLDEN_CASES) / (GetParam() + ".s");
 	const fs::path expect = fs::path(GOLDEN_CASES) / (GetParam() + ".expect");
-	const fs::path built = GOLDEN_OUT + GetParam() + ".so";
-	const Case c = read_directives(source);
-	const bool object = c.cc.find("-c") == 0;
-	std::string cmd = std::string(GOLDEN_CC) + " -nostdlib -Wl,--build-id=none,-z,noexecstack " + c.cc + " -o '" +
-			  built.string() + "' '" + source.string() + "' 2>&1";
-
-	ASSERT_EQ(std::system(cmd.c_str()), 0) << cmd;
-	if (c.strip) {
-		ASSERT_FALSE(object);
-		ASSERT_EQ(std::system((std::string(GOLDEN_STRIP) + " '" + built.string() + "'").c_str()), 0);
-	}
-	if (c.no_sections) {
-		drop_section_headers(built);
-	}
+	const Case c = read_directives(fs::path(GOLDEN_CASES) / (GetParam() + ".s"));
+	const fs::path built = build_case(GetParam(), c);
+	ASSERT_FALSE(HasFailure());
 	const std::string got = scan(built, c);
-	if (const char *rebase = std::getenv("LYCH_GOLDEN_REBASE"); rebase && *rebase == '1') {
+	if (rebase()) {
 		std::ofstream(expect) << got;
 	}
-	EXPECT_EQ(got, slurp(expect)) << "the report of " << source
-				      << " changed; LYCH_GOLDEN_REBASE=1 writes it anew";
+	EXPECT_EQ(got, slurp(expect)) << "the report of " << GetParam()
+				      << ".s changed; LYCH_GOLDEN_REBASE=1 writes it anew";
 	fs::remove(built);
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(all_cases()), [](const auto &test) {
-	std::string name = test.param;
-	std::replace_if(name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
-	return name;
-});
+INSTANTIATE_TEST_SUITE_P(Cases, Golden, testing::ValuesIn(cases_with(".expect")),
+			 [](const auto &test) { return test_name(test.param); });
