@@ -15,6 +15,9 @@
 #define REACH (UINT64_C(0x7ff) << 20)
 /* Findings in one image that are planned; a file can consist of them. */
 #define STRAYS_MAX 65536u
+/* The result is read in pieces of this, each with the end of the one before. */
+#define PIECE (UINT64_C(256) << 10)
+#define CARRY (LYCH_SEQUENCE_MAX - 1u)
 
 struct job {
 	const struct repair_file_opts *opts;
@@ -25,7 +28,7 @@ struct job {
 	bool begun;
 	struct decoder *decoder;
 	int err; /* what ended the scan, of our own */
-	uint64_t strays;
+	uint64_t strays, kept; /* sequences met, and those that will still be there */
 	struct repair_item item;
 };
 
@@ -87,11 +90,63 @@ static int image_begin(void *ctx, struct scan *scan, struct image *image)
 
 	job->image = image;
 	job->code = (struct code){image_read, image};
-	job->strays = 0;
+	job->strays = job->kept = 0;
 	choose_areas(&options, image);
 	rc = repair_begin(&job->repair, &job->code, &options);
 	job->begun = rc == 0;
 	return rc;
+}
+
+/* ---- the result --------------------------------------------------------------------------------------------- */
+
+struct rest {
+	size_t seen; /* bytes that the piece before showed already */
+	uint64_t count;
+};
+
+static int count_rest(void *ctx, size_t off, size_t core, size_t len, enum lych_class cls)
+{
+	struct rest *rest = ctx;
+
+	(void)core;
+	(void)cls;
+	rest->count += off + len > rest->seen;
+	return 0;
+}
+
+/* Scans all of the image as it will be: how many sequences are left, refused and accepted ones included? */
+static int scan_result(struct job *job, const struct image *image, uint64_t *left)
+{
+	uint8_t *piece = malloc(CARRY + PIECE);
+	struct rest rest = {0};
+	size_t carry = 0;
+
+	if (piece == NULL) {
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < image->nranges; i++) {
+		const struct range *range = &image->ranges[i];
+
+		carry = range->joins ? carry : 0;
+		for (uint64_t done = 0; done < range->len;) {
+			uint64_t want = range->len - done < PIECE ? range->len - done : PIECE;
+			size_t got = repair_read(&job->repair, range->vaddr + done, piece + carry, (size_t)want), keep;
+
+			if (got == 0) {
+				carry = 0;
+				break; /* said when it was scanned */
+			}
+			rest.seen = carry;
+			(void)pattern_scan(piece, carry + got, job->repair.options.classes, count_rest, &rest);
+			keep = carry + got < CARRY ? carry + got : CARRY;
+			memmove(piece, piece + carry + got - keep, keep);
+			carry = keep;
+			done += got;
+		}
+	}
+	free(piece);
+	*left = rest.count;
+	return 0;
 }
 
 static int image_end(void *ctx, struct scan *scan, struct image *image)
@@ -99,14 +154,20 @@ static int image_end(void *ctx, struct scan *scan, struct image *image)
 	struct job *job = ctx;
 	struct repair_plan plan = repair_plan_of(&job->repair);
 	const struct origin *origin = &image->origins[0];
-	uint64_t at;
+	uint64_t at, left = job->kept;
 	const char *why = repair_check(&plan, &job->code, &at);
+	int rc = job->repair.nedits > 0 ? scan_result(job, image, &left) : 0;
 
 	if (why != NULL) {
 		scan_diag(scan, LYCH_DIAG_ERROR, -EBADMSG, origin->path, origin->member,
 			  "the plan is wrong at 0x%llx: %s", (unsigned long long)at, why);
-		job->stats->wrong++;
 	}
+	if (left != job->kept) {
+		scan_diag(scan, LYCH_DIAG_ERROR, -EBADMSG, origin->path, origin->member,
+			  "the plan is wrong: %llu sequences are left, not %llu", (unsigned long long)left,
+			  (unsigned long long)job->kept);
+	}
+	job->stats->wrong += why != NULL || left != job->kept;
 	job->stats->edits += job->repair.nedits;
 	job->stats->trampolines += job->repair.ntrampolines;
 	for (size_t i = 0; i < job->repair.ntrampolines; i++) {
@@ -117,7 +178,8 @@ static int image_end(void *ctx, struct scan *scan, struct image *image)
 	}
 	repair_end(&job->repair);
 	job->begun = false;
-	return 0;
+	job->err = rc;
+	return rc;
 }
 
 /* ---- what is known about a place ------------------------------------------------------------- */
@@ -282,6 +344,17 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 		}
 	}
 	job->stats->kinds[outcome.kind][f->cls]++;
+	switch (outcome.kind) {
+	case REPAIR_REFUSED:
+	case REPAIR_ACCEPTED:
+	case REPAIR_NO_EXEC:
+	case REPAIR_LEFT:
+	case REPAIR_NOT_LOADED:
+		job->kept++;
+		break;
+	default:
+		break;
+	}
 	if (job->opts->planned == NULL) {
 		return 0;
 	}

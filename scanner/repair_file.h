@@ -31,7 +31,8 @@ struct repair_stats {
 	struct lych_scan_stats scan;
 	uint64_t kinds[REPAIR_KIND_COUNT][LYCH_CLASS_COUNT];
 	uint64_t edits, trampolines, trampoline_bytes, no_exec_pages;
-	uint64_t wrong; /* plans that repair_check refused: none, unless the planner is wrong */
+	/* Plans that repair_check refused, or that left something when carried out: none, unless the planner is wrong. */
+	uint64_t wrong;
 };
 
 struct repair_file_opts {
@@ -48,7 +49,10 @@ struct repair_file_opts {
 	void *ctx;
 };
 
-/* Returns as lych_scan_fd does; stats are added to. A plan that does not pass the check is an error diagnostic. */
+/*
+ * Returns as lych_scan_fd does; stats are added to. Each plan is looked at by repair_check, and a copy of the code with
+ * all edits is scanned again: what that finds wrong is an error diagnostic.
+ */
 LYCH_MUST_CHECK int repair_fd(int fd, const char *name, const struct repair_file_opts *opts,
 			      struct repair_stats *stats);
 

@@ -123,7 +123,8 @@ static int try_retarget(struct attempt *a)
 }
 
 /* Commits the trampoline in c, reached by any of the ways of which routes is a set; call: by a call. */
-static int try_routes(struct attempt *a, const struct candidate *body, const struct spot *spot, unsigned routes, bool call)
+static int try_routes(struct attempt *a, const struct candidate *body, const struct spot *spot, unsigned routes,
+		      bool call)
 {
 	a->had_body = true;
 	for (unsigned n = 0; n < ROUTES; n++) {

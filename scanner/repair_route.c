@@ -113,13 +113,15 @@ static bool find_nop(struct repair *r, struct candidate *c, const struct spot *s
 	struct spot at;
 	bool more = known != 0 || goes_on(&spot->in);
 
-	for (uint64_t vaddr = start; more && vaddr < end && r->work < WORK_OF_PLAN && spot_at(r, &at, vaddr); vaddr += at.in.len) {
+	for (uint64_t vaddr = start; more && vaddr < end && r->work < WORK_OF_PLAN && spot_at(r, &at, vaddr);
+	     vaddr += at.in.len) {
 		if (known == 0) {
 			more = goes_on(&at.in);
 		} else if (vaddr >= known && !repair_is_nop(&at.in, at.bytes)) {
 			return false;
 		}
-		if (at.in.len >= NOP_LEN && in_reach(spot, vaddr + HOP_LEN) && repair_is_nop(&at.in, at.bytes) &&
+		if (at.in.len >= NOP_LEN && in_reach(spot, vaddr + HOP_LEN) &&
+		    repair_is_nop(&at.in, at.bytes) &&
 		    !plan_touches(r, vaddr, at.in.len) && (*n)-- == 0) {
 			hop_to_nop(c, spot, &at);
 			return true;

@@ -2,8 +2,8 @@
 /*
  * Plans for every sequence in arbitrary code, with arbitrary beliefs about where instructions start.
  *
- * Input: 1 byte of flags (bits 0 to 3: which areas there are; 4: leave data; 5: pkey_set; 6: all of the domain's classes;
- * 7: a function's bounds are known), 1 byte that says what is believed about placements, then code.
+ * Input: 1 byte of flags (bits 0 to 3: which areas there are; 4: leave data; 5: pkey_set; 6: all of the domain's
+ * classes; 7: a function's bounds are known), 1 byte that says what is believed about placements, then code.
  *
  * What must hold: every plan passes the check; what is carried out holds no sequence but those that were refused or
  * left; a plan is made anew the same.

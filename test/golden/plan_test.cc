@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same files as in golden_test.cc: what `lychgate repair --plan` says about those that have a .plan file, the file's
-// name left out, and its exit code.
+// The same files as in golden_test.cc: what `lychgate repair --plan` says about those that have a .plan file, the
+// file's name left out, and its exit code.
 #include "golden.h"
 
 namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checker believes nobody: each way in which a plan can be wrong is seen, and the same plan without it passes.
+#include <algorithm>
 #include <functional>
 
 #include "repair_world.h"
@@ -244,6 +245,62 @@ TEST(RepairPlan, PlaceIsChosenSoThatNoDistanceHoldsASequence)
 			EXPECT_TRUE(w.hits(w.repaired()).empty());
 		}
 	}
+}
+
+struct GlibcRow {
+	const char *name, *code;
+};
+
+const GlibcRow kGlibc[] = {
+#include "glibc_code.inc"
+};
+
+// All of glibc's functions that are known: pkey_set leads elsewhere when the caller says where, and the XRSTOR of the
+// others is checked.
+TEST(RepairPlan, WhatIsGlibcsOwnIsReplacedOrChecked)
+{
+	for (const GlibcRow &row : kGlibc) {
+		SCOPED_TRACE(row.name);
+		const bool pkey_set = std::string(row.name).find("PkeySet") != std::string::npos;
+		for (uint64_t target : {UINT64_C(0), UINT64_C(0x7f0123456789)}) {
+			World w(kBase, hex(row.code));
+			w.options.pkey_set = target;
+			auto hits = w.hits(w.bytes);
+			ASSERT_EQ(hits.size(), 1u);
+			repair_outcome o = w.plan_placed(hits[0], LYCH_PLACE_INSTRUCTION, hits[0].vaddr);
+			EXPECT_EQ(o.kind, !pkey_set ? REPAIR_CHECKED : target != 0 ? REPAIR_REPLACED : REPAIR_TRAPPED);
+			EXPECT_EQ(w.check(), nullptr) << w.check();
+			EXPECT_TRUE(w.hits(w.repaired()).empty());
+			if (o.kind == REPAIR_REPLACED) {
+				EXPECT_EQ(o.edits[0].vaddr, kBase) << "the entry";
+				EXPECT_EQ(o.trampoline.absolute, target);
+			}
+			if (o.kind == REPAIR_CHECKED) {
+				// entered at the XRSTOR itself, the check comes next
+				struct code after = {repair_read, &w.plan};
+				hit moved = {0, 0, 3, LYCH_XRSTOR};
+				const repair_trampoline &t = o.trampoline;
+				const uint8_t xrstor[] = {0x0f, 0xae};
+				auto at = std::search(t.code, t.code + t.len, xrstor, xrstor + 2);
+				moved.vaddr = moved.core = t.vaddr + static_cast<uint64_t>(at - t.code);
+				const char *why = "";
+				EXPECT_EQ(verdict_of(&moved, nullptr, 0, &after, &why), LYCH_VERDICT_CHECKED) << why;
+			}
+		}
+	}
+}
+
+TEST(RepairPlan, PkeySetLeadsNowhereThatTheCallerDidNotName)
+{
+	World w(kBase, hex(kGlibc[0].code));
+	w.options.pkey_set = 0x7f0123456789;
+	ASSERT_EQ(w.plan_placed(w.hits(w.bytes)[0], LYCH_PLACE_INSTRUCTION, w.hits(w.bytes)[0].vaddr).kind,
+		  REPAIR_REPLACED);
+	repair_plan plan = repair_plan_of(&w.plan);
+	uint64_t at;
+	EXPECT_EQ(repair_check(&plan, &w.reader, &at), nullptr);
+	plan.pkey_set = 0;
+	EXPECT_STREQ(repair_check(&plan, &w.reader, &at), "a trampoline leads to an address that nobody allowed");
 }
 
 TEST(RepairPlan, HostileCodeCannotMakeItTryForEver)
