@@ -102,7 +102,8 @@ static int try_retarget(struct attempt *a)
 		int32_t rel;
 		int rc;
 
-		if (!in->relative || in->imm_len != 4 || in->opsize_66) {
+		/* With 66 alone Intel and AMD do not agree where it leads; calls of __tls_get_addr have REX.W, too. */
+		if (!in->relative || in->imm_len != 4 || (in->opsize_66 && (in->rex & 8) == 0)) {
 			continue;
 		}
 		memcpy(&rel, spot->bytes + in->imm_off, sizeof(rel));
