@@ -69,6 +69,8 @@ static void choose_areas(struct repair_options *options, const struct image *ima
 	above = (struct repair_area){end + (fixed ? APART : PAGE), end + REACH};
 	if (fixed && start < REACH + LOWEST) {
 		below.start = LOWEST;
+	} else if (start < REACH) {
+		below.end = UINT64_MAX & ~(PAGE - 1); /* all that is below 0 */
 	}
 	if (below.start < below.end) {
 		options->areas[options->nareas++] = below;

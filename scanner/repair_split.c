@@ -51,7 +51,7 @@ unsigned split_used(const struct split *s)
 	unsigned used = 1u << RSP | operand_implicit(s->spot);
 
 	if (s->in->has_modrm) {
-		used |= 1u << operand_reg(s->spot);
+		used |= 1u << (operand_reg(s->spot) - (high_byte(s->spot) ? 4 : 0));
 		used |= s->in->modrm >= 0xc0 ? 1u << operand_rm(s->spot) : 0;
 	}
 	if (s->in->encoding != INSN_LEGACY) {

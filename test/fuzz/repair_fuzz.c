@@ -6,7 +6,8 @@
  * classes; 7: a function's bounds are known), 1 byte that says what is believed about placements, then code.
  *
  * What must hold: every plan passes the check; what is carried out holds no sequence but those that were refused or
- * left; a plan is made anew the same.
+ * left; a plan is made anew the same. And of a plan whose bytes somebody changed: the check reads nothing outside, and
+ * what it lets pass makes no sequence that was not there before.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +137,62 @@ static void check_result(struct world *w, struct repair *r)
 	free(after);
 }
 
+/* ---- a plan that cannot be trusted ------------------------------------------------------------ */
+
+static int on_spoiled(void *ctx, size_t off, size_t core, size_t len, enum lych_class cls)
+{
+	const struct world *w = ctx;
+	enum lych_class old_cls;
+	size_t old_off, old_len;
+
+	(void)off;
+	(void)len;
+	require(pattern_at(w->bytes, w->len, core, w->options.classes, &old_off, &old_len, &old_cls) && old_cls == cls);
+	return 0;
+}
+
+static int on_trampoline(void *ctx, size_t off, size_t core, size_t len, enum lych_class cls)
+{
+	(void)ctx;
+	(void)off;
+	(void)core;
+	(void)len;
+	require(cls == LYCH_XRSTOR); /* its check: place_fuzz.c */
+	return 0;
+}
+
+static void spoil(struct world *w, struct repair *r)
+{
+	struct repair_plan plan = repair_plan_of(r);
+	size_t edit_bytes = r->nedits * sizeof(*r->edits), tramp_bytes = r->ntrampolines * sizeof(*r->trampolines);
+	uint8_t *after = malloc(w->len == 0 ? 1 : w->len);
+	uint64_t at;
+
+	require(after != NULL);
+	for (size_t i = 0; i + 3 < w->len && i < 16; i += 4) {
+		size_t where = w->bytes[i] | (size_t)w->bytes[i + 1] << 8;
+
+		if ((w->bytes[i + 2] & 1) != 0 && edit_bytes != 0) {
+			((uint8_t *)r->edits)[where % edit_bytes] ^= w->bytes[i + 3];
+		} else if (tramp_bytes != 0) {
+			((uint8_t *)r->trampolines)[where % tramp_bytes] ^= w->bytes[i + 3];
+		}
+	}
+	if (repair_check(&plan, &w->code, &at) == NULL) {
+		memcpy(after, w->bytes, w->len);
+		for (size_t i = 0; i < plan.nedits; i++) {
+			require(plan.edits[i].vaddr - BASE < w->len && plan.edits[i].len <= w->len);
+			memcpy(after + (plan.edits[i].vaddr - BASE), plan.edits[i].new_bytes, plan.edits[i].len);
+		}
+		require(pattern_scan(after, w->len, w->options.classes, on_spoiled, w) == 0);
+		for (size_t i = 0; i < plan.ntrampolines; i++) {
+			require(pattern_scan(plan.trampolines[i].code, plan.trampolines[i].len, w->options.classes,
+					     on_trampoline, w) == 0);
+		}
+	}
+	free(after);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct world w;
@@ -178,6 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < first.nedits; i++) {
 		require(memcmp(&first.edits[i], &again.edits[i], sizeof(first.edits[i])) == 0);
 	}
+	spoil(&w, &again);
 	repair_end(&first);
 	repair_end(&again);
 	free(exact);

@@ -478,7 +478,7 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		{"c7", 4, true, false, 1}, {"d1", 0, true, false, 0xff}, {"f6", 1, true, true, 1}, {"f7", 4, true, false, 1},
 		{"f7", 0, true, false, 0x0c}, {"fe", 0, true, true, 3}, {"ff", 0, true, false, 3}, {"0f44", 0, false, false, 0},
 		{"0faf", 0, false, false, 0}, {"0fb6", 0, false, false, 0}, {"0fbf", 0, false, false, 0}, {"0f92", 0, true, true, 1},
-		{"0fba", 1, true, false, 0xf0}, {"0fa3", 0, false, false, 0}, {"0fc1", 0, false, false, 0}, {"0f10", 0, false, false, 0},
+		{"0fba", 1, true, false, 0xf0}, {"0fc1", 0, false, false, 0}, {"0f10", 0, false, false, 0},
 		{"0f58", 0, false, false, 0}, {"0f29", 0, false, false, 0}, {"0fa4", 1, false, false, 0}, {"0f38f0", 0, false, false, 0},
 	};
 	const uint64_t seed = seed_of_run();
@@ -517,10 +517,10 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		ASSERT_TRUE(insn_decode(&at.in, code.data(), code.size())) << to_hex(code.data(), code.size());
 		operand op = {};
 		bool has_op = operand_memory(&op, &at);
-		// A stack pointer that is anywhere cannot take a signal; rsp as index or operand with base rsp is aimed at only once.
+		// A stack pointer that is anywhere cannot take a signal, and some addresses cannot be aligned.
 		if ((operand_reg_is_general(&at) && !form.bytes && operand_reg(&at) == RSP) ||
 		    (!memory && operand_rm(&at) == RSP) || (form.bytes && at.in.rex != 0 && operand_reg(&at) == RSP) ||
-		    (aligned && has_op && op.base == RSP)) {
+		    (aligned && has_op && (op.base == RSP || op.base == op.index))) {
 			continue;
 		}
 		std::string text = to_hex(code.data(), code.size());
