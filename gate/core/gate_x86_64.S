@@ -201,6 +201,18 @@
 	mov	REC_R15(%r11), %r15
 .endm
 
+/*
+ * The views that were in force before this record. A key may be taken from this thread in between, from the record and the
+ * gate page: then it starts again, else a call that waits below would return with the right. (G8)
+ */
+.macro views_back start:req, end:req
+\start:
+	mov	REC_VIEWS(%r11), %rcx
+	mov	%rcx, %gs:GATE_NOT_VIEW
+\end:
+	restart	\start, \end, \start
+.endm
+
 /* All vector registers := 0. Not out of line: unwinders need the tables of the function they are in. Clobbers flags. */
 .macro scrub_vectors
 	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
@@ -643,8 +655,7 @@ label V(lych_call_returns)
 .Lret_left:
 #endif
 	restore_callee_saved
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Lret_views, .Lret_views_end
 	.cfi_restore_state
 	.cfi_remember_state
 	subq	$REC_SIZE, %gs:MON_TOP
@@ -737,8 +748,7 @@ label V(lych_call_returns)
 	jmp	.Lcall_go
 
 .Lcall_no_stack:
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Lno_stack_views, .Lno_stack_views_end
 	mov	$-54, %eax /* -EXFULL */
 	jmp	.Lcall_refused
 
@@ -945,8 +955,7 @@ label V(lych_abort)
 	jz	1f
 	fldenv	REC_FENV(%r11)
 1:	restore_callee_saved
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Labort_views, .Labort_views_end
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
 	mov	REC_FLAGS(%r11), %r10d

@@ -97,7 +97,7 @@ struct thread {
 	uint64_t levels; /* struct signal_state (signal.h): signals put aside; 0: none */
 	uint32_t level;  /* how many of them are in use */
 	uint32_t nlevels;
-	uint64_t view_epoch;   /* of the last shoot-down this thread has followed */
+	_Atomic uint64_t view_epoch; /* of the last shoot-down this thread has followed */
 	uint64_t host_mask;    /* signals the host wants blocked though the kernel does not block them */
 	timer_t timer;
 	uint32_t timer_made;

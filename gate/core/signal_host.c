@@ -45,6 +45,9 @@ void signal_host_rights(const struct thread *t, struct sigframe *frame)
 
 void signal_follow(struct context *c)
 {
+	/* Told when all is done: whoever waits for it goes on at once, and the key has another owner then. */
+	uint64_t epoch = atomic_load(&ROOT.monitor->view_epoch);
+
 	thread_follow(c->thread);
 	if (!c->domain) {
 		signal_host_rights(c->thread, c->frame);
@@ -57,6 +60,7 @@ void signal_follow(struct context *c)
 			level->pkru = thread_view(level->pkru);
 		}
 	}
+	atomic_store(&c->thread->view_epoch, epoch);
 }
 
 /* ---- the host's handlers ---------------------------------------------------------------------- */

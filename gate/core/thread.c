@@ -428,7 +428,6 @@ uint32_t thread_view(uint32_t view)
 
 void thread_follow(struct thread *t)
 {
-	uint64_t epoch = ROOT.monitor->view_epoch;
 	struct gate_page *g = &t->area->gate;
 
 	g->not_host = ~thread_view(~g->not_host);
@@ -438,7 +437,6 @@ void thread_follow(struct thread *t)
 			r->not_caller = ~thread_view(~r->not_caller);
 		}
 	}
-	t->view_epoch = epoch;
 }
 
 /* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
@@ -455,6 +453,7 @@ static void all_follow(void)
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 		thread_follow(self);
 		pkru_update(m->allow_bits, m->deny_bits);
+		self->view_epoch = epoch;
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	}
 	for (size_t i = 0; i < THREADS_MAX; i++) {

@@ -60,7 +60,8 @@ LYCH_HIDDEN void threads_allow(int key);
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
  * (gate page, records) but the PKRU in force: that is in the signal frame (and in the levels below it), and whoever
- * handles the signal applies thread_view there. Async-signal-safe.
+ * handles the signal applies thread_view there, and then stores in thread.view_epoch what monitor->view_epoch was when
+ * it began. Async-signal-safe.
  */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
 LYCH_HIDDEN void thread_follow(struct thread *t);
