@@ -165,10 +165,7 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 	d->key = (uint32_t)key;
 	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
 	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
-	if (opts->kind != LYCH_KIND_VAULT) {
-		threads_allow(key);
-	}
-	rc = tables_new(d, opts);
+	rc = opts->kind == LYCH_KIND_VAULT || threads_allow(key) ? tables_new(d, opts) : -EBUSY;
 	if (rc != 0) {
 		goto no_tables;
 	}

@@ -34,7 +34,7 @@ struct thread *thread_attached(void)
 	return lych_tls != NULL ? &lych_tls->thread : NULL;
 }
 
-static void pkru_update(uint32_t clear, uint32_t set)
+void thread_pkru_update(uint32_t clear, uint32_t set)
 {
 	if (ROOT.backend == LYCH_PKU) {
 		lych_pkru_update_pku(clear, set);
@@ -268,7 +268,7 @@ static int attach(struct area **out)
 	attaching(m, (int)sys0(SYS_gettid), 0);
 	pthread_mutex_unlock(&m->lock);
 	if (err == 0) {
-		pkru_update(~0U, view);
+		thread_pkru_update(~0U, view);
 		pthread_setspecific(end_key, a);
 		*out = a;
 	} else {
@@ -318,7 +318,7 @@ static void detach(void *arg)
 	pthread_mutex_lock(&m->lock);
 	/* With the lock, so that no key changes its owner meanwhile: nobody could take a right that outlives the area.
 	 * Those to the runtime's two keys, which never get another owner, do no harm. */
-	pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
+	thread_pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
 	memory_stacks_of_thread_free(&a->thread);
 	rseq_register(a->thread.rseq_bytes);
 	lych_tls = NULL;
@@ -419,77 +419,6 @@ void threads_barrier(void)
 	if (sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
 		sys3(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	}
-}
-
-uint32_t thread_view(uint32_t view)
-{
-	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
-}
-
-void thread_follow(struct thread *t)
-{
-	struct gate_page *g = &t->area->gate;
-
-	g->not_host = ~thread_view(~g->not_host);
-	g->not_caller = ~thread_view(~g->not_caller);
-	for (struct record *r = &t->records[1]; r <= t->top; r++) {
-		if (r->kind == KIND_CALL) {
-			r->not_caller = ~thread_view(~r->not_caller);
-		}
-	}
-}
-
-/* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
-static void all_follow(void)
-{
-	struct monitor *m = ROOT.monitor;
-	struct thread *self = thread_attached();
-	const struct timespec pause = {.tv_nsec = 50000};
-	uint64_t epoch = atomic_fetch_add(&m->view_epoch, 1) + 1;
-	pid_t pid = (pid_t)sys0(SYS_getpid);
-
-	if (self != NULL) {
-		uint64_t all = ~0ULL, mask;
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-		thread_follow(self);
-		pkru_update(m->allow_bits, m->deny_bits);
-		self->view_epoch = epoch;
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	}
-	for (size_t i = 0; i < THREADS_MAX; i++) {
-		struct area *a;
-		for (unsigned int tries = 0; (a = atomic_load(&m->threads[i])) != NULL; tries++) {
-			if (&a->thread == self || a->thread.state != THREAD_LIVE ||
-			    a->thread.view_epoch >= epoch ||
-			    sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
-				break;
-			}
-			if (tries % 64 == 0) {
-				thread_kick(&a->thread);
-			}
-			sys2(SYS_nanosleep, &pause, NULL);
-		}
-	}
-}
-
-bool threads_shoot_down(int key)
-{
-	struct monitor *m = ROOT.monitor;
-	bool all;
-
-	atomic_fetch_and(&m->allow_bits, ~VIEW_BITS(key));
-	atomic_fetch_or(&m->deny_bits, VIEW_AD(key));
-	all_follow();
-	/* After those who could hand the right down. */
-	all = ROOT.backend != LYCH_PKU || strangers_deny(key);
-	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
-	return all;
-}
-
-void threads_allow(int key)
-{
-	atomic_fetch_or(&ROOT.monitor->allow_bits, VIEW_BITS(key));
-	all_follow();
 }
 
 bool threads_inside(const struct lych_domain *domain, bool self_only)

@@ -36,8 +36,8 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
 
 /*
  * No task of this process has a right to key any more: attached threads (the caller, too) are kicked and waited for,
- * and so are those that never attached. Called with monitor->lock. false: one could not be reached (it blocks every
- * signal), or tasks cannot be listed (no /proc): the key must not get another owner.
+ * and so are those that never attached. Called with monitor->lock. false: one could not be reached (for some seconds it
+ * has blocked every signal, or been stopped), or tasks cannot be listed (no /proc): the key must not get another owner.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
@@ -53,9 +53,10 @@ LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its
- * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view().
+ * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view(). false: one
+ * could not be reached, and has not got them yet.
  */
-LYCH_HIDDEN void threads_allow(int key);
+LYCH_HIDDEN LYCH_MUST_CHECK bool threads_allow(int key);
 
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
@@ -63,6 +64,7 @@ LYCH_HIDDEN void threads_allow(int key);
  * handles the signal applies thread_view there, and then stores in thread.view_epoch what monitor->view_epoch was when
  * it began. Async-signal-safe.
  */
+LYCH_HIDDEN void thread_pkru_update(uint32_t clear, uint32_t set); /* PKRU of the calling thread (asm.h), by backend */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
 LYCH_HIDDEN void thread_follow(struct thread *t);
 

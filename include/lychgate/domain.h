@@ -97,6 +97,8 @@ struct lych_domain_opts {
  *
  * Returns 0, or
  *	-ENOSPC      no key is left, or there are 64 domains
+ *	-EBUSY       a thread has not answered for some seconds: it blocks every signal by a bare system call, or is stopped.
+ *	             It could have kept a right to the key; lych_why() says so
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
  *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why

@@ -162,12 +162,13 @@ bool threads_shoot_down(int key)
 	return true;
 }
 
-void threads_allow(int key)
+bool threads_allow(int key)
 {
 	world.allowed[key]++;
 	if (ROOT.backend == LYCH_PKU) {
 		pkey_set(key, 0);
 	}
+	return true;
 }
 
 int world_shot_down(int key)
