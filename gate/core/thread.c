@@ -460,12 +460,16 @@ static struct area *fork_copy(void)
 
 void threads_fork_prepare(void)
 {
+	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	struct thread *self;
 
 	if (ROOT.monitor == NULL || thread_self(&self) != 0) {
 		return;
 	}
+	/* All signals are blocked. Who has the lock may wait for this thread to answer a kick, which takes no lock. */
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick, NULL, sizeof(kick));
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &kick, NULL, sizeof(kick));
 	memory_fork_prepare();
 	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));

@@ -39,6 +39,34 @@ template <typename Code> int StatusOf(Code code)
 	return status;
 }
 
+// Whoever forks waits for the lock that whoever changes keys holds while he waits for everybody's answer.
+TEST(Follow, AThreadThatForksAnswersWhileItWaits)
+{
+	EXPECT_EQ(StatusOf([] {
+			  ASSERT_EQ(live_start(), 0) << lych_why();
+			  std::atomic<bool> end{false};
+			  std::thread changer([&] {
+				  for (int i = 0; !end || i == 0; i++) {
+					  lych_domain *d = nullptr;
+					  EXPECT_EQ(lych_domain_new(&d, nullptr), 0) << lych_why();
+					  EXPECT_EQ(lych_domain_free(d), 0);
+				  }
+			  });
+			  for (int i = 0; i < 200; i++) {
+				  pid_t child = fork();
+				  if (child == 0) {
+					  _exit(0);
+				  }
+				  int status = -1;
+				  EXPECT_EQ(waitpid(child, &status, 0), child);
+				  EXPECT_EQ(status, 0);
+			  }
+			  end = true;
+			  changer.join();
+		  }),
+		  0);
+}
+
 // A bare system call can block the kick. The thread keeps the rights it has: so a key it had goes to nobody, and it is not
 // waited for without end.
 TEST(Follow, AThreadThatDoesNotAnswerKeepsRightsOnlyToKeysThatNobodyGets)
