@@ -294,6 +294,8 @@ int thread_self(struct thread **out)
 		 */
 		a = NULL;
 		err = -EPERM;
+	} else if (!a->thread.timer_made) {
+		err = timer_make(&a->thread); /* fork_without_timer */
 	}
 	*out = a != NULL ? &a->thread : NULL;
 	return err;
@@ -447,7 +449,9 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 
 	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
-	sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
+	if (t->timer_made) {
+		sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
+	}
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -484,6 +488,25 @@ void threads_fork_parent(void)
 	}
 }
 
+/*
+ * Timers are not inherited, and the child may have none (RLIMIT_SIGPENDING). Without it a call could be past its deadline,
+ * or in a poisoned domain, and nobody would end it: so each goes the slow way, where one is asked for again, and those
+ * the child is inside of end where their callbacks return. Both with -ENOMEM, as where a thread cannot attach.
+ */
+static void fork_without_timer(struct thread *t)
+{
+	for (size_t key = 0; key < KEYS; key++) {
+		t->slots[key].id = SLOT_NOBODY;
+	}
+	for (struct record *r = &t->records[1]; r <= t->top; r++) {
+		int32_t none = 0;
+
+		if (r->kind == KIND_CALL) {
+			atomic_compare_exchange_strong(&r->cancel, &none, -ENOMEM);
+		}
+	}
+}
+
 void threads_fork_child(void)
 {
 	struct area *a = lych_tls;
@@ -499,7 +522,7 @@ void threads_fork_child(void)
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.timer_made = 0;
 	if (timer_make(&a->thread) != 0) {
-		__builtin_trap();
+		fork_without_timer(&a->thread);
 	}
 	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;
 	for (size_t i = 0; i < THREADS_MAX; i++) {
@@ -515,7 +538,8 @@ void threads_fork_child(void)
 	pthread_mutex_init(&m->lock, &attr);
 	signals_fork_child(a);
 	if (dispatch_arm(a) != 0) {
-		/* Protection is never lost silently: without dispatch no domain may run here. */
+		/* Protection is never lost silently: without dispatch no domain may run here. The kernel did it for the
+		 * parent, with the same arguments, and needs no memory for it. */
 		__builtin_trap();
 	}
 }

@@ -20,6 +20,20 @@ int twice(int n)
 	return 2 * n;
 }
 LYCH_BIND(domain, twice, int, (int));
+using callback_fn = int (*)(int);
+int call_back(callback_fn fn, int n)
+{
+	return fn(n) + 1;
+}
+LYCH_BIND(domain, call_back, int, (callback_fn, int));
+int fork_here(int n);
+LYCH_CALLBACK(fork_here, int, (int));
+pid_t forked;
+int fork_here(int n)
+{
+	forked = fork();
+	return n;
+}
 }
 
 namespace
@@ -113,6 +127,45 @@ TEST(Follow, AThreadThatDoesNotAnswerKeepsRightsOnlyToKeysThatNobodyGets)
 			  EXPECT_EQ(lych_verify(nullptr, nullptr), 0);
 			  step = 4;
 			  deaf.join();
+		  }),
+		  0);
+}
+
+// Timers are not inherited, and count as signals that wait. Without one nobody could end a call: it is not made.
+TEST(Follow, AChildThatGetsNoTimerIsRefusedUntilThereIsOne)
+{
+	EXPECT_EQ(StatusOf([] {
+			  ASSERT_EQ(live_start(), 0) << lych_why();
+			  lych_domain *domain = live_domain("domain");
+			  callback_fn callback = nullptr;
+			  ASSERT_EQ(lych_callback(&callback, domain, fork_here, nullptr), 0);
+			  struct rlimit before, none;
+			  int result = 0;
+			  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), 0);
+			  getrlimit(RLIMIT_SIGPENDING, &before);
+			  none = before;
+			  none.rlim_cur = 0;
+			  ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+			  result = 0;
+			  int rc = LYCH_CALL(domain, &result, call_back, callback, 41);
+			  if (forked == 0) {
+				  // the call that it was inside of ends, too
+				  EXPECT_EQ(rc, -ENOMEM);
+				  EXPECT_EQ(result, 0);
+				  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), -ENOMEM);
+				  EXPECT_EQ(lych_attach(), -ENOMEM);
+				  EXPECT_EQ(setrlimit(RLIMIT_SIGPENDING, &before), 0);
+				  EXPECT_EQ(lych_attach(), 0);
+				  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), 0);
+				  EXPECT_EQ(result, 42);
+				  EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 60000, &result, twice, 4), 0);
+				  return;
+			  }
+			  EXPECT_EQ(rc, 0);
+			  EXPECT_EQ(result, 42);
+			  int status = -1;
+			  EXPECT_EQ(waitpid(forked, &status, 0), forked);
+			  EXPECT_EQ(status, 0);
 		  }),
 		  0);
 }
