@@ -356,6 +356,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 
 	if (is_kick(info)) {
 		signal_follow(&c);
+		cancels_follow(t);
 		deadlines_follow(t, c.domain);
 		signal_go_on(&c);
 	}

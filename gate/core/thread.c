@@ -520,6 +520,7 @@ void threads_fork_child(void)
 	ledger_thaw();
 	memory_fork_child(&a->thread);
 	a->thread.tid = (int)sys0(SYS_gettid);
+	a->thread.cancel_asked = 0; /* the parent's calls are meant */
 	a->thread.timer_made = 0;
 	if (timer_make(&a->thread) != 0) {
 		fork_without_timer(&a->thread);

@@ -81,6 +81,17 @@ LYCH_HIDDEN uint64_t monotonic_ns(void);
  */
 LYCH_HIDDEN void deadlines_follow(struct thread *t, bool in_domain);
 
+/*
+ * Calls of the thread in domains that lych_domain_cancel has asked about (thread.cancel_asked) get their mark. By the thread
+ * itself: on a kick, or when it is the one that cancels. Async-signal-safe.
+ */
+LYCH_HIDDEN void cancels_follow(struct thread *t);
+_Static_assert(DOMAINS_MAX <= 64, "a bit for each");
+static inline uint64_t domain_bit(const struct lych_domain *domain)
+{
+	return 1ull << (domain - ROOT.monitor->domains);
+}
+
 /* Any record (CALL or CALLBACK) of any thread in domain? self: of the calling thread only. */
 LYCH_HIDDEN bool threads_inside(const struct lych_domain *domain, bool self);
 

@@ -141,6 +141,7 @@ void thread_kick(struct thread *t)
 		world.stuck[i]--;
 		return;
 	}
+	cancels_follow(t);
 	if (top->kind == KIND_CALL && (top->cancel != 0 || top->domain->id != top->call_id)) {
 		world.ended[i] = top->cancel != 0 ? top->cancel : -ECANCELED;
 		t->top--;
