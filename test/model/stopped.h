@@ -89,6 +89,11 @@ protected:
 			ADD_FAILURE() << "the child ended, status " << *status << ": " << Reason();
 			return 0;
 		}
+		if (WSTOPSIG(*status) == SIGTRAP && inside_in_entry(Regs().rip - 1)) {
+			// The trap has unblocked itself; where all signals are blocked the entry of old kernels wants it so.
+			uint64_t all = ~0ull;
+			ptrace(static_cast<__ptrace_request>(PTRACE_SETSIGMASK), child, sizeof(all), &all);
+		}
 		return WSTOPSIG(*status);
 	}
 

@@ -179,6 +179,12 @@ bool inside_in_gate(uint64_t at)
 	       (at >= (uint64_t)lych_gate_soft && at < (uint64_t)lych_gate_soft_text_end);
 }
 
+bool inside_in_entry(uint64_t at)
+{
+	return (at >= (uint64_t)lych_signal_entry_pku && at < (uint64_t)lych_signal_entry_end_pku) ||
+	       (at >= (uint64_t)lych_signal_entry_soft && at < (uint64_t)lych_signal_entry_end_soft);
+}
+
 uint64_t inside_resume(void)
 {
 	return (uint64_t)lych_resume_pku;

@@ -51,6 +51,7 @@ uint64_t inside_follow_end(void);
 /* Stops the calling thread's timer: what was to be asked again of a call that has ended meanwhile. */
 void inside_disarm(void);
 bool inside_in_gate(uint64_t at); /* in either instance */
+bool inside_in_entry(uint64_t at); /* of signals, in either instance */
 uint64_t inside_resume(void);
 uint64_t inside_resume_end(void);
 uint64_t inside_entry(void);
