@@ -563,6 +563,10 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 	if (rc != 0 || record == NULL) {
 		return rc;
 	}
+	rc = thread_has_timer(self);
+	if (rc != 0) {
+		return rc;
+	}
 	rc = atomic_load(&record->cancel);
 	if (rc != 0) {
 		return rc;

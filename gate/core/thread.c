@@ -294,8 +294,6 @@ int thread_self(struct thread **out)
 		 */
 		a = NULL;
 		err = -EPERM;
-	} else if (!a->thread.timer_made) {
-		err = timer_make(&a->thread); /* fork_without_timer */
 	}
 	*out = a != NULL ? &a->thread : NULL;
 	return err;
@@ -452,6 +450,17 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 	if (t->timer_made) {
 		sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
 	}
+}
+
+int thread_has_timer(struct thread *t)
+{
+	int err = 0;
+
+	if (!t->timer_made) {
+		err = timer_make(t);
+		thread_timer(t, 1); /* the kick looks for deadlines there are */
+	}
+	return err;
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */

@@ -71,6 +71,9 @@ LYCH_HIDDEN void thread_follow(struct thread *t);
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
 
+/* Every thread has it but one that fork could not make one for: makes it. 0, or -ENOMEM: no call may be made. The caller's. */
+LYCH_HIDDEN LYCH_MUST_CHECK int thread_has_timer(struct thread *t);
+
 /* CLOCK_MONOTONIC, not by the vDSO: its data is ordinary memory. Async-signal-safe. */
 LYCH_HIDDEN uint64_t monotonic_ns(void);
 

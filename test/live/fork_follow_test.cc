@@ -154,6 +154,15 @@ TEST(Follow, AChildThatGetsNoTimerIsRefusedUntilThereIsOne)
 				  EXPECT_EQ(result, 0);
 				  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), -ENOMEM);
 				  EXPECT_EQ(lych_attach(), -ENOMEM);
+				  pid_t grandchild = fork();
+				  if (grandchild == 0) {
+					  signal(SIGUSR1, [](int) {});
+					  raise(SIGUSR1);
+					  _exit(LYCH_CALL(domain, &result, twice, 21) == -ENOMEM ? 0 : 1);
+				  }
+				  int status = -1;
+				  EXPECT_EQ(waitpid(grandchild, &status, 0), grandchild);
+				  EXPECT_EQ(status, 0);
 				  EXPECT_EQ(setrlimit(RLIMIT_SIGPENDING, &before), 0);
 				  EXPECT_EQ(lych_attach(), 0);
 				  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), 0);
