@@ -139,6 +139,18 @@ bool strangers_asked(int sig, struct kernel_ucontext *uc)
 	return false;
 }
 
+uint32_t strangers_rights(const struct kernel_ucontext *uc)
+{
+	(void)uc;
+	return 0;
+}
+
+void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
+{
+	(void)uc;
+	(void)pkru;
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	(void)info;
