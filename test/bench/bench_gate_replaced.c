@@ -144,6 +144,7 @@ static void row(const char *name, uint64_t (*loop)(unsigned int), void (*once)(v
 	double ticks = cost_of(loop, ROUNDS, RUNS);
 	struct step_count count;
 
+	_mm_setcsr(caller_mxcsr);
 	if (!step_counts(&count, once)) {
 		exit(1);
 	}
@@ -170,6 +171,9 @@ int main(void)
 	ROW("plain call, 6 arguments", plain_six);
 	ROW("call into a domain and back", gate_empty);
 	ROW("... 6 arguments", gate_six);
+	caller_mxcsr = MXCSR_INEXACT;
+	ROW("... after an inexact operation", gate_empty);
+	caller_mxcsr = MXCSR_FRESH;
 	ROW("... through a typed pointer", pointer_empty);
 	ROW("... through a typed pointer, 6 arguments", pointer_six);
 	ROW("callback out of a domain and back", callback);
