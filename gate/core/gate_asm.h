@@ -105,6 +105,7 @@
 #define RECF_FENV 1    /* REC_FENV holds the caller's x87 environment */
 #define RECF_RESULT 2  /* the result is not in general registers alone */
 #define RECF_POINTER 4 /* called through a typed pointer: a fault gives the binding's value */
+#define RECF_MXCSR 16 /* REC_MXCSR is not the default */
 #define RECF_WORDS 8   /* the stack words lie on the domain's stack already (lych_gate_slow put them there) */
 
 /* struct lych_domain, the part the gate reads. */

@@ -201,6 +201,46 @@
 	mov	REC_R15(%r11), %r15
 .endm
 
+/*
+ * MXCSR := memory. On some processors a store of MXCSR that follows too closely, such as that of the next call, costs a
+ * hundred cycles and more when this changes the flags in it.
+ */
+.macro load_mxcsr from:req
+	ldmxcsr	\from
+	lfence
+.endm
+
+/*
+ * The host's context, from the record of a call in r11: rsp, flags, fs, selector. Clobbers rcx. host_context_rare is the
+ * rest of it, somewhere else; both belong to a window.
+ */
+.macro host_context of:req
+	mov	REC_RSP(%r11), %rsp
+	pushfq
+	pop	%rcx
+	test	$FLAGS_HOSTILE, %ecx
+	jnz	.L\of\()_flags
+.L\of\()_flags_done:
+	rdfsbase %rcx
+	cmp	%gs:MON_HOST_FS, %rcx
+	jne	.L\of\()_fs
+.L\of\()_fs_done:
+	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+.endm
+
+.macro host_context_rare of:req
+.L\of\()_flags:
+	/* rsp is the host's; rcx as found */
+	andq	$~FLAGS_HOSTILE, %rcx
+	push	%rcx
+	popfq
+	jmp	.L\of\()_flags_done
+.L\of\()_fs:
+	mov	%gs:MON_HOST_FS, %rcx
+	wrfsbase %rcx
+	jmp	.L\of\()_fs_done
+.endm
+
 /* All vector registers := 0. Not out of line: unwinders need the tables of the function they are in. Clobbers flags. */
 .macro scrub_vectors
 	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
@@ -606,37 +646,22 @@ label V(lych_call_returns)
 	/* rule 3 */
 	mov	%gs:MON_TOP, %r11
 	cfi_record_r11
-	cmpl	$KIND_CALL, REC_KIND(%r11)
-	jne	.Ltrap
-	mov	REC_RSP(%r11), %rsp
-	pushfq
-	pop	%rcx
-	test	$FLAGS_HOSTILE, %ecx
-	jnz	.Lret_flags
-.Lret_flags_done:
-	rdfsbase %rcx
-	cmp	%gs:MON_HOST_FS, %rcx
-	jne	.Lret_fs
-.Lret_fs_done:
-	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	cmpq	$KIND_CALL, REC_KIND(%r11) /* and no flag */
+	jne	.Lret_marked
+	host_context ret
 .Lret_r1:
-	/* The host's context. r8, r9 the result. Scratch: REC_ST0, this record's own. */
-	cmpl	$0, REC_FLAGS(%r11)
-	jne	.Lret_extra
-.Lret_extra_done:
+	/* The host's context. r8, r9 the result. Scratch: REC_ST0, this record's own. The caller's modes were the default. */
 	stmxcsr	REC_ST0(%r11)
-	mov	REC_ST0(%r11), %ecx
-	cmp	REC_MXCSR(%r11), %ecx
-	jne	.Lret_mxcsr
-.Lret_mxcsr_done:
+	cmpl	$MXCSR_DEFAULT, REC_ST0(%r11)
+	jne	.Lret_modes
 	fnstcw	REC_ST0(%r11)
 	cmpw	$FCW_DEFAULT, REC_ST0(%r11)
-	jne	.Lret_x87
+	jne	.Lret_modes
 	fnstsw	%ax
 	test	%ax, %ax
-	jnz	.Lret_x87
+	jnz	.Lret_modes
 	emms
-.Lret_x87_done:
+.Lret_modes_done:
 #ifdef LYCH_SOFT
 	testb	$1, REC_CALL_ID(%r11)
 	jnz	.Lret_leave
@@ -655,6 +680,7 @@ label V(lych_call_returns)
 	restart	.Lcall_view, .Lcall_view_end, .Lcall_view
 	window	.Lcall_w0, .Lcall_w1, .Lcall_w1, FROM_R13
 	window	.Lret_r0, .Lret_r1, .Lret_r0
+	window	.Lret_marked, .Lret_marked_end, .Lret_r0
 
 	/* ---- what is rare ---- */
 	cfi_record_r11
@@ -663,6 +689,7 @@ label V(lych_call_returns)
 	popfq
 	jmp	.Lcall_flags_done
 .Lcall_mxcsr:
+	orl	$RECF_MXCSR, REC_FLAGS(%r11)
 	ldmxcsr	.Lmxcsr_default(%rip)
 	jmp	.Lcall_mxcsr_done
 .Lcall_x87:
@@ -742,49 +769,48 @@ label V(lych_call_returns)
 	mov	$-54, %eax /* -EXFULL */
 	jmp	.Lcall_refused
 
-.Lret_flags:
-	/* rsp is the host's; rcx as found */
-	andq	$~FLAGS_HOSTILE, %rcx
-	push	%rcx
-	popfq
-	jmp	.Lret_flags_done
-.Lret_fs:
-	mov	%gs:MON_HOST_FS, %rcx
-	wrfsbase %rcx
-	jmp	.Lret_fs_done
+	host_context_rare ret
+	host_context_rare marked
 .Lret_far_end:
 	window	.Lret_flags, .Lret_far_end, .Lret_r0
-.Lret_mxcsr:
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_mxcsr_done
-.Lret_x87:
-	fnclex
-	fninit
-	testl	$RECF_FENV, REC_FLAGS(%r11)
-	jz	.Lret_x87_done
-	fldenv	REC_FENV(%r11)
-	jmp	.Lret_x87_done
 
-.Lret_extra:
+.Lret_marked:
+	cmpl	$KIND_CALL, REC_KIND(%r11)
+	jne	.Ltrap
+	host_context marked
+.Lret_marked_end:
 	testl	$RECF_RESULT, REC_FLAGS(%r11)
-	jz	1f
+	jz	.Lret_modes
 	mov	REC_BINDING(%r11), %rcx
 	movzbl	BIND_RESULT(%rcx), %ecx
 	cmp	$RESULT_ST0, %ecx
-	jae	2f
-1:	testl	$RECF_FENV, REC_FLAGS(%r11)
-	jz	.Lret_extra_done
-	/* the record's word is not the default: the common path would take its own for the caller's */
-	fnclex
+	jae	.Lret_long_double
+.Lret_modes:
+	testl	$RECF_FENV, REC_FLAGS(%r11)
+	jnz	1f
+	fnstcw	REC_ST0(%r11)
+	cmpw	$FCW_DEFAULT, REC_ST0(%r11)
+	jne	1f
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	1f
+	emms
+	jmp	.Lret_mxcsr
+1:	fnclex
 	fninit
+	testl	$RECF_FENV, REC_FLAGS(%r11)
+	jz	.Lret_mxcsr
 	fldenv	REC_FENV(%r11)
+.Lret_mxcsr:
+	testl	$RECF_MXCSR, REC_FLAGS(%r11)
+	jnz	1f
 	stmxcsr	REC_ST0(%r11)
-	mov	REC_ST0(%r11), %ecx
-	cmp	REC_MXCSR(%r11), %ecx
-	je	.Lret_x87_done
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_x87_done
-2:	/* long double: out, clean, in again. fnclex first: a store waits for pending exceptions. */
+	cmpl	$MXCSR_DEFAULT, REC_ST0(%r11)
+	je	.Lret_modes_done
+1:	load_mxcsr REC_MXCSR(%r11)
+	jmp	.Lret_modes_done
+.Lret_long_double:
+	/* out, clean, in again. fnclex first: a store waits for pending exceptions. */
 	fnclex
 	movw	$FCW_DEFAULT, REC_FCW(%r11)
 	fldcw	REC_FCW(%r11)
@@ -801,8 +827,7 @@ label V(lych_call_returns)
 	je	5f
 	fldt	REC_ST1(%r11)
 5:	fldt	REC_ST0(%r11)
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_x87_done
+	jmp	.Lret_mxcsr
 
 #ifdef LYCH_SOFT
 .Lret_leave:
@@ -1290,7 +1315,7 @@ label V(lych_callback_returns)
 	window	.Lback_flags, .Lback_far_end, .Lback_c0
 	cfi_record_r11
 .Lback_mxcsr:
-	ldmxcsr	REC_MXCSR(%rcx)
+	load_mxcsr REC_MXCSR(%rcx)
 	jmp	.Lback_mxcsr_done
 .Lback_x87:
 	fnclex
@@ -1304,7 +1329,7 @@ label V(lych_callback_returns)
 	fninit
 	jmp	.Lback_cleared
 .Lback_domain_mxcsr:
-	ldmxcsr	REC_MXCSR(%r11)
+	load_mxcsr REC_MXCSR(%r11)
 	jmp	.Lback_domain_mxcsr_done
 .Lback_domain_fcw:
 	fldcw	REC_FCW(%r11)
