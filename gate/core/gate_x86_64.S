@@ -495,11 +495,10 @@ function_end lych_vectors_only
 /* ---- the call ----------------------------------------------------------------------------------- */
 
 /*
- * r11 := a new record on top of this thread's, with rsp and the callee-saved registers in it. A handler of the host that
- * interrupts this may come here, too, and must not take this record: it is on top before anything is in it but that it
- * is none yet.
+ * r11 := the record above this thread's top one. Until it is the top one itself a handler of the host that interrupts
+ * this may take it: so all of this is a restart, and changes no registers but rax, r10, r11 and vectors without arguments.
  */
-.macro take_record again:req, mine:req, not_attached:req, too_deep:req
+.macro next_record again:req, not_attached:req, too_deep:req
 \again:
 	/* An area of this thread's own? TLS and gs must agree. (G8) */
 	mov	lych_tls@gottpoff(%rip), %r11
@@ -512,14 +511,6 @@ function_end lych_vectors_only
 	cmp	%gs:MON_LIMIT, %r11
 	jae	\too_deep
 	add	$REC_SIZE, %r11
-	movq	$KIND_NONE, REC_KIND(%r11)
-	mov	%r11, %gs:MON_TOP
-\mine:
-	mov	%rsp, REC_RSP(%r11)
-	save_callee_saved
-	.cfi_remember_state
-	cfi_record_r11
-	restart	\again, \mine, \again
 .endm
 
 /*
@@ -542,22 +533,28 @@ lych_gate:
 	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
-	take_record .Lcall_again, .Lcall_mine, .Lcall_not_attached, .Lcall_too_deep
+	next_record .Lcall_again, .Lcall_not_attached, .Lcall_too_deep
+	mov	%rsp, REC_RSP(%r11)
+	save_callee_saved
+	mov	HIDDEN_STATUS(%rsp), %rax
+	mov	%rax, REC_STATUS(%r11)
+	mov	HIDDEN_DEADLINE(%rsp), %rax
+	mov	%rax, REC_DEADLINE(%r11)
 	mov	HIDDEN_DOMAIN(%rsp), %r10
-	mov	HIDDEN_BINDING(%rsp), %rbx
-	mov	HIDDEN_STATUS(%rsp), %r12
-	mov	HIDDEN_DEADLINE(%rsp), %r13
-	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
-	mov	$KIND_CALL, %eax                       /* and REC_FLAGS := 0 */
-
-.Lcall_push:
-	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record, rax kind and flags */
 	mov	%r10, REC_DOMAIN(%r11)
-	mov	%rbx, REC_BINDING(%r11)
-	mov	%r12, REC_STATUS(%r11)
-	mov	%r13, REC_DEADLINE(%r11)
-	mov	%rax, REC_KIND(%r11)
-	/* The record is on top before the id is read: whoever poisons does it the other way round. */
+	mov	HIDDEN_BINDING(%rsp), %rax
+	mov	%rax, REC_BINDING(%r11)
+	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
+	movq	$KIND_CALL, REC_KIND(%r11)             /* and REC_FLAGS := 0 */
+	mov	%r11, %gs:MON_TOP
+.Lcall_mine:
+	.cfi_remember_state
+	cfi_record_r11
+	restart	.Lcall_again, .Lcall_mine, .Lcall_again
+	mov	%rax, %rbx
+
+.Lcall_taken:
+	/* r10 domain, rbx binding. The record, r11, is on top before the id is read: whoever poisons does it the other way round. */
 	mov	DOM_SLOT(%r10), %ebp
 	mov	DOM_ID(%r10), %rax
 	mov	%rax, REC_CALL_ID(%r11)
@@ -594,26 +591,27 @@ lych_gate:
 	not	%eax
 	mov	%eax, %gs:GATE_NOT_CALLER
 .Lcall_view_end:
-	mov	DOM_NOT_VIEW(%r10), %eax
-	mov	%eax, %gs:GATE_NOT_VIEW
-
 	/* The first word of the domain's frame is the link for unwinders; arguments below it. */
 	mov	%r13, %rbp
 	mov	BIND_FN(%rbx), %r12
 	cmpl	$0, BIND_EXTRA(%rbx)
 	jne	.Lcall_extra
-	scrub_vectors
-	xor	%r10d, %r10d
+	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
+	jne	.Lcall_scrub
+	vzeroall
 .Lcall_go:
 	scrub_x87
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
+	mov	DOM_NOT_VIEW(%r10), %eax
+	xor	%r10d, %r10d
+	mov	%eax, %gs:GATE_NOT_VIEW
+.Lcall_gone:
 	/* rule 2: from here on only registers. ecx and edx are 0. */
 .Lcall_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%r13, %rsp
-	mov	%gs:GATE_NOT_VIEW, %eax
 	not	%eax
 	site_gs	GATE_NOT_VIEW
 .Lcall_w1:
@@ -699,6 +697,10 @@ label V(lych_call_returns)
 	fninit
 	jmp	.Lcall_x87_done
 
+.Lcall_scrub:
+	call	lych_scrub_other
+	jmp	.Lcall_go
+
 .Lcall_extra:
 	/* free: rax, rcx, rdx; rsp may move, the record has it */
 	testl	$BINDX_NARROW, BIND_EXTRA(%rbx)
@@ -744,7 +746,9 @@ label V(lych_call_returns)
 6:	testl	$BINDX_RESULT, BIND_EXTRA(%rbx)
 	jz	7f
 	orl	$RECF_RESULT, REC_FLAGS(%r11)
-7:	xor	%r10d, %r10d
+7:	mov	DOM_NOT_VIEW(%r10), %eax
+	mov	%eax, %gs:GATE_NOT_VIEW
+	xor	%r10d, %r10d
 	testl	$BINDX_VARIADIC, BIND_EXTRA(%rbx)
 	jz	8f
 	movzbl	BIND_NVEC(%rbx), %r10d
@@ -755,13 +759,17 @@ label V(lych_call_returns)
 	lea	64(%rsp), %rax
 	mov	BIND_WIDTHS(%rbx), %edx
 	call	lych_vectors_only
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	jmp	.Lcall_go
+	jmp	.Lcall_scrubbed
 9:	scrub_vectors
+.Lcall_scrubbed:
+	scrub_x87
+	movzbl	BIND_SKIP(%rbx), %ebx
+	lea	.Lcall_clear(%rip), %rax
+	add	%rax, %rbx
 	xor	%ecx, %ecx
 	xor	%edx, %edx
-	jmp	.Lcall_go
+	mov	%gs:GATE_NOT_VIEW, %eax
+	jmp	.Lcall_gone
 
 .Lcall_no_stack:
 	mov	REC_VIEWS(%r11), %rcx
@@ -933,14 +941,14 @@ label V(lych_call_returns)
 	restore_callee_saved
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
-	mov	REC_FLAGS(%r11), %r10d
+	mov	REC_ARGS_OFF(%r11), %r10d
 	.cfi_restore_state
 	.cfi_remember_state
 	sub	$REC_SIZE, %r11
 	mov	%r11, %gs:MON_TOP
 	mov	%eax, (%rdx)
-	test	$RECF_POINTER, %r10d
-	jnz	.Lfault_value
+	cmp	$ARGS_OFF_POINTER, %r10d
+	je	.Lfault_value
 	xor	%eax, %eax
 	xor	%edx, %edx
 	ret
@@ -974,7 +982,7 @@ label V(lych_abort)
 	mov	%rcx, %gs:GATE_NOT_VIEW
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
-	mov	REC_FLAGS(%r11), %r10d
+	mov	REC_ARGS_OFF(%r11), %r10d
 	mov	REC_DOMAIN(%r11), %rdi
 	.cfi_restore_state
 	.cfi_remember_state
@@ -1001,8 +1009,8 @@ label V(lych_abort)
 	mov	16(%rsp), %r10
 	add	$40, %rsp
 	.cfi_adjust_cfa_offset -40
-	test	$RECF_POINTER, %r10d
-	jnz	.Lfault_value
+	cmp	$ARGS_OFF_POINTER, %r10d
+	je	.Lfault_value
 	mov	%eax, (%rdx)
 	xor	%eax, %eax
 	xor	%edx, %edx
@@ -1023,7 +1031,16 @@ function_end lych_gate_soft
 function V(lych_pointer_gate)
 	.cfi_startproc
 	cfi_no_exceptions
-	take_record .Lpointer_again, .Lpointer_mine, .Lpointer_not_attached, .Lpointer_too_deep
+	next_record .Lpointer_again, .Lpointer_not_attached, .Lpointer_too_deep
+	/* r10 is needed until the end: so it is on top before anything is in it but that it is none yet */
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+.Lpointer_mine:
+	mov	%rsp, REC_RSP(%r11)
+	save_callee_saved
+	.cfi_remember_state
+	cfi_record_r11
+	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	shl	$5, %r10
 	add	lych_root_page+ROOT_THUNKS(%rip), %r10
 	mov	THUNK_BINDING(%r10), %rbx
@@ -1031,10 +1048,13 @@ function V(lych_pointer_gate)
 	test	%r10, %r10
 	jz	.Lhost_trap
 	lea	REC_ST0(%r11), %r12 /* nobody asks for the status */
-	xor	%r13d, %r13d
-	movq	$8, REC_ARGS_OFF(%r11)
-	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
-	jmp	.Lcall_push
+	movq	$ARGS_OFF_POINTER, REC_ARGS_OFF(%r11)
+	mov	%r10, REC_DOMAIN(%r11)
+	mov	%rbx, REC_BINDING(%r11)
+	mov	%r12, REC_STATUS(%r11)
+	movq	$0, REC_DEADLINE(%r11)
+	movq	$KIND_CALL, REC_KIND(%r11)
+	jmp	.Lcall_taken
 	.cfi_restore_state
 .Lpointer_too_deep:
 	save_arguments
