@@ -52,28 +52,28 @@ static inline void call_empty(void)
 {
 	int status = 0;
 
-	gate_empty((struct lych_hidden){&domain, &bind_empty, &status, 0});
+	gate_empty((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_empty, &status, 0));
 }
 
 static inline long call_six(void)
 {
 	int status = 0;
 
-	return gate_six((struct lych_hidden){&domain, &bind_six, &status, 0}, 1, 2, 3, 4, 5, 6);
+	return gate_six((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_six, &status, 0), 1, 2, 3, 4, 5, 6);
 }
 
 static uint64_t loop_callback(unsigned int rounds)
 {
 	int status = 0;
 
-	return gate_loop((struct lych_hidden){&domain, &bind_loop, &status, 0}, rounds);
+	return gate_loop((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_loop, &status, 0), rounds);
 }
 
 static void once_callback(void *ctx)
 {
 	int status = 0;
 
-	gate_once((struct lych_hidden){&domain, &bind_once, &status, 0}, ctx);
+	gate_once((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_once, &status, 0), ctx);
 }
 
 static void (*pointer_empty)(void);
