@@ -195,7 +195,7 @@ int harness_call(struct lych_domain *domain, long (*fn)(long), long arg, long *r
 		.fn = (void (*)(void))fn, .skip = 2, .ngpr = 1, .align = 4, .name = "harness function"};
 	int status = 0;
 
-	*result = gate((struct lych_hidden){domain, &binding, &status, deadline_ns}, arg);
+	*result = gate((struct lych_hidden)LYCH_I_HIDDEN(domain, &binding, &status, deadline_ns), arg);
 	return status;
 }
 
