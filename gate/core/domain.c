@@ -271,7 +271,7 @@ static void mark(struct record *r, const struct lych_domain *domain)
 	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
 		return;
 	}
-	if (__atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) != domain) {
+	if (!record_is_of(r, domain)) {
 		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
 	}
 }
@@ -279,14 +279,14 @@ static void mark(struct record *r, const struct lych_domain *domain)
 static int round_of_thread(struct thread *t, void *ctx)
 {
 	struct round *round = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	const struct record *top = thread_top(t);
 	bool kick = false;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->kind != KIND_CALL) {
+		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (r->domain == round->domain) {
+		if (record_is_of(r, round->domain)) {
 			if (round->mark) {
 				mark(r, round->domain);
 			}

@@ -45,7 +45,8 @@ void signal_host_rights(const struct thread *t, struct sigframe *frame)
 
 void signal_follow(struct context *c)
 {
-	thread_follow(c->thread);
+	uint64_t epoch = thread_follow(c->thread);
+
 	if (!c->domain) {
 		signal_host_rights(c->thread, c->frame);
 	}
@@ -57,6 +58,7 @@ void signal_follow(struct context *c)
 			level->pkru = thread_view(level->pkru);
 		}
 	}
+	thread_followed(c->thread, epoch);
 }
 
 /* ---- the host's handlers ---------------------------------------------------------------------- */

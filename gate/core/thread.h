@@ -60,10 +60,13 @@ LYCH_HIDDEN void threads_allow(int key);
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
  * (gate page, records) but the PKRU in force: that is in the signal frame (and in the levels below it), and whoever
- * handles the signal applies thread_view there. Async-signal-safe.
+ * handles the signal applies thread_view there. Only then it says so, to those who wait, by thread_followed with what
+ * thread_follow gave: earlier, and the bits that are to be denied could be gone before the frame has lost them.
+ * Async-signal-safe.
  */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
-LYCH_HIDDEN void thread_follow(struct thread *t);
+LYCH_HIDDEN uint64_t thread_follow(struct thread *t);
+LYCH_HIDDEN void thread_followed(struct thread *t, uint64_t epoch);
 
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
