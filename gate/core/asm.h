@@ -129,10 +129,12 @@ LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record
  */
 LYCH_HIDDEN int lych_gate_too_deep(uint64_t rsp);
 
-/* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
- * the host's rights. Gives back the status (on_fault runs here). */
+/*
+ * After a call was ended, before its caller gets the status; on the caller's stack with all of the host's rights. Its record
+ * is still on top, so that nobody frees the domain while the report is made of it; then this takes the record away, and
+ * on_fault runs. Gives back the status.
+ */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
-
 
 /* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
 LYCH_HIDDEN int lych_callback_refused(struct record *call);

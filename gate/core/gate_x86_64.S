@@ -968,9 +968,8 @@ label V(lych_abort)
 2:	mov	24(%rsp), %eax
 	mov	32(%rsp), %rdi
 #endif
-	subq	$REC_SIZE, %gs:MON_TOP
 	mov	%eax, %esi
-	call	lych_gate_failed
+	call	lych_gate_failed /* and the record is gone */
 	mov	(%rsp), %rdx
 	mov	8(%rsp), %rcx
 	mov	16(%rsp), %r10

@@ -192,6 +192,38 @@ TEST_F(Life, OfAKeyIsOverWhenNoThreadGoesOnWithIt)
 	});
 }
 
+// What a report looks at is the domain's: where its heap and stacks are.
+TEST_F(Life, OfADomainLastsUntilItsFaultIsReported)
+{
+	static std::atomic<bool> reporting, freed, freed_too_early;
+	lych_domain *d = nullptr;
+
+	reporting = freed = freed_too_early = false;
+	life_while_reporting([] {
+		reporting = true;
+		for (int i = 0; i < 50 && !freed; i++) {
+			life_nap();
+			life_rest();
+		}
+		freed_too_early = freed.load();
+	});
+	InThreads(2, [&](int thread) {
+		if (thread == 0) {
+			d = New();
+			EXPECT_EQ(life_call(d, LIFE_FAULT, 0, nullptr, nullptr), -EFAULT);
+			return;
+		}
+		while (!reporting) {
+			life_rest();
+		}
+		EXPECT_EQ(lych_domain_free(d), 0);
+		freed = true;
+	});
+	life_while_reporting(nullptr);
+	EXPECT_FALSE(freed_too_early);
+	EXPECT_EQ(report.count, 1);
+}
+
 // Places for domains that all threads use. Who replaces one frees it among calls that are inside, and then waits for the
 // others to let go of it: a place that is free may be anybody's next.
 class Places {

@@ -384,8 +384,11 @@ int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms
 	}
 	rc = inside(&w, way, callback, ctx);
 	lych_gate_leave_soft(r);
+	if (rc != 0) {
+		return lych_gate_failed(domain, rc);
+	}
 	__atomic_store_n(&w.thread->top, r - 1, __ATOMIC_RELEASE);
-	return rc != 0 ? lych_gate_failed(domain, rc) : 0;
+	return 0;
 }
 
 /* ---- what else there is ------------------------------------------------------------------------ */
@@ -428,8 +431,20 @@ void bindings_domain_gone(struct lych_domain *d)
 	(void)d;
 }
 
+static void (*_Atomic while_reporting)(void);
+
+void life_while_reporting(void (*fn)(void))
+{
+	atomic_store(&while_reporting, fn);
+}
+
 void fault_backtrace(struct lych_fault *fault, bool (*contains)(void *ctx, uint64_t at, uint64_t bytes), void *ctx)
 {
+	void (*fn)(void) = atomic_load(&while_reporting);
+
+	if (fn != NULL) {
+		fn();
+	}
 	fault->nframes = contains(ctx, fault->rsp, 8) ? 1 : 0;
 	fault->frames[0] = fault->rip;
 }

@@ -41,6 +41,8 @@ bool life_hurry(void);
 /* Has the calling thread, in the host, the rights to a key? */
 bool life_may_touch(int key);
 
+/* While the report of a fault is made, and the domain's memory looked at. NULL: nothing more. */
+void life_while_reporting(void (*fn)(void));
 /* A millisecond, in which kicks do not arrive. */
 void life_nap(void);
 
