@@ -27,11 +27,18 @@ struct kernel_sigaction {
 	uint64_t mask;
 };
 
-/* A reader never waits, so that a signal that interrupts a writer can read: a write fills the slot not in use, then
- * turns it on. */
+/*
+ * A reader never waits, so that a signal that interrupts a writer can read: a write fills the slot not in use, then
+ * turns it on. A reader that was overtaken by two writes finds another turn than before and reads again: what is in a
+ * slot is stored after the turn that went before (release) and loaded before the turn is asked again (acquire).
+ */
 struct handler_entry {
 	_Atomic uint64_t turn; /* slot[turn & 1] is valid */
-	struct host_action slot[2];
+	struct handler_slot { /* struct host_action */
+		void (*_Atomic handler)(int);
+		_Atomic uint64_t flags;
+		_Atomic uint64_t mask;
+	} slot[2];
 };
 
 /* In monitor memory. */

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <functional>
 #include <initializer_list>
@@ -222,6 +223,34 @@ TEST_F(Life, OfADomainLastsUntilItsFaultIsReported)
 	life_while_reporting(nullptr);
 	EXPECT_FALSE(freed_too_early);
 	EXPECT_EQ(report.count, 1);
+}
+
+// A signal may ask for what the host wants while another thread changes it.
+TEST_F(Life, OfAnActionIsReadWholeWhileItChanges)
+{
+	std::atomic<bool> stop{false};
+	std::atomic<uint64_t> changes{0};
+	std::atomic<int> torn{0}, older{0};
+
+	life_action_put(SIGUSR1, 0);
+	InThreads(3, [&](int thread) {
+		if (thread == 0) {
+			while (!stop) {
+				life_action_put(SIGUSR1, ++changes);
+			}
+			return;
+		}
+		uint64_t last = 0;
+		for (int i = 0; i < 20000 || changes < 1000; i++) {
+			uint64_t n = 0;
+			torn += !life_action_get(SIGUSR1, &n);
+			older += n < last;
+			last = n;
+		}
+		stop = true;
+	});
+	EXPECT_EQ(torn, 0);
+	EXPECT_EQ(older, 0);
 }
 
 // Places for domains that all threads use. Who replaces one frees it among calls that are inside, and then waits for the

@@ -449,6 +449,20 @@ void fault_backtrace(struct lych_fault *fault, bool (*contains)(void *ctx, uint6
 	fault->frames[0] = fault->rip;
 }
 
+void lych_restorer(void)
+{
+}
+
+void lych_signal_entry_pku(int sig, siginfo_t *info, void *context)
+{
+	(void)sig, (void)info, (void)context;
+}
+
+void lych_signal_entry_soft(int sig, siginfo_t *info, void *context)
+{
+	(void)sig, (void)info, (void)context;
+}
+
 /* ---- what tests see ---------------------------------------------------------------------------- */
 
 int life_start(void (*on_fault)(const struct lych_fault *fault, void *ctx), void *ctx)
@@ -501,6 +515,22 @@ int life_spoiled(void)
 int life_kicks(void)
 {
 	return atomic_load(&kicks);
+}
+
+void life_action_put(int sig, uint64_t n)
+{
+	struct host_action action = {.handler = (void (*)(int))(uintptr_t)n, .flags = n, .mask = n};
+
+	handlers_put(ROOT.monitor->handlers, sig, &action);
+}
+
+bool life_action_get(int sig, uint64_t *n)
+{
+	struct host_action action;
+
+	handlers_get(ROOT.monitor->handlers, sig, &action);
+	*n = action.flags;
+	return (uint64_t)(uintptr_t)action.handler == *n && action.mask == *n;
 }
 
 void life_slow(bool slow)

@@ -46,6 +46,11 @@ void life_while_reporting(void (*fn)(void));
 /* A millisecond, in which kicks do not arrive. */
 void life_nap(void);
 
+/* The table of what the host wants done with signals: action n of signal sig says n three times. */
+void life_action_put(int sig, uint64_t n);
+/* false: what was read was never put there. */
+bool life_action_get(int sig, uint64_t *n);
+
 /* How often a stack or a block was not what its owner had written, or a block could not be freed. */
 int life_spoiled(void);
 int life_kicks(void);
