@@ -2,9 +2,10 @@
 /*
  * The way to a fault, by libunwind as if the domain were another process.
  *
- * Registers and stack are hostile, and so is each address made of them. Every read goes through read_word: of the domain's
- * memory, or of what the loader mapped for a loaded object and did not make writable, and even then through the kernel,
- * which says so when there is nothing. Whatever the tables and stacks hold, the worst is a short or a wrong list.
+ * Registers and stack are hostile, and so is each address made of them. Every read goes through read_word: of the
+ * domain's memory, or of what the loader mapped for a loaded object and did not make writable, and even then through
+ * the kernel, which says so when there is nothing. Whatever the tables and stacks hold, the worst is a short or a
+ * wrong list.
  */
 #include <elf.h>
 #include <libunwind.h>

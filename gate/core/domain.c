@@ -194,8 +194,9 @@ no_tables:
 }
 
 /*
- * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the rights of
- * what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can read.
+ * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the
+ * rights of what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can
+ * read.
  */
 static const char *refusal(enum lych_kind kind)
 {
@@ -292,7 +293,8 @@ static int round_of_thread(struct thread *t, void *ctx)
 			}
 			kick = kick || atomic_load(&r->cancel) != 0;
 		}
-		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
+		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is
+		 * in. */
 		if (t == round->self && atomic_load(&r->cancel) != 0) {
 			round->self_is_to_end = true;
 		}
@@ -543,8 +545,8 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	return 0;
 }
 
-/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the gate's;
- * where there is no room the gate refuses. */
+/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
+ * gate's; where there is no room the gate refuses. */
 static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
 {
 	const struct slot *slot = &self->slots[d->key];

@@ -45,8 +45,8 @@
 #define SELECTOR_BLOCK 1
 #define SELECTOR_FORGED 2 /* or'ed to what lych_signal gets: no signal was delivered, a domain jumped to the entry */
 
-/* The monitor page, gs-relative. Its first 64 bytes are not used: at the distance of a page from the gate page's, loads of
- * the one would wait for stores to the other. */
+/* The monitor page, gs-relative. Its first 64 bytes are not used: at the distance of a page from the gate page's,
+ * loads of the one would wait for stores to the other. */
 #define MON 4096
 #define MON_TOP (MON + 64)       /* u64: the top frame record */
 #define MON_LIMIT (MON + 72)     /* u64: the last one a call may be: behind it there is room for its callback */

@@ -60,7 +60,8 @@ LYCH_HIDDEN uint64_t handlers_mask(const struct host_action *action, int sig, ui
 
 LYCH_HIDDEN int handlers_start(void);
 LYCH_HIDDEN void handlers_stop(void);
-/* sigaction once the runtime is there; new and old may be NULL. 0, -EINVAL or -ENOMEM. Host rights. Async-signal-safe. */
+/* sigaction once the runtime is there; new and old may be NULL. 0, -EINVAL or -ENOMEM. Host rights.
+ * Async-signal-safe. */
 LYCH_HIDDEN int handlers_action(int sig, const struct host_action *new, struct host_action *old);
 /* SA_RESETHAND: SIG_DFL, if it is still handler that is installed. */
 LYCH_HIDDEN void handlers_reset(int sig, void (*handler)(int));

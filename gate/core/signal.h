@@ -77,24 +77,24 @@ struct signal_state {
 #define SIGNALS_SIX (SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | \
 		     SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGSYS))
 #define SIGNAL_CANCEL 32 /* of glibc */
-/* Blocked while a handler of the six runs. siglongjmp, which alone can unblock it, shows in that way that the handler was
- * left: the kernel's mask says nothing of the six. */
+/* Blocked while a handler of the six runs. siglongjmp, which alone can unblock it, shows in that way that the handler
+ * was left: the kernel's mask says nothing of the six. */
 #define SIGNAL_MARK SIGNAL_CANCEL
 #define SIGNAL_KICK 33   /* glibc's SIGSETXID, and our kick: no program can block it */
 #define SIGNAL_LAST 64
 
 /*
- * At lych_init, with the root page still writable, ROOT.frame_bytes, xsave_pkru, frames_whole, kick and kick_cookie filled in,
- * and the calling thread's rights to monitor memory: our entry for the synchronous six and the kick, the wrappers for what
- * was installed before (handlers.h). Starts threads that end at once. -ENOMEM.
+ * At lych_init, with the root page still writable, ROOT.frame_bytes, xsave_pkru, frames_whole, kick and kick_cookie
+ * filled in, and the calling thread's rights to monitor memory: our entry for the synchronous six and the kick, the
+ * wrappers for what was installed before (handlers.h). Starts threads that end at once. -ENOMEM.
  */
 LYCH_HIDDEN int signals_start(void);
 LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */
 /*
- * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on; before
- * 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the selector and
- * sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is taken out, and
- * kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
+ * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on;
+ * before 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the
+ * selector and sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is
+ * taken out, and kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
  */
 LYCH_HIDDEN int signals_attach(struct area *area, uint64_t *mask);
 /* The kernel gets the host's alternate stack back, *mask the host's wishes; what signals_attach made is freed. */
@@ -115,8 +115,8 @@ LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int 
  */
 LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
 
-/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many calls
- * it had left behind. */
+/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many
+ * calls it had left behind. */
 LYCH_HIDDEN unsigned int signals_forget_left(uint64_t rsp);
 
 /* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks; rsp is their caller's.

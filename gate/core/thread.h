@@ -42,8 +42,9 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
 /*
- * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a fault
- * of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached thread that?
+ * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
+ * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached
+ * thread that?
  */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);

@@ -43,7 +43,8 @@ extern "C" long frame_steal(long n)
 	loot = *secret;
 	return n;
 }
-// Whatever looks like a frame that the kernel has just written gets another rip, and all rights: 0x55.. is in every PKRU.
+// Whatever looks like a frame that the kernel has just written gets another rip, and all rights: 0x55.. is in every
+// PKRU.
 extern "C" long frame_rewrite(uint64_t low, uint64_t bytes, uint64_t rip)
 {
 	auto *words = reinterpret_cast<volatile uint64_t *>(low);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// The model check, second half: a signal arrives at every instruction of the gate. A parent steps a child through calls,
-// callbacks, region scopes and the way back from a signal, and lets a signal in at one instruction of the gate, at the
-// next one the next time, and so on. The handler looks at the world it runs in; the child looks at what came of its call.
+// The model check, second half: a signal arrives at every instruction of the gate. A parent steps a child through
+// calls, callbacks, region scopes and the way back from a signal, and lets a signal in at one instruction of the
+// gate, at the next one the next time, and so on. The handler looks at the world it runs in; the child looks at what
+// came of its call.
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>

@@ -253,8 +253,8 @@ TEST_F(Life, OfAnActionIsReadWholeWhileItChanges)
 	EXPECT_EQ(older, 0);
 }
 
-// Places for domains that all threads use. Who replaces one frees it among calls that are inside, and then waits for the
-// others to let go of it: a place that is free may be anybody's next.
+// Places for domains that all threads use. Who replaces one frees it among calls that are inside, and then waits for
+// the others to let go of it: a place that is free may be anybody's next.
 class Places {
 public:
 	static constexpr int COUNT = 3;

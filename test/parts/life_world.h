@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Threads, domains, keys, ledger, memory, poison and faults of the runtime as they are, below a gate and a signal entry
- * written in C, so that ThreadSanitizer sees everything that several threads do to one another. Signals do not interrupt:
- * a kick sets a flag, and the thread looks at it where it waits, where it is in the host (life_rest), and after each turn
- * that it works inside a domain.
+ * written in C, so that ThreadSanitizer sees everything that several threads do to one another. Signals do not
+ * interrupt: a kick sets a flag, and the thread looks at it where it waits, where it is in the host (life_rest), and
+ * after each turn that it works inside a domain.
  *
  * The thread that starts and stops this is not attached, so that nobody waits for it.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * planted [race | overflow | undefined]: one error of the kind that a sanitizer is there to find, so that a stage that finds nothing
- * is known to have looked. Without an argument the same is done as it should be.
+ * planted [race | overflow | undefined]: one error of the kind that a sanitizer is there to find, so that a stage
+ * that finds nothing is known to have looked. Without an argument the same is done as it should be.
  *
  *	race       a thread looks at another's record of a call, which that thread is making meanwhile, by plain loads
  *	overflow   a heap's table of blocks is one granule short of what it was told to stand for

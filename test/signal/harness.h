@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads, gate and signals of the runtime as they are, in the form without protection keys; domains, memory and mediator
- * reduced to what they need. So nothing here says that memory is protected, and everything what becomes of a signal.
+ * Threads, gate and signals of the runtime as they are, in the form without protection keys; domains, memory and
+ * mediator reduced to what they need. So nothing here says that memory is protected, and everything what becomes of a
+ * signal.
  */
 #ifndef LYCH_TEST_SIGNAL_HARNESS_H
 #define LYCH_TEST_SIGNAL_HARNESS_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole runtime under everything at once: threads that come and go call domains that are made, faulted, canceled, reset
-// and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every result is
-// checked, and at the end nothing may be left. Then: faults in a row leave nothing.
+// The whole runtime under everything at once: threads that come and go call domains that are made, faulted, canceled,
+// reset and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every
+// result is checked, and at the end nothing may be left. Then: faults in a row leave nothing.
 //
 //	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS] [gtest's options]
 //

@@ -39,7 +39,8 @@ struct Life {
 	soak_callback callback;
 	long (*pointer)(long, long, long, long, long, long, long, long);
 	std::atomic<int> pins{0};
-	// Pointers into a domain end with a reset: who has some holds it for reading. Nobody waits for it inside of a call.
+	// Pointers into a domain end with a reset: who has some holds it for reading. Nobody waits for it inside of a
+	// call.
 	pthread_rwlock_t memory = PTHREAD_RWLOCK_INITIALIZER;
 	int spinning = 0; // of those, inside until they are ended
 	std::atomic<bool> closing{false};
