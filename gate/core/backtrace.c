@@ -81,7 +81,8 @@ static bool read_bytes(struct walk *w, uint64_t at, void *to, size_t bytes)
 	struct iovec local = {to, bytes};
 	struct iovec remote = {(void *)at, bytes};
 
-	if (++w->reads > MOST_READS || at + bytes < at || (!w->contains(w->ctx, at, bytes) && !of_an_object(at, bytes))) {
+	if (++w->reads > MOST_READS || at + bytes < at ||
+	    (!w->contains(w->ctx, at, bytes) && !of_an_object(at, bytes))) {
 		return false;
 	}
 	return sys6(SYS_process_vm_readv, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
@@ -150,8 +151,8 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 
 	dl_iterate_phdr(find_object, &o);
 	if (!o.found || o.header == 0 || !read_bytes(w, o.header, &header, sizeof(header)) ||
-	    header.version != HEADER_VERSION || header.frame_enc != ENC_PCREL_SDATA4 || header.count_enc != ENC_UDATA4 ||
-	    header.table_enc != ENC_DATAREL_SDATA4) {
+	    header.version != HEADER_VERSION || header.frame_enc != ENC_PCREL_SDATA4 ||
+	    header.count_enc != ENC_UDATA4 || header.table_enc != ENC_DATAREL_SDATA4) {
 		return -UNW_ENOINFO;
 	}
 	info.format = UNW_INFO_FORMAT_REMOTE_TABLE;

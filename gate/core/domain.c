@@ -207,11 +207,12 @@ static const char *refusal(enum lych_kind kind)
 		return NULL;
 	}
 	if (kind == LYCH_KIND_PURE) {
-		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, and a domain "
-		       "that cannot write ordinary memory would end the process at its first signal: use 6.12 or newer";
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
+		       "and a domain that cannot write ordinary memory would end the process at its first signal: "
+		       "use 6.12 or newer";
 	}
-	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain can read "
-	       "them, those of a vault, too: use 6.12 or newer";
+	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain "
+	       "can read them, those of a vault, too: use 6.12 or newer";
 }
 
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)

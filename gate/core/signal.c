@@ -70,7 +70,8 @@ static int must_end(struct area *area, struct record *call)
 	}
 	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in
 	 * since. */
-	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
+	if (canceled == -ETIMEDOUT ||
+	    (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
 		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
 		domain_poison(call->domain);
 		return -ETIMEDOUT;
@@ -306,7 +307,8 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if ((selector & SELECTOR_FORGED) != 0) {
 		end_jumper(&c);
 	}
-	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
+	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) !=
+	    0) {
 		destroyed(&c);
 	}
 	if (c.state->learning) {

@@ -22,7 +22,8 @@ struct sigframe {
 		struct kernel_ucontext *link;
 		stack_t stack;
 		struct kernel_sigcontext {
-			uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
+			uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+			uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
 			uint16_t cs, gs, fs, ss;
 			uint64_t err, trapno, oldmask, cr2;
 			uint8_t *fpstate;
@@ -59,7 +60,7 @@ struct signal_level {
 	uint32_t soft_pkru;
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
-	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up behind it for a domain's context */
+	struct sigframe *shown;  /* what the handler gets: the copy, or one made up behind it for a domain's context */
 };
 
 /* What a thread's signals need beyond struct thread: behind thread.levels, in monitor memory. */
@@ -67,7 +68,7 @@ struct signal_state {
 	uint64_t pending;               /* of the six: came while the host had them blocked */
 	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
 	uint64_t level_bytes;           /* from one level to the next */
-	struct frame_sw sw;             /* what the kernel's frames say of their image: learned before any domain runs */
+	struct frame_sw sw;             /* what the kernel's frames say of their image: learned before any domain */
 	uint32_t learning;              /* sw is to be learned, and thread.sig_rsp where it is fixed */
 	uint32_t marked;                /* a handler of one of the six was started with SIGNAL_MARK blocked */
 };

@@ -286,7 +286,8 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 
 	signals_reclaim_levels(t, rsp);
 	/* The host runs above the frame that made the call: nothing will return there. */
-	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) && on_own_stack(s, rsp)) {
+	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) &&
+	       on_own_stack(s, rsp)) {
 		do {
 			dropped++;
 			drop_record(t);

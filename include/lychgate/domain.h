@@ -41,7 +41,7 @@ struct lych_init_opts {
 	 * before the caller gets its status. Must return, and not throw. May be NULL. */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
-	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */
+	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
 };
 
 /*

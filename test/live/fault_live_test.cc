@@ -392,7 +392,8 @@ TEST_F(Faults, ArePrintedForPeople)
 	close(fds[1]);
 	ASSERT_GT(read(fds[0], text, sizeof(text) - 1), 0);
 	close(fds[0]);
-	EXPECT_THAT(text, ::testing::HasSubstr("lychgate: segmentation fault in domain \"faulty\", called as fault_do"));
+	EXPECT_THAT(text,
+		    ::testing::HasSubstr("lychgate: segmentation fault in domain \"faulty\", called as fault_do"));
 	EXPECT_THAT(text, ::testing::HasSubstr("write to 0x2008"));
 	EXPECT_THAT(text, ::testing::HasSubstr("rip "));
 	EXPECT_EQ(lych_fault_print(&fault, -1), -EIO);
@@ -403,7 +404,8 @@ TEST_F(Faults, ArePrintedForPeople)
 TEST_F(Faults, OfTheHostEndItAsIfWeWereNotThere)
 {
 	long result = 0;
-	EXPECT_EXIT(Touch(16), ::testing::KilledBySignal(SIGSEGV), "lychgate: signal 11 in the host, at instruction 0x.*, address 0x10");
+	EXPECT_EXIT(Touch(16), ::testing::KilledBySignal(SIGSEGV),
+		    "lychgate: signal 11 in the host, at instruction 0x.*, address 0x10");
 	EXPECT_EXIT(Undefined(0), ::testing::KilledBySignal(SIGILL), "signal 4 in the host");
 	EXPECT_EXIT(abort(), ::testing::KilledBySignal(SIGABRT), "");
 	EXPECT_EXIT(

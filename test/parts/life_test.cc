@@ -36,8 +36,9 @@ void OnFault(const struct lych_fault *fault, void *ctx)
 	auto *report = static_cast<Report *>(ctx);
 
 	report->count++;
-	report->odd += fault->kind == LYCH_FAULT_NONE || fault->tid != gettid() || strncmp(fault->domain, "life", 4) != 0 ||
-		       strcmp(fault->function, "work") != 0 || fault->count == 0;
+	report->odd += fault->kind == LYCH_FAULT_NONE || fault->tid != gettid() ||
+		       strncmp(fault->domain, "life", 4) != 0 || strcmp(fault->function, "work") != 0 ||
+		       fault->count == 0;
 }
 
 bool IsOneOf(int rc, std::initializer_list<int> allowed)
@@ -128,7 +129,9 @@ TEST_F(Life, OfDomainsThatEachThreadHasOfItsOwn)
 
 			EXPECT_EQ(life_call(d, LIFE_RETURN, 0, nullptr, nullptr), 0);
 			auto again = [](void *domain) {
-				EXPECT_EQ(life_call(static_cast<lych_domain *>(domain), LIFE_RETURN, 0, nullptr, nullptr), 0);
+				EXPECT_EQ(life_call(static_cast<lych_domain *>(domain), LIFE_RETURN, 0, nullptr,
+						    nullptr),
+					  0);
 				EXPECT_EQ(lych_domain_reset(static_cast<lych_domain *>(domain)), -EBUSY);
 			};
 			EXPECT_EQ(life_call(d, LIFE_CALL_BACK, 0, again, d), 0);

@@ -191,7 +191,8 @@ static int must_end(struct area *area, struct record *call)
 	if (atomic_load(&call->domain->id) != call->call_id) {
 		return -ECANCELED;
 	}
-	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
+	if (canceled == -ETIMEDOUT ||
+	    (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
 		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
 		domain_poison(call->domain);
 		return -ETIMEDOUT;
@@ -352,7 +353,8 @@ static int inside(struct work *w, enum life_way way, void (*callback)(void *ctx)
 }
 
 /* As the gate does it, for a domain whose calls all go the slow way. */
-int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms, void (*callback)(void *ctx), void *ctx)
+int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms, void (*callback)(void *ctx),
+	      void *ctx)
 {
 	struct lych_binding binding = {.name = "work"};
 	struct work w = {.domain = domain};

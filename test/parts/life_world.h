@@ -28,7 +28,8 @@ enum life_way {
 };
 
 /* A call; timeout_ms 0: none. What LYCH_CALL would give. */
-int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms, void (*callback)(void *ctx), void *ctx);
+int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms, void (*callback)(void *ctx),
+	      void *ctx);
 /* Where the host waits for other threads: kicks arrive here, and others get on. */
 void life_rest(void);
 

@@ -439,7 +439,8 @@ TEST_F(Mediator, KeepsOptionalCallsClosedUntilTheyAreAllowed)
 	EXPECT_EQ(lych_domain_allow(domain, SYS_nanosleep), 0);
 	EXPECT_EQ(result(SYS_nanosleep, {number(ts), 0}), 0);
 	EXPECT_EQ(result(SYS_uname, {number(own)}), -EPERM) << "the others stay closed";
-	for (long nr : {long{SYS_mmap}, long{SYS_open}, long{SYS_clone}, long{SYS_kill}, long{SYS_prctl}, -1L, 100000L}) {
+	for (long nr :
+	     {long{SYS_mmap}, long{SYS_open}, long{SYS_clone}, long{SYS_kill}, long{SYS_prctl}, -1L, 100000L}) {
 		EXPECT_EQ(lych_domain_allow(domain, nr), -EINVAL) << nr;
 	}
 	EXPECT_EQ(lych_domain_allow(nullptr, SYS_nanosleep), -EINVAL);

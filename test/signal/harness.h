@@ -26,7 +26,8 @@ int harness_attached(void);
 unsigned int harness_level(void); /* of signals put aside on this thread */
 unsigned int harness_depth(void); /* records */
 void harness_cancel(struct lych_domain *domain, int tid);
-void harness_time_out(struct lych_domain *domain, int tid); /* as when a deadline is noticed just before a domain is entered */
+/* As when a deadline is noticed just before a domain is entered. */
+void harness_time_out(struct lych_domain *domain, int tid);
 void harness_kick(int tid);
 uint64_t harness_now(void);
 unsigned int harness_poisoned(void); /* how often a domain was */

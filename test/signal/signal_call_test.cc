@@ -23,14 +23,16 @@ constexpr uint64_t kSecret = 0x5ec2e75ec2e75ec2;
 long SpinWithSecrets(long)
 {
 	inside = true;
-	asm volatile("push %%rbx\n\tpush %%rbp\n\tmov %1, %%rbx\n\tmov %%rbx, %%rcx\n\tmov %%rbx, %%rdx\n\tmov %%rbx, %%rbp\n\t"
-		     "mov %%rbx, %%r8\n\tmov %%rbx, %%r9\n\tmov %%rbx, %%r10\n\tmov %%rbx, %%r11\n\tmov %%rbx, %%r12\n\t"
-		     "mov %%rbx, %%r13\n\tmov %%rbx, %%r14\n\tmov %%rbx, %%r15\n\tmovq %%rbx, %%xmm0\n\tmovq %%rbx, %%xmm15\n"
-		     "1:\tcmpb $0, (%0)\n\tje 1b\n\tcmp %%rbx, %%r15\n\tjne 2f\n\tcmp %%rbx, %%rcx\n\tjne 2f\n\tcmp %%rbx, %%r11\n\t"
-		     "je 3f\n2:\tud2\n3:\tpop %%rbp\n\tpop %%rbx"
+	asm volatile("push %%rbx\n\tpush %%rbp\n\tmov %1, %%rbx\n\tmov %%rbx, %%rcx\n\tmov %%rbx, %%rdx\n\t"
+		     "mov %%rbx, %%rbp\n\tmov %%rbx, %%r8\n\tmov %%rbx, %%r9\n\tmov %%rbx, %%r10\n\t"
+		     "mov %%rbx, %%r11\n\tmov %%rbx, %%r12\n\tmov %%rbx, %%r13\n\tmov %%rbx, %%r14\n\t"
+		     "mov %%rbx, %%r15\n\tmovq %%rbx, %%xmm0\n\tmovq %%rbx, %%xmm15\n"
+		     "1:\tcmpb $0, (%0)\n\tje 1b\n\tcmp %%rbx, %%r15\n\tjne 2f\n\tcmp %%rbx, %%rcx\n\tjne 2f\n\t"
+		     "cmp %%rbx, %%r11\n\tje 3f\n2:\tud2\n3:\tpop %%rbp\n\tpop %%rbx"
 		     :
 		     : "a"(&go), "i"(kSecret)
-		     : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm15", "memory", "cc");
+		     : "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm15", "memory",
+		       "cc");
 	return 1;
 }
 
@@ -160,7 +162,8 @@ TEST_F(Calls, AndATimerThatMakesCallsItselfDoNotDisturbOneAnother)
 	long wrong = 0;
 	for (long i = 0; ran < 2000; i++) {
 		long r;
-		wrong += harness_call(i % 2 ? domain : other, Sum, i % 300, &r, 0) != 0 || r != (i % 300) * (i % 300 - 1) / 2;
+		wrong += harness_call(i % 2 ? domain : other, Sum, i % 300, &r, 0) != 0 ||
+			 r != (i % 300) * (i % 300 - 1) / 2;
 	}
 	setitimer(ITIMER_REAL, &off, nullptr);
 	EXPECT_EQ(wrong, 0);

@@ -58,7 +58,8 @@ TEST_F(Signals, RegistersSurviveAHandlerThatChangesNone)
 	Install(SIGUSR1, Count);
 	uint64_t rbx = 0x1111, r15 = 0x2222, xmm = 0x3333, out_b, out_15, out_x;
 	long pid = getpid(), tid = syscall(SYS_gettid);
-	asm volatile("mov %3, %%rbx\n\tmov %4, %%r15\n\tmovq %5, %%xmm9\n\tmov $234, %%eax\n\tmov $10, %%edx\n\tsyscall\n\t"
+	asm volatile("mov %3, %%rbx\n\tmov %4, %%r15\n\tmovq %5, %%xmm9\n\tmov $234, %%eax\n\tmov $10, "
+		     "%%edx\n\tsyscall\n\t"
 		     "mov %%rbx, %0\n\tmov %%r15, %1\n\tmovq %%xmm9, %2"
 		     : "=m"(out_b), "=m"(out_15), "=m"(out_x)
 		     : "m"(rbx), "m"(r15), "m"(xmm), "D"(pid), "S"(tid)

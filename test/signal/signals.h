@@ -30,7 +30,8 @@ protected:
 		EXPECT_EQ(harness_level(), 0u);
 		EXPECT_EQ(harness_depth(), 0u);
 	}
-	static void Install(int sig, void (*handler)(int, siginfo_t *, void *), int flags = 0, std::vector<int> mask = {})
+	static void Install(int sig, void (*handler)(int, siginfo_t *, void *), int flags = 0,
+			    std::vector<int> mask = {})
 	{
 		struct sigaction action = {};
 		action.sa_sigaction = handler;

@@ -123,7 +123,8 @@ static long stumble(int how, volatile char *where)
 		__asm__ volatile("ud2");
 		break;
 	case FPE:
-		__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; idivl %%ecx" ::: "eax", "ecx", "edx");
+		__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; idivl %%ecx"
+				 ::: "eax", "ecx", "edx");
 		break;
 	case TRAP:
 		__asm__ volatile("int3");

@@ -119,7 +119,8 @@ TEST_P(BlocksModel, AgreesWithTheTableInRandomOrder)
 		unsigned int what = random() % 16;
 		if (what < 9) {
 			uint32_t size = random() % 4 == 0 ? random() % 200 : random() % 12;
-			uint32_t block = model_take(model.get(), size, random() % 5 == 0 ? 1ull << random() % 12 : 1, skew);
+			uint32_t block =
+				model_take(model.get(), size, random() % 5 == 0 ? 1ull << random() % 12 : 1, skew);
 			if (block == BLOCKS_NONE) {
 				refused++;
 			} else {
