@@ -9,8 +9,25 @@
 #ifndef LYCHGATE_BIND_DETAIL_H
 #define LYCHGATE_BIND_DETAIL_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <lychgate/bind_class.h>
 #include <lychgate/bind_list.h>
+
+struct lych_domain;
+
+/*
+ * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes of it.
+ * lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all of it only
+ * while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching dst where the
+ * domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not async-signal-safe.
+ */
+LYCH_BEGIN_DECLS
+LYCH_API void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life);
+LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst,
+					     size_t bytes);
+LYCH_END_DECLS
 
 /* The type and the letters of an entry. */
 #define LYCH_I_TYPE(e) LYCH_I_CAT(LYCH_I_TYPE_, LYCH_I_IS_PAREN(e))(e)
@@ -136,23 +153,17 @@
 #define LYCH_I_CALL_FOR_NOTHING(list) \
 	(void)lych_result; \
 	LYCH_I_CALLS(void, , , list);
-/* After these the block is gone, or somebody else's: the domain may have been reset since. */
-#define LYCH_I_ENDED(status) \
-	((status) == -EFAULT || (status) == -ETIMEDOUT || (status) == -ECANCELED || (status) == -EOWNERDEAD)
 /* In memory: the domain cannot write to the caller's stack, so the result takes its way through the domain's heap. */
 #define LYCH_I_CALL_FOR_RESULT(id, ret, list) \
 	if (LYCH_I_RESULT_IN_MEMORY(lych_cr_##id)) { \
-		void *lych_b = lych_alloc_aligned(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result)); \
+		uint64_t lych_life = 0; \
+		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), &lych_life); \
 		if (!lych_b) { \
 			return -ENOMEM; \
 		} \
 		(void)LYCH_I_CALLS(void *, LYCH_I_COMMA() void *, LYCH_I_COMMA() lych_b, list); \
-		if (lych_status == 0 && lych_result) { \
-			lych_status = lych_copy_out(lych_d, (void *)lych_result, lych_b, sizeof(*lych_result)); \
-		} \
-		if (!LYCH_I_ENDED(lych_status)) { \
-			(void)lych_free(lych_d, lych_b); \
-		} \
+		lych_status = lych_result_end(lych_d, lych_b, lych_life, lych_status, (void *)lych_result, \
+					      sizeof(*lych_result)); \
 	} else { \
 		LYCH_I_LOW(ret) lych_r = LYCH_I_CALLS(LYCH_I_WIRE(ret), , , list); \
 		if (lych_status == 0 && lych_result) { \
