@@ -131,16 +131,18 @@ static int trial_refusal(const struct trial *t, const char *what, const char *wa
 }
 
 /*
- * A far jump to the 32-bit code segment, which every process has, reaches code below 4 GiB. WRPKRU works there, too, and
- * what compares it afterwards is decoded otherwise: REX prefixes are INC and DEC, the gs base is cut off at 32 bits.
+ * A far jump to the 32-bit code segment, which every process has, reaches code below 4 GiB. WRPKRU works there, too,
+ * and what compares it afterwards is decoded otherwise: REX prefixes are INC and DEC, the gs base is cut off at 32
+ * bits.
  */
 static int low_gates_refusal(const struct machine *m, char *why, size_t size)
 {
 	if (m->gates >> 32 != 0) {
 		return 0;
 	}
-	return refuse(why, size, "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
-				 "code can jump into them: link it with -pie, or with the shared library");
+	return refuse(why, size,
+		      "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
+		      "code can jump into them: link it with -pie, or with the shared library");
 }
 
 int detect_refusal(const struct machine *m, enum lych_backend backend, char *why, size_t size)

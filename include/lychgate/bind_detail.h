@@ -18,15 +18,16 @@
 struct lych_domain;
 
 /*
- * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes of it.
- * lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all of it only
- * while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching dst where the
- * domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not async-signal-safe.
+ * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes
+ * of it. lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all
+ * of it only while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching
+ * dst where the domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not
+ * async-signal-safe.
  */
 LYCH_BEGIN_DECLS
 LYCH_API void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life);
-LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst,
-					     size_t bytes);
+LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status,
+					     void *dst, size_t bytes);
 LYCH_END_DECLS
 
 /* The type and the letters of an entry. */
@@ -157,7 +158,8 @@ LYCH_END_DECLS
 #define LYCH_I_CALL_FOR_RESULT(id, ret, list) \
 	if (LYCH_I_RESULT_IN_MEMORY(lych_cr_##id)) { \
 		uint64_t lych_life = 0; \
-		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), &lych_life); \
+		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), \
+					       &lych_life); \
 		if (!lych_b) { \
 			return -ENOMEM; \
 		} \

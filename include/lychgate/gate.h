@@ -98,8 +98,9 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
  * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
- * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible. Where
- * another thread resets the domain when the call has returned and its result has not been fetched, that is -ECANCELED.
+ * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible.
+ * Where another thread resets the domain when the call has returned and its result has not been fetched, that is
+ * -ECANCELED.
  *
  * Thread-safe. Not async-signal-safe.
  */
