@@ -2,7 +2,6 @@
 #include "life_world.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -132,6 +131,14 @@ void life_nap(void)
 	nanosleep(&millisecond, NULL);
 }
 
+/* Not sched_yield: where others compute, Linux 6.18 lets who yields wait for very long. */
+static void let_others(void)
+{
+	struct timespec moment = {.tv_nsec = 20000};
+
+	nanosleep(&moment, NULL);
+}
+
 static bool is_kicked(struct thread *t)
 {
 	struct task *task = &tasks[(intptr_t)t->timer];
@@ -171,7 +178,7 @@ void life_rest(void)
 	if (t != NULL && blocked == 0 && is_kicked(t)) {
 		follow(t, false);
 	}
-	sched_yield();
+	let_others();
 }
 
 /* What pthread_mutex_lock is for the sources under test: a signal would interrupt the wait. */
@@ -334,7 +341,7 @@ static int inside(struct work *w, enum life_way way, void (*callback)(void *ctx)
 		if (!is_whole(w)) {
 			atomic_fetch_add(&spoiled, 1);
 		}
-		sched_yield();
+		let_others();
 		if (is_kicked(w->thread)) {
 			follow(w->thread, true);
 			rc = must_end(lych_tls, w->call);
