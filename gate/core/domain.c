@@ -186,8 +186,9 @@ no_tables:
 }
 
 /*
- * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the rights of
- * what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can read.
+ * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the
+ * rights of what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can
+ * read.
  */
 static const char *refusal(enum lych_kind kind)
 {
@@ -198,11 +199,12 @@ static const char *refusal(enum lych_kind kind)
 		return NULL;
 	}
 	if (kind == LYCH_KIND_PURE) {
-		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, and a domain "
-		       "that cannot write ordinary memory would end the process at its first signal: use 6.12 or newer";
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
+		       "and a domain that cannot write ordinary memory would end the process at its first signal: "
+		       "use 6.12 or newer";
 	}
-	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain can read "
-	       "them, those of a vault, too: use 6.12 or newer";
+	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain "
+	       "can read them, those of a vault, too: use 6.12 or newer";
 }
 
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
@@ -265,7 +267,7 @@ static void mark(struct record *r, const struct lych_domain *domain)
 	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
 		return;
 	}
-	if (__atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) != domain) {
+	if (!record_is_of(r, domain)) {
 		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
 	}
 }
@@ -273,20 +275,21 @@ static void mark(struct record *r, const struct lych_domain *domain)
 static int round_of_thread(struct thread *t, void *ctx)
 {
 	struct round *round = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	const struct record *top = thread_top(t);
 	bool kick = false;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->kind != KIND_CALL) {
+		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (r->domain == round->domain) {
+		if (record_is_of(r, round->domain)) {
 			if (round->mark) {
 				mark(r, round->domain);
 			}
 			kick = kick || atomic_load(&r->cancel) != 0;
 		}
-		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
+		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is
+		 * in. */
 		if (t == round->self && atomic_load(&r->cancel) != 0) {
 			round->self_is_to_end = true;
 		}
@@ -537,8 +540,8 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	return 0;
 }
 
-/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the gate's;
- * where there is no room the gate refuses. */
+/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
+ * gate's; where there is no room the gate refuses. */
 static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
 {
 	const struct slot *slot = &self->slots[d->key];

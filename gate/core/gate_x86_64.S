@@ -136,8 +136,9 @@
  * records), the caller's registers are in the record.
  */
 /*
- * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a corrupt
- * stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in gdb).
+ * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a
+ * corrupt stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in
+ * gdb).
  */
 .macro cfi_two_stacks
 	.cfi_signal_frame
@@ -503,8 +504,9 @@ function_end lych_vectors_only
 /* ---- the call ----------------------------------------------------------------------------------- */
 
 /*
- * r11 := the record above this thread's top one. Until it is the top one itself a handler of the host that interrupts
- * this may take it: so all of this is a restart, and changes no registers but rax, r10, r11 and vectors without arguments.
+ * r11 := the record above this thread's top one. Until it is the top one itself a handler of the host that
+ * interrupts this may take it: so all of this is a restart, and changes no registers but rax, r10, r11 and vectors
+ * without arguments.
  */
 .macro next_record again:req, not_attached:req, too_deep:req
 \again:
@@ -1016,9 +1018,8 @@ label V(lych_abort)
 2:	mov	24(%rsp), %eax
 	mov	32(%rsp), %rdi
 #endif
-	subq	$REC_SIZE, %gs:MON_TOP
 	mov	%eax, %esi
-	call	lych_gate_failed
+	call	lych_gate_failed /* and the record is gone */
 	mov	(%rsp), %rdx
 	mov	8(%rsp), %rcx
 	mov	16(%rsp), %r10
@@ -1561,8 +1562,8 @@ function V(lych_signal_entry)
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
 	/*
-	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it comes
-	 * here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
+	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it
+	 * comes here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
 	 * happens otherwise: lych_signal takes it for what it is.
 	 */
 1:	mov	%rsp, %r9
@@ -1582,9 +1583,9 @@ function V(lych_signal_entry)
 	jmp	2f
 .Lsignal_no_gs:
 	/*
-	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names the
-	 * area; that it is this thread's says the frame: only the kernel writes one there, for the thread that has the
-	 * stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
+	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names
+	 * the area; that it is this thread's says the frame: only the kernel writes one there, for the thread that
+	 * has the stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
 	 */
 	test	%r8, %r8
 	jnz	.Ltrap
@@ -1627,8 +1628,8 @@ function V(lych_signal_entry)
 	call	lych_signal
 	ud2
 .Lsignal_wiped:
-	/* The child of a bare fork: its page is zero. Its stack is the monitor's, so it keeps the rights to it; no domain
-	 * runs in it any more, and no gate. */
+	/* The child of a bare fork: its page is zero. Its stack is the monitor's, so it keeps the rights to it; no
+	 * domain runs in it any more, and no gate. */
 	cmpq	$0, %gs:GATE_MAGIC
 	jne	.Ltrap
 	mov	%r10, %rdx
@@ -1768,8 +1769,8 @@ function lych_grant_first_pku
 	.cfi_endproc
 function_end lych_grant_first_pku
 
-/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site could
- * do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site
+ * could do it: the gate key is denied in what is to be restored, and so is %gs memory. */
 function lych_restore_ask
 	.cfi_startproc
 	endbr64

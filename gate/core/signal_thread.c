@@ -138,8 +138,9 @@ static int make_altstack(struct thread *t)
 	return 0;
 }
 
-/* One kick to oneself: lych_signal notes what frames are like and, from 6.12 on, where the kernel wrote this one. It always
- * writes there: the top of the stack is fixed, and so is what it saves. The first level has a whole frame from then on. */
+/* One kick to oneself: lych_signal notes what frames are like and, from 6.12 on, where the kernel wrote this one. It
+ * always writes there: the top of the stack is fixed, and so is what it saves. The first level has a whole frame from
+ * then on. */
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
@@ -286,7 +287,8 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 
 	signals_reclaim_levels(t, rsp);
 	/* The host runs above the frame that made the call: nothing will return there. */
-	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) && on_own_stack(s, rsp)) {
+	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) &&
+	       on_own_stack(s, rsp)) {
 		do {
 			dropped++;
 			drop_record(t);

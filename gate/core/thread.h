@@ -42,8 +42,9 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
 /*
- * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a fault
- * of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached thread that?
+ * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
+ * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached
+ * thread that?
  */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
@@ -69,10 +70,13 @@ LYCH_HIDDEN void threads_allow(int key);
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
  * (gate page, records) but the PKRU in force: that is in the signal frame (and in the levels below it), and whoever
- * handles the signal applies thread_view there. Async-signal-safe.
+ * handles the signal applies thread_view there. Only then it says so, to those who wait, by thread_followed with what
+ * thread_follow gave: earlier, and the bits that are to be denied could be gone before the frame has lost them.
+ * Async-signal-safe.
  */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
-LYCH_HIDDEN void thread_follow(struct thread *t);
+LYCH_HIDDEN uint64_t thread_follow(struct thread *t);
+LYCH_HIDDEN void thread_followed(struct thread *t, uint64_t epoch);
 
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
