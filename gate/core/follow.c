@@ -19,8 +19,9 @@ uint32_t thread_view(uint32_t view)
 	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
 }
 
-void thread_follow(struct thread *t)
+uint64_t thread_follow(struct thread *t)
 {
+	uint64_t epoch = atomic_load(&ROOT.monitor->view_epoch); /* before the bits that belong to it */
 	struct gate_page *g = &t->area->gate;
 
 	g->not_host = ~thread_view(~g->not_host);
@@ -30,6 +31,12 @@ void thread_follow(struct thread *t)
 			r->not_caller = ~thread_view(~r->not_caller);
 		}
 	}
+	return epoch;
+}
+
+void thread_followed(struct thread *t, uint64_t epoch)
+{
+	atomic_store(&t->view_epoch, epoch);
 }
 
 /*
@@ -50,9 +57,9 @@ static bool all_follow(void)
 	if (self != NULL) {
 		uint64_t every = ~0ULL, mask;
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &every, &mask, sizeof(mask));
-		thread_follow(self);
+		uint64_t followed = thread_follow(self);
 		thread_pkru_update(m->allow_bits, m->deny_bits);
-		self->view_epoch = epoch;
+		thread_followed(self, followed);
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	}
 	for (size_t i = 0; i < THREADS_MAX; i++) {

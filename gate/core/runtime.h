@@ -208,6 +208,18 @@ static inline struct area *area_of_thread(struct thread *t)
 	return t->area;
 }
 
+/* Of another thread's records, while its gate is at work: each is one load. What is on top, */
+static inline struct record *thread_top(const struct thread *t)
+{
+	return __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+}
+
+/* and whether a record is one of domain. */
+static inline bool record_is_of(const struct record *r, const struct lych_domain *domain)
+{
+	return __atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) == domain;
+}
+
 /* The calling thread's area, NULL when it is not attached. TLS, not gs: gs may be anybody's. */
 extern LYCH_HIDDEN __thread struct area *lych_tls __attribute__((tls_model("initial-exec")));
 
