@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <string>
 
 #include "inside.h"
 #include "model.h"
@@ -140,6 +141,28 @@ inline void ExpectNotMade(lych_kind kind)
 	EXPECT_EQ(lych_domain_new(&none, &opts), -EOPNOTSUPP);
 	EXPECT_STRNE(lych_why(), "");
 }
+
+// Attacks on what each in-image kind promises. Where a kind is not made that is the promise, and the attacks are skipped.
+class OfEachKind : public NeedsPku, public ::testing::WithParamInterface<lych_kind>
+{
+protected:
+	void SetUp() override
+	{
+		NeedsPku::SetUp();
+		if (!IsSkipped() && !HasFatalFailure() && On61() && GetParam() != LYCH_KIND_CONTAIN) {
+			IN_A_CHILD({ ExpectNotMade(GetParam()); });
+			GTEST_SKIP() << "not made before Linux 6.12, and refused with the reason";
+		}
+	}
+	static bool Pure()
+	{
+		return GetParam() == LYCH_KIND_PURE;
+	}
+};
+#define OF_EACH_KIND(suite)                                                                                         \
+	INSTANTIATE_TEST_SUITE_P(Kinds, suite, ::testing::Values(LYCH_KIND_CONTAIN, LYCH_KIND_PURE), [](const auto &one) { \
+		return std::string(one.param == LYCH_KIND_PURE ? "Pure" : "Contain");                               \
+	})
 
 // In the child: the runtime, an attacker, a victim and a closed region with a secret each.
 inline bool Start(lych_kind kind = LYCH_KIND_CONTAIN)

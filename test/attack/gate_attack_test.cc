@@ -56,7 +56,7 @@ extern "C" long nested(long (*fn)(void))
 namespace
 {
 
-class Gate : public NeedsPku
+class Gate : public OfEachKind
 {
 };
 
@@ -67,10 +67,10 @@ long GoesWithStack(prey *p)
 	return attack_stack(reinterpret_cast<void *>(p->more[0]), reinterpret_cast<void (*)(void)>(p->more[1]));
 }
 
-TEST_F(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
+TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		void (*plain)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
 		static uint64_t program[1024];
@@ -147,10 +147,10 @@ long CallsWithNumber(prey *p)
 	return 0;
 }
 
-TEST_F(Gate, TakesNoCallbackThatIsNotRegistered)
+TEST_P(Gate, TakesNoCallbackThatIsNotRegistered)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		void (*plain)(void) = nullptr, (*gone)(void) = nullptr, (*others)(void) = nullptr, (*more)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
 		ASSERT_EQ(lych_callback(&gone, domain, host_plain, nullptr), 0);
@@ -232,10 +232,10 @@ long ReadsTwice(prey *p) // the control: what is not copied changes between two 
 	}
 }
 
-TEST_F(Gate, ReadsStackArgumentsOnce)
+TEST_P(Gate, ReadsStackArgumentsOnce)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		eight fn = nullptr;
 		ASSERT_EQ(lych_callback(&fn, domain, host_function, nullptr), 0);
 		target->more[0] = reinterpret_cast<uint64_t>(fn);
@@ -295,10 +295,10 @@ int JumpTo(const void *at)
 	return rc;
 }
 
-TEST_F(Gate, ReturnsOfTheOtherKindAreNotTaken)
+TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		// from a call to where callbacks return: it begins with a read of the monitor's page
 		EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
 		ExpectFault(LYCH_FAULT_KEY, "monitor");
@@ -330,7 +330,7 @@ TEST_F(Gate, ReturnsOfTheOtherKindAreNotTaken)
 
 // ---- the library's own functions, from inside
 
-TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
+TEST_P(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 {
 	static const struct {
 		const char *name;
@@ -385,7 +385,7 @@ TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 	for (auto &row : rows) {
 		IN_A_CHILD({
 			SCOPED_TRACE(row.name);
-			ASSERT_TRUE(Start());
+			ASSERT_TRUE(Start(GetParam()));
 			auto aim = [] {
 				target->more[0] = reinterpret_cast<uint64_t>(victim);
 				target->more[1] = reinterpret_cast<uint64_t>(domain);
@@ -419,5 +419,7 @@ TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 		});
 	}
 }
+
+OF_EACH_KIND(Gate);
 
 } // namespace

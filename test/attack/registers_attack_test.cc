@@ -20,7 +20,7 @@ LYCH_BIND(domain, attack_far, long, (void *, void *));
 namespace
 {
 
-class Registers : public NeedsPku
+class Registers : public OfEachKind
 {
 };
 
@@ -57,10 +57,10 @@ long ThroughTheGate(void *gpr, void *image)
 	return LYCH_CALL(domain, nullptr, attack_dump, gpr, image);
 }
 
-TEST_F(Registers, HoldNoSecretsOfTheHostInADomain)
+TEST_P(Registers, HoldNoSecretsOfTheHostInADomain)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		auto *d = static_cast<dumped *>(lych_alloc_aligned(domain, 64, sizeof(dumped)));
 		ASSERT_NE(d, nullptr);
 		for (int i = 0; i < 2; i++) { // the first one makes the stack, by the slow way
@@ -77,10 +77,10 @@ TEST_F(Registers, HoldNoSecretsOfTheHostInADomain)
 
 // ---- modes
 
-TEST_F(Registers, FlagsOfADomainAreNotTheHosts)
+TEST_P(Registers, FlagsOfADomainAreNotTheHosts)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside before;
 		inside_look(&before);
 		// AC, DF, NT, all that a program can set but TF
@@ -94,10 +94,10 @@ TEST_F(Registers, FlagsOfADomainAreNotTheHosts)
 	});
 }
 
-TEST_F(Registers, TheTrapFlagEndsTheCallInTheDomain)
+TEST_P(Registers, TheTrapFlagEndsTheCallInTheDomain)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside before;
 		inside_look(&before);
 		EXPECT_EQ(LYCH_CALL(domain, nullptr, attack_flags, 0x102, 1), -EFAULT);
@@ -112,10 +112,10 @@ TEST_F(Registers, TheTrapFlagEndsTheCallInTheDomain)
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGTRAP) << status;
 }
 
-TEST_F(Registers, FloatingPointModesOfADomainAreNotTheHosts)
+TEST_P(Registers, FloatingPointModesOfADomainAreNotTheHosts)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside before;
 		inside_look(&before);
 		long result = 0;
@@ -149,10 +149,10 @@ TEST_F(Registers, FloatingPointModesOfADomainAreNotTheHosts)
 
 // ---- bases and selectors
 
-TEST_F(Registers, TheHostsThreadPointerIsBackHoweverADomainIsLeft)
+TEST_P(Registers, TheHostsThreadPointerIsBackHoweverADomainIsLeft)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		static thread_local int mine = 7;
 		inside before;
 		inside_look(&before);
@@ -182,10 +182,10 @@ TEST_F(Registers, TheHostsThreadPointerIsBackHoweverADomainIsLeft)
 int bad_fs_handled;
 pthread_t handled_by;
 
-TEST_F(Registers, AHandlerOfTheHostHasItsThreadPointer)
+TEST_P(Registers, AHandlerOfTheHostHasItsThreadPointer)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		struct sigaction act = {};
 		act.sa_handler = [](int) { // TLS and gates work in it
 			bad_fs_handled++;
@@ -231,13 +231,13 @@ TEST_F(Registers, AHandlerOfTheHostHasItsThreadPointer)
 }
 
 // The only attack whose outcome may be the end of the process: without gs there is no record to go by.
-TEST_F(Registers, AFlatGsEndsTheCallOrTheProcessAndGivesNothing)
+TEST_P(Registers, AFlatGsEndsTheCallOrTheProcessAndGivesNothing)
 {
 	auto *taken = static_cast<uint64_t *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	for (long selector : {0x2bl, 0x23l, 0x33l, 0l, 3l}) {
 		for (long act : {0l, 1l, 2l}) {
 			int status = ChildStatus([&] {
-				ASSERT_TRUE(Start());
+				ASSERT_TRUE(Start(GetParam()));
 				inside before;
 				inside_look(&before);
 				long result = 0;
@@ -281,12 +281,12 @@ unsigned char *LowCode(const char *entry)
 	return mprotect(at, 4096, PROT_READ | PROT_EXEC) == 0 ? at : nullptr;
 }
 
-TEST_F(Registers, CompatibilityModeMakesNoSystemCalls)
+TEST_P(Registers, CompatibilityModeMakesNoSystemCalls)
 {
 	IN_A_CHILD({
 		unsigned char *code = LowCode("\xcd\x80");
 		ASSERT_NE(code, nullptr);
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		long result = 0;
 		ASSERT_EQ(LYCH_CALL(domain, &result, attack_far, code, nullptr), 0);
 		EXPECT_EQ(static_cast<int>(result), -EPERM);
@@ -304,13 +304,13 @@ TEST_F(Registers, CompatibilityModeMakesNoSystemCalls)
 }
 
 // SYSENTER and the 32-bit SYSCALL return to a place in a vDSO that a 64-bit process does not have: refused, and then lost.
-TEST_F(Registers, NorBySysenter)
+TEST_P(Registers, NorBySysenter)
 {
 	for (const char *entry : {"\x0f\x34", "\x0f\x05"}) {
 		IN_A_CHILD({
 			unsigned char *code = LowCode(entry);
 			ASSERT_NE(code, nullptr);
-			ASSERT_TRUE(Start());
+			ASSERT_TRUE(Start(GetParam()));
 			inside before;
 			inside_look(&before);
 			long result = 0;
@@ -327,7 +327,7 @@ TEST_F(Registers, NorBySysenter)
 	}
 }
 
-TEST_F(Registers, X32AndInt80AreOtherTables)
+TEST_P(Registers, X32AndInt80AreOtherTables)
 {
 	attack_fn x32 = [](prey *) -> long { return raw(0x40000000 | SYS_getpid); };
 	attack_fn int80 = [](prey *) -> long {
@@ -336,7 +336,7 @@ TEST_F(Registers, X32AndInt80AreOtherTables)
 		return static_cast<int>(rc);
 	};
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		EXPECT_EQ(Attack(x32).result, -EPERM);
 		EXPECT_EQ(Attack(int80).result, -EPERM);
 		lych_refusal list[4];
@@ -353,7 +353,7 @@ TEST_F(Registers, X32AndInt80AreOtherTables)
 }
 
 // The floor: what a domain would have got on a thread that is not dispatched ends the process.
-TEST_F(Registers, WithoutDispatchTheFloorStopsThem)
+TEST_F(NeedsPku, WithoutDispatchTheFloorStopsThem)
 {
 	int status = ChildStatus([] {
 		ASSERT_TRUE(Start());
@@ -363,5 +363,7 @@ TEST_F(Registers, WithoutDispatchTheFloorStopsThem)
 	});
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << status;
 }
+
+OF_EACH_KIND(Registers);
 
 } // namespace
