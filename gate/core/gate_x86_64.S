@@ -1438,6 +1438,7 @@ function V(lych_signal_entry)
 	cmp	lych_root_page+ROOT_STACKS_SIZE(%rip), %rax
 	jae	.Lsignal_unattached
 	mov	%rdx, %r10
+	mov	%edi, %ebp /* which signal: by the kernel, not by what lies in memory */
 #ifndef LYCH_SOFT
 	xor	%eax, %eax
 	xor	%ecx, %ecx
@@ -1534,6 +1535,7 @@ function V(lych_signal_entry)
 	popfq
 	mov	%r8, %rdi
 	mov	%r9, %rsi
+	mov	%ebp, %ecx
 	xor	%ebp, %ebp
 	call	lych_signal
 	ud2
