@@ -270,6 +270,8 @@ inline void ExpectFault(lych_fault_kind kind, const char *owner = nullptr)
 extern "C" {
 // attack.S
 long attack_flags(unsigned long flags, long back);          // sets rflags; back: returns with them set
+long attack_flags_act(unsigned long flags, long act);       // sets rflags, acts as attack_fs, gives what they are then
+long attack_segments(long selector, long act);              // the same with ds, es and fs; gives fs
 long attack_sigreturn(void *frame, void *scratch);          // rt_sigreturn of a frame: -errno when refused
 long attack_clone(long flags, void *stack, long (*fn)(void *), void *arg);
 long attack_far(void *code, void *stack);                   // calls code in compatibility mode: eax
