@@ -1203,6 +1203,8 @@ label V(lych_callback_returns)
 	cfi_record_r11
 	cmpl	$KIND_CALLBACK, REC_KIND(%r11)
 	jne	.Lback_host_trap
+	cmp	%r11, %rbp /* that of another callback, which was left by longjmp? */
+	jne	.Lback_host_trap
 	mov	REC_DOMAIN(%r11), %r10
 	mov	%rax, %r8
 	mov	%rdx, %r9

@@ -2,6 +2,9 @@
 // G2: the gate is given stack pointers, indices, jumps and callers that it does not expect.
 #include "attack.h"
 
+#include <setjmp.h>
+#include <signal.h>
+
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -21,6 +24,7 @@ LYCH_CALLBACK(host_function, long, (long, long, long, long, long, long, long, lo
 LYCH_CALLBACK(host_plain, void, (void));
 LYCH_CALLBACK(host_nested, long, (void));
 LYCH_BIND(domain, nested, long, (long (*)(void)));
+LYCH_BIND(victim, nested, long, (long (*)(void)));
 LYCH_BIND(other, attack_do, long, (attack_fn, struct prey *));
 
 namespace
@@ -326,6 +330,71 @@ TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 		ASSERT_EQ(LYCH_CALL(domain, &result, nested, fn), 0);
 		EXPECT_EQ(result, 42);
 	});
+}
+
+// Host code that comes where only calls return, or to a thunk that is a domain's: nothing of a domain is run with its rights.
+jmp_buf to_the_outer;
+
+TEST_P(Gate, HostCodeAtThePlacesOfTheOtherKindTraps)
+{
+	static const struct {
+		const char *name;
+		std::function<long()> in_callback;
+	} rows[] = {
+		{"to where calls return", []() -> long {
+			 __asm__ volatile("xor %%eax, %%eax\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n jmp *%0" ::"r"(lych_call_returns_pku)
+					  : "rax", "rcx", "rdx");
+			 return 0;
+		 }},
+		{"to a thunk of the domain", []() -> long {
+			 reinterpret_cast<void (*)(void)>(target->more[0])();
+			 return 0;
+		 }},
+		// the record on top is the inner callback's, which is not this one's
+		{"out of the callback of an inner call", []() -> long {
+			 if (setjmp(to_the_outer) == 0) {
+				 in_nested = []() -> long { longjmp(to_the_outer, 1); };
+				 long result = 0;
+				 long (*fn)(void) = nullptr;
+				 if (lych_callback(&fn, victim, host_nested, nullptr) == 0 && LYCH_CALL(victim, &result, nested, fn) == 0) {
+					 _exit(3);
+				 }
+			 }
+			 return 41;
+		 }},
+	};
+	for (auto &row : rows) {
+		int status = ChildStatus([&] {
+			long (*fn)(void) = nullptr;
+			long result = 0;
+			if (!Start(GetParam()) || lych_callback(&fn, domain, host_nested, nullptr) != 0) {
+				_exit(2);
+			}
+			target->more[0] = reinterpret_cast<uint64_t>(fn);
+			in_nested = row.in_callback;
+			(void)!LYCH_CALL(domain, &result, nested, fn);
+			_exit(1);
+		});
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << row.name << ": " << status;
+	}
+	// the control: the same callback, that returns
+	IN_A_CHILD({
+		long (*fn)(void) = nullptr;
+		long result = 0;
+		ASSERT_TRUE(Start(GetParam()));
+		ASSERT_EQ(lych_callback(&fn, domain, host_nested, nullptr), 0);
+		in_nested = [] { return 41L; };
+		EXPECT_EQ(LYCH_CALL(domain, &result, nested, fn), 0);
+		EXPECT_EQ(result, 42);
+	});
+	// and with no call at all
+	int status = ChildStatus([] {
+		void (*plain)(void) = nullptr;
+		if (Start() && lych_callback(&plain, domain, host_plain, nullptr) == 0) {
+			plain();
+		}
+	});
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << status;
 }
 
 // ---- the library's own functions, from inside
