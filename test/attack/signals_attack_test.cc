@@ -117,6 +117,32 @@ long FaultsWithStack(prey *p)
 
 char page_before[4096];
 
+// A vault, whom nobody but itself can look at: words of its page that are not zero.
+uint64_t *kept;
+extern "C" inline long vault_counts(uint64_t *page)
+{
+	long n = 0;
+	for (int i = 0; i < 512; i++) {
+		n += page[i] != 0;
+	}
+	return n;
+}
+LYCH_BIND(vault, vault_counts, long, (uint64_t *));
+
+lych_domain *Vault()
+{
+	lych_domain *vault = nullptr;
+	lych_domain_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.kind = LYCH_KIND_VAULT;
+	if (lych_domain_new(&vault, &opts) != 0 ||
+	    lych_vault_allow(vault, reinterpret_cast<void (*)(void)>(vault_counts)) != 0) {
+		return nullptr;
+	}
+	kept = static_cast<uint64_t *>(lych_alloc_aligned(vault, 4096, 4096));
+	return vault;
+}
+
 TEST_P(Frames, AreNotWrittenWhereAFaultingDomainPoints)
 {
 	IN_A_CHILD({
@@ -135,6 +161,17 @@ TEST_P(Frames, AreNotWrittenWhereAFaultingDomainPoints)
 				     state.altstack + 64, state.altstack + 4096, state.altstack + state.altstack_bytes,
 				     state.altstack + state.altstack_bytes - 512, state.altstack + state.altstack_bytes - 4096,
 				     0, 8, ~7ull, 1ull << 63};
+		lych_domain *vault = On61() ? nullptr : Vault();
+		ASSERT_EQ(vault != nullptr, !On61());
+		if (vault != nullptr) {
+			target->more[0] = reinterpret_cast<uint64_t>(kept) + 4096 - 64;
+			EXPECT_EQ(Attack(FaultsWithStack).rc, -EFAULT);
+			ExpectFault(LYCH_FAULT_ILL);
+			Anew();
+			long words = -1;
+			ASSERT_EQ(LYCH_CALL(vault, &words, vault_counts, kept), 0);
+			EXPECT_EQ(words, 0) << "written to the vault";
+		}
 		for (uint64_t rsp : stacks) {
 			target->more[0] = rsp;
 			Ended ended = Attack(FaultsWithStack);
