@@ -60,6 +60,7 @@ struct machine {
 	bool fsgsbase;         /* the kernel lets programs use RDFSBASE and the like */
 	bool shadow_stack;     /* this process runs with one */
 	uint64_t gs;           /* the calling thread's gs base */
+	uint64_t gates;        /* where our gates lie; detect_machine leaves it to its caller */
 	uint32_t frame_bytes;  /* most a signal frame takes */
 	struct trial dispatch; /* Syscall User Dispatch */
 	struct trial filter;   /* seccomp filters */

@@ -121,6 +121,19 @@ static int trial_refusal(const struct trial *t, const char *what, const char *wa
 	return -EOPNOTSUPP;
 }
 
+/*
+ * A far jump to the 32-bit code segment, which every process has, reaches code below 4 GiB. WRPKRU works there, too, and
+ * what compares it afterwards is decoded otherwise: REX prefixes are INC and DEC, the gs base is cut off at 32 bits.
+ */
+static int low_gates_refusal(const struct machine *m, char *why, size_t size)
+{
+	if (m->gates >> 32 != 0) {
+		return 0;
+	}
+	return refuse(why, size, "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
+				 "code can jump into them: link it with -pie, or with the shared library");
+}
+
 int detect_refusal(const struct machine *m, enum lych_backend backend, char *why, size_t size)
 {
 	int rc;
@@ -143,6 +156,9 @@ int detect_refusal(const struct machine *m, enum lych_backend backend, char *why
 	if (rc == 0) {
 		rc = trial_refusal(&m->filter, "a seccomp filter is",
 				   "use a kernel with CONFIG_SECCOMP_FILTER and allow seccomp in the sandbox", why, size);
+	}
+	if (rc == 0 && backend == LYCH_PKU) {
+		rc = low_gates_refusal(m, why, size);
 	}
 	if (rc == 0 && backend == LYCH_PKU) {
 		rc = keys_refusal(m, why, size);

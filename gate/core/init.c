@@ -101,6 +101,7 @@ static int choose_backend(const struct lych_init_opts *opts, struct machine *m)
 		return -EOPNOTSUPP;
 	}
 	detect_machine(m);
+	m->gates = (uint64_t)(uintptr_t)lych_gate_text;
 	ROOT.backend = backend;
 	return detect_refusal(m, backend, why, sizeof(why));
 }

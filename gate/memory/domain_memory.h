@@ -18,6 +18,7 @@ struct domain_memory {
 	uint8_t *heap;
 	size_t heap_bytes;
 	struct blocks *blocks;
+	uint64_t life; /* under lock: how often the table was made new */
 	size_t stack_bytes;
 	struct soft_range *soft; /* of the heap; NULL with pku */
 	_Atomic uint64_t stacks[THREADS_MAX]; /* lowest address, by thread_index; 0: none */
@@ -31,8 +32,15 @@ static inline size_t thread_index(const struct thread *t)
 	return index < THREADS_MAX ? index : THREADS_MAX;
 }
 
-/* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. */
-LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out);
+/* Copies, reading each byte exactly once. */
+LYCH_HIDDEN void copy_once(void *dst, const void *src, size_t bytes);
+/* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. *life, unless NULL: the heap's at that moment. */
+LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out, uint64_t *life);
+/*
+ * Copies bytes from the block to dst, unless that is NULL, and frees it: 0; -ECANCELED, and nothing is touched: the heap's
+ * life is not this one any more; -EINVAL: no block can start there, or be that long; -EAGAIN.
+ */
+LYCH_HIDDEN int heap_fetch(struct lych_domain *d, void *block, uint64_t life, void *dst, size_t bytes);
 /* The live block becomes smaller, in place: 0; -EINVAL (not live); -E2BIG: it is not that long; -EAGAIN. */
 LYCH_HIDDEN int heap_shrink(struct lych_domain *d, void *block, size_t bytes);
 /* Like heap_size_of, but 0, -EINVAL or -EAGAIN, the size in *bytes. */

@@ -59,7 +59,7 @@ static uint32_t granule_at(const struct domain_memory *m, const void *block)
 	return offset >= m->heap_bytes || offset % GRANULE != 0 ? BLOCKS_NONE : (uint32_t)(offset / GRANULE);
 }
 
-int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out)
+int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out, uint64_t *life)
 {
 	struct domain_memory *m = d->memory;
 	uint32_t granules, first;
@@ -73,6 +73,9 @@ int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out)
 	}
 	first = blocks_take(m->blocks, granules, align <= GRANULE ? 1 : align / GRANULE,
 			    (uint64_t)(uintptr_t)m->heap / GRANULE);
+	if (life != NULL) {
+		*life = m->life;
+	}
 	heap_unlock(m);
 	if (first == BLOCKS_NONE) {
 		return -ENOMEM;
@@ -87,7 +90,27 @@ void *heap_alloc(struct lych_domain *d, size_t align, size_t bytes)
 {
 	void *block = NULL;
 
-	return heap_take(d, align, bytes, &block) == 0 ? block : NULL;
+	return heap_take(d, align, bytes, &block, NULL) == 0 ? block : NULL;
+}
+
+/*
+ * Each byte of src is loaded exactly once: what another thread of the domain writes meanwhile can be in dst or not,
+ * but never be seen both ways. memcpy does not promise that. The race is what it is for, so ThreadSanitizer is told.
+ */
+__attribute__((no_sanitize_thread)) void copy_once(void *dst, const void *src, size_t bytes)
+{
+	typedef uint64_t __attribute__((may_alias, aligned(1))) word;
+	const volatile uint8_t *from = src;
+	uint8_t *to = dst;
+
+	for (; bytes >= sizeof(word); bytes -= sizeof(word)) {
+		*(word *)to = *(const volatile word *)from;
+		from += sizeof(word);
+		to += sizeof(word);
+	}
+	for (; bytes > 0; bytes--) {
+		*to++ = *from++;
+	}
 }
 
 static void wipe(void *at, size_t bytes)
@@ -96,11 +119,23 @@ static void wipe(void *at, size_t bytes)
 	__asm__ volatile("" : : "r"(at) : "memory"); /* it is not read again: keep the stores */
 }
 
+/* With the lock: nobody can take it before it is clean, nobody free it twice. */
+static int give(struct domain_memory *m, void *block, uint32_t first)
+{
+	uint32_t size = blocks_size(m->blocks, first);
+
+	if (size > 0 && m->zero_on_free) {
+		wipe(block, (size_t)size * GRANULE);
+	}
+	blocks_give(m->blocks, first);
+	return size > 0 ? 0 : -EINVAL;
+}
+
 int heap_free(struct lych_domain *d, void *block)
 {
 	struct domain_memory *m = d->memory;
 	uint32_t first = granule_at(m, block);
-	uint32_t size;
+	int err;
 
 	if (first == BLOCKS_NONE) {
 		return -EINVAL;
@@ -108,14 +143,34 @@ int heap_free(struct lych_domain *d, void *block)
 	if (!heap_lock(m)) {
 		return -EAGAIN;
 	}
-	size = blocks_size(m->blocks, first);
-	if (size > 0 && m->zero_on_free) {
-		/* With the lock: nobody can take it before it is clean, nobody free it twice. */
-		wipe(block, (size_t)size * GRANULE);
-	}
-	blocks_give(m->blocks, first);
+	err = give(m, block, first);
 	heap_unlock(m);
-	return size > 0 ? 0 : -EINVAL;
+	return err;
+}
+
+int heap_fetch(struct lych_domain *d, void *block, uint64_t life, void *dst, size_t bytes)
+{
+	struct domain_memory *m = d->memory;
+	uint32_t first = granule_at(m, block);
+	int err = 0;
+
+	if (first == BLOCKS_NONE || bytes > m->heap_bytes - (size_t)first * GRANULE) {
+		return -EINVAL;
+	}
+	if (!heap_lock(m)) {
+		return -EAGAIN;
+	}
+	if (life != m->life) {
+		err = -ECANCELED;
+	} else {
+		if (dst != NULL) {
+			copy_once(dst, block, bytes);
+		}
+		/* The domain may have freed it before: that is its own affair. */
+		(void)give(m, block, first);
+	}
+	heap_unlock(m);
+	return err;
 }
 
 int heap_measure(struct lych_domain *d, const void *block, size_t *bytes)
@@ -287,11 +342,18 @@ int memory_reset(struct lych_domain *d)
 		return -ENOMEM;
 	}
 	stacks_free(m);
-	if (heap_empty(d) != 0 || !heap_lock(m)) {
+	if (!heap_lock(m)) {
+		table_free(fresh, m->heap_bytes);
+		return -ENOMEM;
+	}
+	/* All three in one: who holds the lock sees a heap, its table and its life that belong together. */
+	if (heap_empty(d) != 0) {
+		heap_unlock(m);
 		table_free(fresh, m->heap_bytes);
 		return -ENOMEM;
 	}
 	m->blocks = fresh;
+	m->life++;
 	heap_unlock(m);
 	table_free(old, m->heap_bytes);
 	return 0;

@@ -75,9 +75,10 @@ static void *result(void *block, int err)
 		err_;                   \
 	})
 
-static int fresh(struct lych_domain *domain, size_t align, size_t bytes, const void *src, size_t copied, void **out)
+static int fresh(struct lych_domain *domain, size_t align, size_t bytes, const void *src, size_t copied, void **out,
+		 uint64_t *life)
 {
-	int err = WAITING(heap_take(domain, align, bytes, out));
+	int err = WAITING(heap_take(domain, align, bytes, out, life));
 
 	if (err == 0 && copied > 0) {
 		memcpy(*out, src, copied);
@@ -94,7 +95,7 @@ static void *alloc(struct lych_domain *domain, size_t align, size_t bytes, const
 	if (err != 0) {
 		return result(NULL, err);
 	}
-	err = fresh(domain, align, bytes, src, copied, &block);
+	err = fresh(domain, align, bytes, src, copied, &block, NULL);
 	leave(&v);
 	return result(block, err);
 }
@@ -143,7 +144,7 @@ static int resize(struct lych_domain *domain, void *block, size_t bytes, void **
 		*out = block;
 		return WAITING(heap_shrink(domain, block, bytes));
 	}
-	err = fresh(domain, GRANULE, bytes, block, before, out);
+	err = fresh(domain, GRANULE, bytes, block, before, out, NULL);
 	if (err != 0) {
 		return err;
 	}
@@ -190,24 +191,31 @@ int lych_free(struct lych_domain *domain, void *block)
 	return err;
 }
 
-/*
- * Each byte of src is loaded exactly once: what another thread of the domain writes meanwhile can be in dst or not,
- * but never be seen both ways. memcpy does not promise that. The race is what it is for, so ThreadSanitizer is told.
- */
-__attribute__((no_sanitize_thread)) static void copy_once(void *dst, const void *src, size_t bytes)
+void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life)
 {
-	typedef uint64_t __attribute__((may_alias, aligned(1))) word;
-	const volatile uint8_t *from = src;
-	uint8_t *to = dst;
+	void *block = NULL;
+	struct visit v;
+	int err = enter(&v, domain, FILL);
 
-	for (; bytes >= sizeof(word); bytes -= sizeof(word)) {
-		*(word *)to = *(const volatile word *)from;
-		from += sizeof(word);
-		to += sizeof(word);
+	if (err != 0) {
+		return result(NULL, err);
 	}
-	for (; bytes > 0; bytes--) {
-		*to++ = *from++;
+	err = fresh(domain, align, bytes, NULL, 0, &block, life);
+	leave(&v);
+	return result(block, err);
+}
+
+int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst, size_t bytes)
+{
+	struct visit v;
+	int err = enter(&v, domain, status == 0 ? READ : FILL);
+
+	if (err != 0) {
+		return status != 0 ? status : err;
 	}
+	err = WAITING(heap_fetch(domain, block, life, status == 0 ? dst : NULL, bytes));
+	leave(&v);
+	return status != 0 ? status : err;
 }
 
 int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)

@@ -9,8 +9,25 @@
 #ifndef LYCHGATE_BIND_DETAIL_H
 #define LYCHGATE_BIND_DETAIL_H
 
+#include <stddef.h>
+#include <stdint.h>
+
 #include <lychgate/bind_class.h>
 #include <lychgate/bind_list.h>
+
+struct lych_domain;
+
+/*
+ * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes of it.
+ * lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all of it only
+ * while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching dst where the
+ * domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not async-signal-safe.
+ */
+LYCH_BEGIN_DECLS
+LYCH_API void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life);
+LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst,
+					     size_t bytes);
+LYCH_END_DECLS
 
 /* The type and the letters of an entry. */
 #define LYCH_I_TYPE(e) LYCH_I_CAT(LYCH_I_TYPE_, LYCH_I_IS_PAREN(e))(e)
@@ -87,7 +104,7 @@
 #define LYCH_I_FIRST_OF(...) LYCH_I_FIRST(__VA_ARGS__, ~)
 
 /* skip: how far into the gate's register clearing code the first instruction lies that is wanted. */
-#define LYCH_I_BINDING(name, function, id, variadic, list_name) \
+#define LYCH_I_BINDING(name, function, id, variadic, list_name, values) \
 	static const struct lych_binding name __attribute__((unused)) = { \
 		(void (*)(void))function, \
 		(uint32_t)((lych_s_##id >> 13 & 2047 ? 1 : 0) | (lych_s_##id >> 3 & 15 ? 2 : 0) | \
@@ -100,9 +117,10 @@
 		(uint8_t)(lych_s_##id >> 7 & 63), \
 		4, \
 		(uint32_t)lych_x_##id, \
-		{ 0, 0, 0, 0 }, \
+		{ LYCH_I_OPEN values }, \
 		list_name, \
 		(uint32_t)lych_cr_##id, \
+		(uint8_t)(lych_cr_##id >> 6 & 15), \
 	}
 
 /* Parts of the function that calls. Each in front of it a comma. */
@@ -133,23 +151,17 @@
 #define LYCH_I_CALL_FOR_NOTHING(list) \
 	(void)lych_result; \
 	LYCH_I_CALLS(void, , , list);
-/* After these the block is gone, or somebody else's: the domain may have been reset since. */
-#define LYCH_I_ENDED(status) \
-	((status) == -EFAULT || (status) == -ETIMEDOUT || (status) == -ECANCELED || (status) == -EOWNERDEAD)
 /* In memory: the domain cannot write to the caller's stack, so the result takes its way through the domain's heap. */
 #define LYCH_I_CALL_FOR_RESULT(id, ret, list) \
 	if (LYCH_I_RESULT_IN_MEMORY(lych_cr_##id)) { \
-		void *lych_b = lych_alloc_aligned(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result)); \
+		uint64_t lych_life = 0; \
+		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), &lych_life); \
 		if (!lych_b) { \
 			return -ENOMEM; \
 		} \
 		(void)LYCH_I_CALLS(void *, LYCH_I_COMMA() void *, LYCH_I_COMMA() lych_b, list); \
-		if (lych_status == 0 && lych_result) { \
-			lych_status = lych_copy_out(lych_d, (void *)lych_result, lych_b, sizeof(*lych_result)); \
-		} \
-		if (!LYCH_I_ENDED(lych_status)) { \
-			(void)lych_free(lych_d, lych_b); \
-		} \
+		lych_status = lych_result_end(lych_d, lych_b, lych_life, lych_status, (void *)lych_result, \
+					      sizeof(*lych_result)); \
 	} else { \
 		LYCH_I_LOW(ret) lych_r = LYCH_I_CALLS(LYCH_I_WIRE(ret), , , list); \
 		if (lych_status == 0 && lych_result) { \
@@ -173,7 +185,7 @@
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_CALLER(id, lych_binding_##id, ret, list) \
 	LYCH_I_LOUD \
 	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
@@ -184,7 +196,7 @@
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, all); \
 	typedef LYCH_I_RETURN_TYPE(ret) lych_f_##id(LYCH_I_MAP(LYCH_I_TYPE_OF, ~, LYCH_I_COMMA, fixed), ...); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_CALLER(id, lych_binding_##id, ret, all) \
 	LYCH_I_MAP(LYCH_I_ASSERT_PROMOTED, ~, LYCH_I_NOTHING, use) \
 	LYCH_I_LOUD \
@@ -199,7 +211,7 @@
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, PLAIN, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_ASSERT(!LYCH_I_RESULT_IN_MEMORY(lych_cr_##id) && LYCH_I_RESULT_FORM(lych_cr_##id) != 2 && \
 			      (lych_cr_##id >> 6 & 15) <= 3, \
 		      "lychgate: what a typed pointer returns must fit in rax and rdx, in 64 bits of xmm0 and xmm1 " \
@@ -235,7 +247,9 @@
 		LYCH_I_IF(LYCH_I_IS_VOID(ret), (LYCH_I_HOST_CALL(fn, list); return 0;), \
 			  (return LYCH_I_CAT(LYCH_I_UP_, LYCH_I_IS_PAREN(ret))(ret, LYCH_I_HOST_CALL(fn, list));)) \
 	} \
-	LYCH_I_BINDING(lych_binding_##id, lych_host_##id, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, lych_host_##id, id, 0, LYCH_I_STRING(fn), \
+		       LYCH_I_IF(LYCH_I_IS_VOID(ret), ((0, 0, 0, 0)), \
+				 ((LYCH_I_RESULT_BITS(lych_cr_##id, sizeof(LYCH_I_WIRE(ret))))))); \
 	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_callback_##id( \
 		lych_f_##id **lych_out, struct lych_domain *lych_d, void *lych_ctx) \
 	{ \

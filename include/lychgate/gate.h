@@ -54,9 +54,10 @@ struct lych_binding {
 	uint8_t narrow;
 	uint8_t align;
 	uint32_t widths;
-	uint64_t fault_value[4];
+	uint64_t values[4];
 	const char *name;
 	uint32_t result_spec; /* bind_class.h */
+	uint8_t width;
 };
 
 /* First argument of the call as the compiler sees it: passed in memory, so it displaces no register. */
@@ -98,9 +99,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
  * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
- * and freed: that costs lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible. A call that was
- * ended leaves the block to lych_domain_reset. No other thread may reset or free the domain while such a result is
- * fetched, as with every pointer into it.
+ * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible. Where
+ * another thread resets the domain when the call has returned and its result has not been fetched, that is -ECANCELED.
  *
  * Thread-safe. Not async-signal-safe.
  */

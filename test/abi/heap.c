@@ -5,24 +5,22 @@
 
 #include "abi.h"
 
-void *lych_alloc_aligned(struct lych_domain *domain, size_t align, size_t bytes)
+void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life)
 {
 	void *block = NULL;
 
 	(void)domain;
+	*life = 0;
 	return posix_memalign(&block, align < 16 ? 16 : align, bytes) == 0 ? block : NULL;
 }
 
-int lych_free(struct lych_domain *domain, void *block)
+int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst, size_t bytes)
 {
 	(void)domain;
+	(void)life;
+	if (status == 0 && dst != NULL) {
+		memcpy(dst, block, bytes);
+	}
 	free(block);
-	return 0;
-}
-
-int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t bytes)
-{
-	(void)domain;
-	memcpy(dst, src, bytes);
-	return 0;
+	return status;
 }

@@ -56,6 +56,7 @@ struct machine good()
 	m.cpu = decode(zen4());
 	m.fsgsbase = true;
 	m.frame_bytes = 3632;
+	m.gates = (uint64_t)1 << 32;
 	m.dispatch.end = m.filter.end = m.keys.end = m.frames.end = TRIAL_OK;
 	return m;
 }
@@ -194,6 +195,17 @@ TEST(Refusal, OfConflictsHoldsForBothBackends)
 		EXPECT_THAT(judge(m, backend).why, HasSubstr("seccomp"));
 		EXPECT_EQ(judge(m, backend).rc, -EOPNOTSUPP);
 	}
+}
+
+TEST(Refusal, OfGatesBelowFourGigabytesIsForKeysOnly)
+{
+	struct machine m = good();
+
+	ASSERT_EQ(judge(m).rc, 0);
+	m.gates--;
+	EXPECT_EQ(judge(m).rc, -EOPNOTSUPP);
+	EXPECT_THAT(judge(m).why, HasSubstr("-pie"));
+	EXPECT_EQ(judge(m, LYCH_MPROTECT).rc, 0) << "it promises nothing that 32-bit code could break";
 }
 
 TEST(Refusal, IsOneSentenceOfTheLayerAndTheWayOut)

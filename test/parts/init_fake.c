@@ -102,6 +102,8 @@ void detect_machine(struct machine *out)
 	*out = fake_machine;
 }
 
+const char lych_gate_text[1];
+
 void *monitor_alloc(size_t bytes)
 {
 	if (strcmp(failing, bytes == sizeof(struct monitor) ? "monitor" : "fork_copy") == 0) {
