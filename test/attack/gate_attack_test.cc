@@ -332,6 +332,70 @@ TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 	});
 }
 
+// To every WRPKRU itself, with what the attacker would like PKRU to be, and all other registers leading to where it takes the secret.
+TEST_P(Gate, EverySiteComparesWhatIsInForce)
+{
+	std::vector<uint64_t> sites;
+	auto *text = reinterpret_cast<const unsigned char *>(inside_gate_text());
+	for (uint64_t i = 0; i + 2 < inside_gate_text_end() - inside_gate_text(); i++) {
+		if (text[i] == 0x0f && text[i + 1] == 0x01 && text[i + 2] == 0xef) {
+			sites.push_back(inside_gate_text() + i);
+		}
+	}
+	ASSERT_GE(sites.size(), 7u);
+	IN_A_CHILD({
+		ASSERT_TRUE(Start(GetParam()));
+		inside before, after;
+		inside_look(&before);
+		uint32_t own = inside_view_of(domain), host = ~before.not_host;
+		auto jump_to = [&](uint64_t at, uint32_t wanted, uint64_t rsp, const void *reads) {
+			auto *frame = reinterpret_cast<jump *>(target->own + 4096);
+			memset(frame, 0, sizeof(*frame));
+			for (uint64_t &reg : frame->gpr) {
+				reg = reinterpret_cast<uint64_t>(&model_landed);
+			}
+			frame->gpr[0] = wanted;
+			frame->gpr[1] = frame->gpr[2] = 0;
+			frame->gpr[5] = reinterpret_cast<uint64_t>(target->own) + 8192;
+			frame->rip = at;
+			frame->rflags = 0x202;
+			frame->rsp = rsp != 0 ? rsp : reinterpret_cast<uint64_t>(target->own) + 12288;
+			for (size_t i = 8192; i < kOwn; i += 8) {
+				uint64_t landed = reinterpret_cast<uint64_t>(&model_landed);
+				memcpy(target->own + i, &landed, 8);
+			}
+			model_loot = reinterpret_cast<loot *>(target->own);
+			memset(model_loot, 0, sizeof(*model_loot));
+			model_loot->read = reads;
+			model_loot->write = target->own + 256;
+			int rc = LYCH_CALL(domain, LYCH_NOTHING, model_jump, frame);
+			uint64_t taken = model_loot->taken;
+			inside_look(&after);
+			EXPECT_STREQ(inside_differences(&before, &after), "") << std::hex << at - inside_gate_text() << ", " << wanted;
+			if (rc != 0) {
+				EXPECT_EQ(rc, -EFAULT);
+				Anew();
+			}
+			return taken;
+		};
+		for (uint64_t at : sites) {
+			for (uint32_t wanted : {0u, host, own, ~host, own & ~(3u << 2 * lych_region_key(region)), 0x55555554u}) {
+				if (On61() && (wanted & 3) != 0) {
+					continue; // whoever has no ordinary memory there cannot be interrupted: the process ends
+				}
+				for (uint64_t rsp : {uint64_t{0}, before.altstack + before.altstack_bytes - 512}) {
+					EXPECT_NE(jump_to(at, wanted, rsp, closed), kSecret)
+						<< std::hex << "gate text + " << at - inside_gate_text() << ", " << wanted;
+				}
+			}
+		}
+		// the control: the same, to where all these registers lead, with memory it may read
+		uint64_t *mine = reinterpret_cast<uint64_t *>(target->own + 512);
+		*mine = kSecret;
+		EXPECT_EQ(jump_to(reinterpret_cast<uint64_t>(&model_landed), own, 0, mine), kSecret);
+	});
+}
+
 // Host code that comes where only calls return, or to a thunk that is a domain's: nothing of a domain is run with its rights.
 jmp_buf to_the_outer;
 
