@@ -17,6 +17,7 @@
 #include "binding.h"
 #include "fault_slot.h"
 #include "keys.h"
+#include "name.h"
 #include "signal.h"
 #include "thread.h"
 #include "why.h"
@@ -94,21 +95,6 @@ static uint64_t fresh_id(enum lych_kind kind)
 	return kind == LYCH_KIND_VAULT || ROOT.backend == LYCH_MPROTECT ? id | 1 : id;
 }
 
-/* Names stand in reports, a line each. */
-static void set_name(struct lych_domain *d, const char *name)
-{
-	if (name == NULL || name[0] == '\0') {
-		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
-		return;
-	}
-	strncpy(d->name, name, sizeof(d->name) - 1);
-	for (char *c = d->name; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f) {
-			*c = '?';
-		}
-	}
-}
-
 static struct lych_domain *free_place(void)
 {
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
@@ -149,15 +135,21 @@ static void tables_free(struct lych_domain *d)
 	d->functions = NULL;
 }
 
+_Static_assert(sizeof(((struct lych_domain *)0)->name) == NAME_MAX_BYTES, "a name fits");
+
 /* With the lock; d is a free place. On failure it is one again. */
-static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts)
+static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts, const char *name)
 {
 	int key, rc;
 
 	memset(d, 0, sizeof(*d));
 	d->kind = opts->kind;
 	d->next_id = fresh_id(opts->kind);
-	set_name(d, opts->name);
+	if (name[0] == '\0') {
+		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
+	} else {
+		memcpy(d->name, name, sizeof(d->name));
+	}
 	rc = keys_take(&key, opts->kind == LYCH_KIND_VAULT ? OWNER_VAULT : OWNER_DOMAIN, d->name);
 	if (rc != 0) {
 		return rc;
@@ -216,6 +208,7 @@ static const char *refusal(enum lych_kind kind)
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
 {
 	struct lych_domain_opts o;
+	char name[NAME_MAX_BYTES];
 	struct lych_domain *d;
 	struct thread *self;
 	int rc;
@@ -240,9 +233,10 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
+	name_copy(name, o.name);
 	lock();
 	d = free_place();
-	rc = d != NULL ? domain_make(d, &o) : -ENOSPC;
+	rc = d != NULL ? domain_make(d, &o, name) : -ENOSPC;
 	unlock();
 	if (rc == 0) {
 		*out = d;

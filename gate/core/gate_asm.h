@@ -92,6 +92,7 @@
 #define REC_ST0 160     /* 16 bytes: a long double on its way */
 #define REC_DEADLINE 176 /* u64: CLOCK_MONOTONIC ns; 0: none */
 #define REC_ARGS_OFF 184 /* u32: distance from REC_RSP to the first stack argument */
+#define ARGS_OFF_POINTER 8 /* called through a typed pointer: a fault gives the binding's value */
 #define REC_CANCEL 188   /* i32: negative errno the call shall end with; written by other threads */
 #define REC_ST1 208      /* 16 bytes: the second one of a complex long double */
 #define REC_THUNK 192    /* CALLBACK: its struct lych_callback_entry * */
@@ -102,9 +103,10 @@
 #define KIND_CALL 0x63616c6c
 #define KIND_CALLBACK 0x6261636b
 
+/* None of them in a record: nothing but the common way back is needed. */
 #define RECF_FENV 1    /* REC_FENV holds the caller's x87 environment */
 #define RECF_RESULT 2  /* the result is not in general registers alone */
-#define RECF_POINTER 4 /* called through a typed pointer: a fault gives the binding's value */
+#define RECF_MXCSR 4 /* REC_MXCSR is not the default */
 #define RECF_WORDS 8   /* the stack words lie on the domain's stack already (lych_gate_slow put them there) */
 
 /* struct lych_domain, the part the gate reads. */

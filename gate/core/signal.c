@@ -276,7 +276,7 @@ static _Noreturn void end_jumper(struct context *c)
 	}
 	c->frame->info = info;
 	c->frame->uc.mask = 0;
-	signals_frame_stack(c->thread, c->frame);
+	signals_own_stack(c->thread, &c->frame->uc.stack);
 	end_with_fault(c, LYCH_FAULT_GATE);
 }
 
@@ -340,7 +340,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if (c.sig < 1 || c.sig > SIGNAL_LAST) {
 		destroyed(&c);
 	}
-	signals_frame_stack(t, c.frame);
+	signals_own_stack(t, &c.frame->uc.stack);
 	resuming = leave_resume(&c);
 	c.domain = c.domain || resuming;
 	keep_ours_unblocked(&c);

@@ -97,6 +97,8 @@ LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything a
  * kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
  */
 LYCH_HIDDEN int signals_attach(struct area *area, uint64_t *mask);
+/* What it has told the kernel, and what rt_sigreturn must leave so: the thread's alternate stack. */
+LYCH_HIDDEN void signals_own_stack(const struct thread *t, stack_t *out);
 /* The kernel gets the host's alternate stack back, *mask the host's wishes; what signals_attach made is freed. */
 LYCH_HIDDEN void signals_detach(struct area *area, uint64_t *mask);
 /* In a child, after fork: locks that other threads held are free again. */

@@ -278,7 +278,7 @@ void signal_settle_level(struct context *c)
 		c->frame = level->frame;
 		level->soft_pkru = soft;
 		level->sw = sigframe_sw(c->frame);
-		signals_frame_stack(c->thread, c->frame);
+		signals_own_stack(c->thread, &c->frame->uc.stack);
 	}
 }
 
@@ -380,7 +380,7 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 	} else {
 		take_changes(t, level, &level->sw);
 	}
-	signals_frame_stack(t, c.frame);
+	signals_own_stack(t, &c.frame->uc.stack);
 	signals_raise_pending(t);
 	signal_go_on(&c);
 }

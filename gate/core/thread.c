@@ -199,24 +199,17 @@ static void attaching(struct monitor *m, int from, int to)
 	}
 }
 
-static int attach(struct area **out)
+/* With all signals blocked; *mask is what the thread blocks itself, and then what it is to block. view: its rights. */
+static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 {
 	struct monitor *m;
 	struct area *a;
-	uint64_t all = ~0ULL, mask, gs = gs_base();
-	uint32_t view = 0, before = 0;
+	uint64_t gs = gs_base();
+	uint32_t before = view;
 	int err;
 
-	if (gs == (uint64_t)(uintptr_t)&lych_refused_page) {
-		return -EPERM;
-	}
-	if (ROOT.monitor == NULL) {
-		return -ENOSYS;
-	}
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	if (ROOT.backend == LYCH_PKU) {
 		/* A thread older than the keys, or the child of one, has no rights to them. */
-		view = before = lych_pkru_read_pku();
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
@@ -248,12 +241,12 @@ static int attach(struct area **out)
 		a->thread.rseq_bytes = rseq_unregister();
 		err = timer_make(&a->thread);
 		if (err == 0) {
-			err = signals_attach(a, &mask);
+			err = signals_attach(a, mask);
 		}
 		if (err == 0) {
 			err = dispatch_arm(a);
 			if (err != 0) {
-				signals_detach(a, &mask);
+				signals_detach(a, mask);
 			}
 		}
 		if (err == 0) {
@@ -277,9 +270,54 @@ static int attach(struct area **out)
 			strangers_restore(before);
 		}
 	}
+	return err;
+}
+
+static int may_attach(void)
+{
+	if (gs_base() == (uint64_t)(uintptr_t)&lych_refused_page) {
+		return -EPERM;
+	}
+	return ROOT.monitor == NULL ? -ENOSYS : 0;
+}
+
+static int attach(struct area **out)
+{
+	uint64_t all = ~0ULL, mask;
+	int err = may_attach();
+
+	if (err != 0) {
+		return err;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	err = attach_blocked(out, &mask, ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : 0);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return err;
 }
+
+bool thread_attach_at_fault(struct kernel_ucontext *uc)
+{
+	uint64_t all = ~0ULL, mask = uc->mask, before;
+	struct area *a;
+	int err;
+
+	/* On an alternate stack of its own another one cannot be set. */
+	if (lych_tls != NULL || ROOT.backend != LYCH_PKU || may_attach() != 0 || (uc->stack.ss_flags & SS_DISABLE) == 0) {
+		return false;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
+	err = attach_blocked(&a, &mask, strangers_rights(uc));
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	if (err != 0) {
+		return false;
+	}
+	/* What rt_sigreturn will set is what attaching has set. */
+	uc->mask = mask;
+	signals_own_stack(&a->thread, &uc->stack);
+	strangers_set_rights(uc, ~a->gate.not_host);
+	return true;
+}
+
 
 int thread_self(struct thread **out)
 {

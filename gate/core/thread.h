@@ -48,6 +48,15 @@ LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
 LYCH_HIDDEN bool strangers_asked(int sig, struct kernel_ucontext *uc);
+/* PKRU in the kernel's own frame on the stack of a thread that is not attached. */
+LYCH_HIDDEN uint32_t strangers_rights(const struct kernel_ucontext *uc);
+LYCH_HIDDEN void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru);
+/*
+ * A thread that is not attached has touched memory of a key: it may be older than the key, which the host's view holds.
+ * Attaches it, so that it goes on with that view when the handler whose frame uc is has returned; what it touched is then
+ * there, or the next fault is that of an attached thread. false: it could not be.
+ */
+LYCH_HIDDEN bool thread_attach_at_fault(struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 

@@ -141,7 +141,7 @@ LYCH_END_DECLS
 	{ \
 		void (*lych_g)(void) = lych_gate; \
 		int lych_status = 0; /* the gate writes it when the call does not end as it should */ \
-		struct lych_hidden lych_h = { lych_d, &binding, &lych_status, lych_deadline }; \
+		struct lych_hidden lych_h = LYCH_I_HIDDEN(lych_d, &binding, &lych_status, lych_deadline); \
 		if (!lych_d) { \
 			return -EINVAL; \
 		} \

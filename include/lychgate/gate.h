@@ -60,13 +60,20 @@ struct lych_binding {
 	uint8_t width;
 };
 
-/* First argument of the call as the compiler sees it: passed in memory, so it displaces no register. */
+/*
+ * First argument of the call as the compiler sees it: passed in memory, so it displaces no register. Made of vectors, as
+ * compilers copy it in pieces of 16 bytes: of four words that had just been written each piece would wait for two.
+ */
+typedef uint64_t lych_two_words __attribute__((vector_size(16)));
 struct lych_hidden {
-	struct lych_domain *domain;
-	const struct lych_binding *binding;
-	int *status;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	lych_two_words callee; /* struct lych_domain *, const struct lych_binding * */
+	lych_two_words caller; /* int *status; CLOCK_MONOTONIC ns until which it may take, 0: for ever */
 };
+#define LYCH_I_HIDDEN(domain, binding, status, deadline_ns) \
+	{ \
+		{ (uint64_t)(uintptr_t)(domain), (uint64_t)(uintptr_t)(binding) }, \
+		{ (uint64_t)(uintptr_t)(status), (deadline_ns) } \
+	}
 
 /* The gate. Never called but through the macros of this header. */
 LYCH_API void lych_gate(void);

@@ -9,6 +9,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include <cstring>
 #include <string>
@@ -74,7 +75,10 @@ extern "C" __attribute__((noinline)) long step_host(long a, long b, long c, long
 	{
 		twice = static_cast<long>(*word);
 	}
+	// A caller with another MXCSR gets it back by another way.
+	_mm_setcsr(_mm_getcsr() | 0x20);
 	int rc = LYCH_CALL(second, &twice, step_inner, a + b + c + d + e + f + g + h);
+	_mm_setcsr(_mm_getcsr() & ~0x20u);
 	if (rc != 0) {
 		Wrong("inner call: status %ld", static_cast<uint64_t>(rc), 0);
 	}
