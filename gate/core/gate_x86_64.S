@@ -1273,6 +1273,8 @@ label V(lych_callback_returns)
 	cfi_record_r11
 	cmpl	$KIND_CALLBACK, REC_KIND(%r11)
 	jne	.Lback_host_trap
+	cmp	%r11, %rbp /* that of another callback, which was left by longjmp? */
+	jne	.Lback_host_trap
 	mov	REC_DOMAIN(%r11), %r10
 	mov	%rax, %r8
 	mov	%rdx, %r9
@@ -1537,6 +1539,7 @@ function V(lych_signal_entry)
 	cmp	lych_root_page+ROOT_STACKS_SIZE(%rip), %rax
 	jae	.Lsignal_unattached
 	mov	%rdx, %r10
+	mov	%edi, %ebp /* which signal: by the kernel, not by what lies in memory */
 #ifndef LYCH_SOFT
 	xor	%eax, %eax
 	xor	%ecx, %ecx
@@ -1633,6 +1636,7 @@ function V(lych_signal_entry)
 	popfq
 	mov	%r8, %rdi
 	mov	%r9, %rsi
+	mov	%ebp, %ecx
 	xor	%ebp, %ebp
 	call	lych_signal
 	ud2

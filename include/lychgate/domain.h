@@ -94,7 +94,8 @@ struct lych_domain_opts {
 
 /*
  * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
- * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
+ * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held. What is in its heap and
+ * stacks stays out of core files.
  *
  * Returns 0, or
  *	-ENOSPC      no key is left, or there are 64 domains
