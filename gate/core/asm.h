@@ -124,15 +124,17 @@ struct thunk { /* in monitor memory, one for each typed pointer handed out; offs
 LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record);
 
 /*
- * There is no room for a record: those of calls that were left by siglongjmp are given up. rsp is that at the gate's first
- * instruction; what is at or below it is gone. 0: try again; -EXFULL: none was left.
+ * There is no room for a record: those of calls that were left by siglongjmp are given up. rsp is that at the gate's
+ * first instruction; what is at or below it is gone. 0: try again; -EXFULL: none was left.
  */
 LYCH_HIDDEN int lych_gate_too_deep(uint64_t rsp);
 
-/* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
- * the host's rights. Gives back the status (on_fault runs here). */
+/*
+ * After a call was ended, before its caller gets the status; on the caller's stack with all of the host's rights. Its
+ * record is still on top, so that nobody frees the domain while the report is made of it; then this takes the record
+ * away, and on_fault runs. Gives back the status.
+ */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
-
 
 /* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
 LYCH_HIDDEN int lych_callback_refused(struct record *call);
@@ -149,8 +151,8 @@ LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
 LYCH_HIDDEN int lych_gate_enter_soft(struct record *call);
 
 /* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was, and
- * SELECTOR_FORGED. */
-LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
+ * SELECTOR_FORGED. sig: as the kernel gave it in a register. */
+LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector, int sig);
 LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area, uint64_t rsp);
 /* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */
 LYCH_HIDDEN void lych_signal_unattached(int sig, siginfo_t *info, void *context);

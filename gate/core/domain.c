@@ -17,6 +17,7 @@
 #include "binding.h"
 #include "fault_slot.h"
 #include "keys.h"
+#include "name.h"
 #include "signal.h"
 #include "thread.h"
 #include "why.h"
@@ -94,21 +95,6 @@ static uint64_t fresh_id(enum lych_kind kind)
 	return kind == LYCH_KIND_VAULT || ROOT.backend == LYCH_MPROTECT ? id | 1 : id;
 }
 
-/* Names stand in reports, a line each. */
-static void set_name(struct lych_domain *d, const char *name)
-{
-	if (name == NULL || name[0] == '\0') {
-		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
-		return;
-	}
-	strncpy(d->name, name, sizeof(d->name) - 1);
-	for (char *c = d->name; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f) {
-			*c = '?';
-		}
-	}
-}
-
 static struct lych_domain *free_place(void)
 {
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
@@ -149,15 +135,21 @@ static void tables_free(struct lych_domain *d)
 	d->functions = NULL;
 }
 
+_Static_assert(sizeof(((struct lych_domain *)0)->name) == NAME_MAX_BYTES, "a name fits");
+
 /* With the lock; d is a free place. On failure it is one again. */
-static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts)
+static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts, const char *name)
 {
 	int key, rc;
 
 	memset(d, 0, sizeof(*d));
 	d->kind = opts->kind;
 	d->next_id = fresh_id(opts->kind);
-	set_name(d, opts->name);
+	if (name[0] == '\0') {
+		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
+	} else {
+		memcpy(d->name, name, sizeof(d->name));
+	}
 	rc = keys_take(&key, opts->kind == LYCH_KIND_VAULT ? OWNER_VAULT : OWNER_DOMAIN, d->name);
 	if (rc != 0) {
 		return rc;
@@ -165,10 +157,7 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 	d->key = (uint32_t)key;
 	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
 	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
-	if (opts->kind != LYCH_KIND_VAULT) {
-		threads_allow(key);
-	}
-	rc = tables_new(d, opts);
+	rc = opts->kind == LYCH_KIND_VAULT || threads_allow(key) ? tables_new(d, opts) : -EBUSY;
 	if (rc != 0) {
 		goto no_tables;
 	}
@@ -194,8 +183,9 @@ no_tables:
 }
 
 /*
- * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the rights of
- * what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can read.
+ * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the
+ * rights of what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can
+ * read.
  */
 static const char *refusal(enum lych_kind kind)
 {
@@ -206,16 +196,18 @@ static const char *refusal(enum lych_kind kind)
 		return NULL;
 	}
 	if (kind == LYCH_KIND_PURE) {
-		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, and a domain "
-		       "that cannot write ordinary memory would end the process at its first signal: use 6.12 or newer";
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
+		       "and a domain that cannot write ordinary memory would end the process at its first signal: "
+		       "use 6.12 or newer";
 	}
-	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain can read "
-	       "them, those of a vault, too: use 6.12 or newer";
+	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain "
+	       "can read them, those of a vault, too: use 6.12 or newer";
 }
 
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
 {
 	struct lych_domain_opts o;
+	char name[NAME_MAX_BYTES];
 	struct lych_domain *d;
 	struct thread *self;
 	int rc;
@@ -240,9 +232,10 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
+	name_copy(name, o.name);
 	lock();
 	d = free_place();
-	rc = d != NULL ? domain_make(d, &o) : -ENOSPC;
+	rc = d != NULL ? domain_make(d, &o, name) : -ENOSPC;
 	unlock();
 	if (rc == 0) {
 		*out = d;
@@ -255,49 +248,46 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 struct round {
 	struct lych_domain *domain;
 	struct thread *self;
-	bool mark;         /* also calls nobody has canceled yet */
+	bool ask;          /* cancel: of calls that nobody wants to end yet, too */
+	bool close;        /* id is 0: all of them are to end */
 	bool others;       /* a call of another thread that is to end has not ended */
 	bool self_is_to_end;
 };
 
 /*
- * The thread goes on meanwhile. A record that was ended and made again for another domain between look and store
- * must not keep the mark.
+ * The others go on meanwhile, so their records are only looked at: by the time a mark was written there, the record could
+ * be that of another call, of another domain. A thread that is asked marks its own calls (cancels_follow). Those it
+ * begins before it answers end, too: the cancel has not returned yet.
  */
-static void mark(struct record *r, const struct lych_domain *domain)
-{
-	int32_t unmarked = 0, marked = -ECANCELED;
-
-	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
-		return;
-	}
-	if (__atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) != domain) {
-		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
-	}
-}
-
 static int round_of_thread(struct thread *t, void *ctx)
 {
 	struct round *round = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
-	bool kick = false;
+	struct record *top = thread_top(t);
+	uint64_t bit = domain_bit(round->domain);
+	bool inside = false, to_end = round->close;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->kind != KIND_CALL) {
+		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (r->domain == round->domain) {
-			if (round->mark) {
-				mark(r, round->domain);
-			}
-			kick = kick || atomic_load(&r->cancel) != 0;
+		if (record_is_of(r, round->domain)) {
+			inside = true;
+			to_end = to_end || atomic_load(&r->cancel) != 0;
 		}
 		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
-		if (t == round->self && atomic_load(&r->cancel) != 0) {
+		if (t == round->self &&
+		    (atomic_load(&r->cancel) != 0 || atomic_load(&r->domain->state) == DOMAIN_RESETTING)) {
 			round->self_is_to_end = true;
 		}
 	}
-	if (kick && t != round->self) {
+	if (inside && round->ask) {
+		atomic_fetch_or(&t->cancel_asked, bit);
+	} else if (!inside) {
+		atomic_fetch_and(&t->cancel_asked, ~bit);
+	}
+	if (t == round->self) {
+		cancels_follow(t);
+	} else if (inside && (to_end || (atomic_load(&t->cancel_asked) & bit) != 0)) {
 		round->others = true;
 		thread_kick(t);
 	}
@@ -320,7 +310,7 @@ static void one_millisecond(void)
 static int wait_until_empty(struct lych_domain *d, struct thread *self)
 {
 	for (int tries = 0;; tries++) {
-		struct round round = {.domain = d, .self = self, .mark = true};
+		struct round round = {.domain = d, .self = self, .close = true};
 		bool inside;
 
 		lock();
@@ -422,7 +412,7 @@ out:
 
 int lych_domain_cancel(struct lych_domain *d)
 {
-	struct round round = {.domain = d, .mark = true};
+	struct round round = {.domain = d, .ask = true};
 	struct thread *self;
 	int rc = thread_self(&self);
 
@@ -445,7 +435,7 @@ int lych_domain_cancel(struct lych_domain *d)
 		if (round.self_is_to_end && tries >= PATIENCE) {
 			return -EBUSY;
 		}
-		round.mark = false; /* calls that begin from now on are not meant */
+		round.ask = false; /* calls that begin from now on are not meant */
 		one_millisecond();
 	}
 }
@@ -543,8 +533,8 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	return 0;
 }
 
-/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the gate's;
- * where there is no room the gate refuses. */
+/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
+ * gate's; where there is no room the gate refuses. */
 static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
 {
 	const struct slot *slot = &self->slots[d->key];
@@ -567,6 +557,10 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 	int rc = thread_self(&self);
 
 	if (rc != 0 || record == NULL) {
+		return rc;
+	}
+	rc = thread_has_timer(self);
+	if (rc != 0) {
 		return rc;
 	}
 	rc = atomic_load(&record->cancel);

@@ -51,8 +51,9 @@ const char *lych_backend_name(void)
 int lych_attach(void)
 {
 	struct thread *self;
+	int rc = ROOT.ready ? thread_self(&self) : -ENOSYS;
 
-	return ROOT.ready ? thread_self(&self) : -ENOSYS;
+	return rc != 0 ? rc : thread_has_timer(self);
 }
 
 /* Options of another version of the header: members this one lacks must be zero, members it has in excess are. */
@@ -96,8 +97,8 @@ static int choose_backend(const struct lych_init_opts *opts, struct machine *m)
 	enum lych_backend backend = opts->backend == LYCH_BACKEND_AUTO ? LYCH_PKU : opts->backend;
 
 	if (backend != LYCH_PKU && pku_demanded()) {
-		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for the mprotect backend: unset it, or "
-			"ask for LYCH_PKU");
+		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for the mprotect backend: unset "
+			"it, or ask for LYCH_PKU");
 		return -EOPNOTSUPP;
 	}
 	detect_machine(m);

@@ -24,13 +24,13 @@ struct poisoned {
 static int kick_inside(struct thread *t, void *ctx)
 {
 	const struct poisoned *p = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	const struct record *top = thread_top(t);
 
 	if (t == p->self) {
 		return 0;
 	}
 	for (const struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->domain == p->domain) {
+		if (record_is_of(r, p->domain)) {
 			thread_kick(t);
 			break;
 		}
@@ -50,6 +50,21 @@ void domain_poison(struct lych_domain *d)
 	atomic_store(&d->id, 0);
 	threads_barrier();
 	threads_each(kick_inside, &p);
+}
+
+/* In lych_signal, on a kick, or of the calling thread's own: nobody else changes the records. */
+void cancels_follow(struct thread *t)
+{
+	uint64_t asked = atomic_load(&t->cancel_asked);
+
+	for (struct record *r = &t->records[1]; asked != 0 && r <= t->top; r++) {
+		int32_t none = 0;
+
+		if (r->kind == KIND_CALL && (asked & domain_bit(r->domain)) != 0) {
+			atomic_compare_exchange_strong(&r->cancel, &none, -ECANCELED);
+		}
+	}
+	atomic_fetch_and(&t->cancel_asked, ~asked);
 }
 
 int lych_callback_refused(struct record *call)

@@ -34,7 +34,7 @@ struct thread *thread_attached(void)
 	return lych_tls != NULL ? &lych_tls->thread : NULL;
 }
 
-static void pkru_update(uint32_t clear, uint32_t set)
+void thread_pkru_update(uint32_t clear, uint32_t set)
 {
 	if (ROOT.backend == LYCH_PKU) {
 		lych_pkru_update_pku(clear, set);
@@ -123,14 +123,19 @@ static int area_map(struct area *a)
 	return 0;
 }
 
+/* Whoever poisons a domain takes no lock, and may be looking at the thread that was here. */
 static void area_clear(struct area *a)
 {
-	memset(a, 0, sizeof(*a));
+	typedef uint64_t __attribute__((may_alias)) word;
+
+	for (word *w = (word *)a; w < (word *)(a + 1); w++) {
+		__atomic_store_n(w, 0, __ATOMIC_RELAXED);
+	}
 	a->thread.area = a;
 	a->thread.sig_stack = (uint64_t)(uintptr_t)a + AREA_STACK_TOP;
 	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
 	a->thread.records[0].kind = KIND_BOTTOM;
-	a->thread.top = &a->thread.records[0];
+	__atomic_store_n(&a->thread.top, &a->thread.records[0], __ATOMIC_RELEASE);
 	/* Even: calls and callbacks alternate, so that it is a call that is refused, and not a callback that traps. */
 	a->thread.limit = &a->thread.records[2 * LYCH_DEPTH];
 	for (size_t key = 0; key < KEYS; key++) {
@@ -173,7 +178,7 @@ static int timer_make(struct thread *t)
 	if (sys3(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0) {
 		return -ENOMEM;
 	}
-	t->timer = (timer_t)(intptr_t)id;
+	__atomic_store_n(&t->timer, (timer_t)(intptr_t)id, __ATOMIC_RELEASE);
 	t->timer_made = 1;
 	return 0;
 }
@@ -199,24 +204,17 @@ static void attaching(struct monitor *m, int from, int to)
 	}
 }
 
-static int attach(struct area **out)
+/* With all signals blocked; *mask is what the thread blocks itself, and then what it is to block. view: its rights. */
+static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 {
 	struct monitor *m;
 	struct area *a;
-	uint64_t all = ~0ULL, mask, gs = gs_base();
-	uint32_t view = 0, before = 0;
+	uint64_t gs = gs_base();
+	uint32_t before = view;
 	int err;
 
-	if (gs == (uint64_t)(uintptr_t)&lych_refused_page) {
-		return -EPERM;
-	}
-	if (ROOT.monitor == NULL) {
-		return -ENOSYS;
-	}
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	if (ROOT.backend == LYCH_PKU) {
 		/* A thread older than the keys, or the child of one, has no rights to them. */
-		view = before = lych_pkru_read_pku();
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
@@ -248,12 +246,12 @@ static int attach(struct area **out)
 		a->thread.rseq_bytes = rseq_unregister();
 		err = timer_make(&a->thread);
 		if (err == 0) {
-			err = signals_attach(a, &mask);
+			err = signals_attach(a, mask);
 		}
 		if (err == 0) {
 			err = dispatch_arm(a);
 			if (err != 0) {
-				signals_detach(a, &mask);
+				signals_detach(a, mask);
 			}
 		}
 		if (err == 0) {
@@ -268,7 +266,7 @@ static int attach(struct area **out)
 	attaching(m, (int)sys0(SYS_gettid), 0);
 	pthread_mutex_unlock(&m->lock);
 	if (err == 0) {
-		pkru_update(~0U, view);
+		thread_pkru_update(~0U, view);
 		pthread_setspecific(end_key, a);
 		*out = a;
 	} else {
@@ -277,9 +275,54 @@ static int attach(struct area **out)
 			strangers_restore(before);
 		}
 	}
+	return err;
+}
+
+static int may_attach(void)
+{
+	if (gs_base() == (uint64_t)(uintptr_t)&lych_refused_page) {
+		return -EPERM;
+	}
+	return ROOT.monitor == NULL ? -ENOSYS : 0;
+}
+
+static int attach(struct area **out)
+{
+	uint64_t all = ~0ULL, mask;
+	int err = may_attach();
+
+	if (err != 0) {
+		return err;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	err = attach_blocked(out, &mask, ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : 0);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return err;
 }
+
+bool thread_attach_at_fault(struct kernel_ucontext *uc)
+{
+	uint64_t all = ~0ULL, mask = uc->mask, before;
+	struct area *a;
+	int err;
+
+	/* On an alternate stack of its own another one cannot be set. */
+	if (lych_tls != NULL || ROOT.backend != LYCH_PKU || may_attach() != 0 || (uc->stack.ss_flags & SS_DISABLE) == 0) {
+		return false;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
+	err = attach_blocked(&a, &mask, strangers_rights(uc));
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	if (err != 0) {
+		return false;
+	}
+	/* What rt_sigreturn will set is what attaching has set. */
+	uc->mask = mask;
+	signals_own_stack(&a->thread, &uc->stack);
+	strangers_set_rights(uc, ~a->gate.not_host);
+	return true;
+}
+
 
 int thread_self(struct thread **out)
 {
@@ -318,13 +361,13 @@ static void detach(void *arg)
 	pthread_mutex_lock(&m->lock);
 	/* With the lock, so that no key changes its owner meanwhile: nobody could take a right that outlives the area.
 	 * Those to the runtime's two keys, which never get another owner, do no harm. */
-	pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
+	thread_pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
 	memory_stacks_of_thread_free(&a->thread);
 	rseq_register(a->thread.rseq_bytes);
 	lych_tls = NULL;
 	sys2(SYS_arch_prctl, ARCH_SET_GS, 0);
-	area_clear(a);
 	atomic_store(&m->threads[area_index(a)], NULL);
+	area_clear(a);
 	pthread_mutex_unlock(&m->lock);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
@@ -421,78 +464,6 @@ void threads_barrier(void)
 	}
 }
 
-uint32_t thread_view(uint32_t view)
-{
-	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
-}
-
-void thread_follow(struct thread *t)
-{
-	uint64_t epoch = ROOT.monitor->view_epoch;
-	struct gate_page *g = &t->area->gate;
-
-	g->not_host = ~thread_view(~g->not_host);
-	g->not_caller = ~thread_view(~g->not_caller);
-	for (struct record *r = &t->records[1]; r <= t->top; r++) {
-		if (r->kind == KIND_CALL) {
-			r->not_caller = ~thread_view(~r->not_caller);
-		}
-	}
-	t->view_epoch = epoch;
-}
-
-/* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
-static void all_follow(void)
-{
-	struct monitor *m = ROOT.monitor;
-	struct thread *self = thread_attached();
-	const struct timespec pause = {.tv_nsec = 50000};
-	uint64_t epoch = atomic_fetch_add(&m->view_epoch, 1) + 1;
-	pid_t pid = (pid_t)sys0(SYS_getpid);
-
-	if (self != NULL) {
-		uint64_t all = ~0ULL, mask;
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-		thread_follow(self);
-		pkru_update(m->allow_bits, m->deny_bits);
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	}
-	for (size_t i = 0; i < THREADS_MAX; i++) {
-		struct area *a;
-		for (unsigned int tries = 0; (a = atomic_load(&m->threads[i])) != NULL; tries++) {
-			if (&a->thread == self || a->thread.state != THREAD_LIVE ||
-			    a->thread.view_epoch >= epoch ||
-			    sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
-				break;
-			}
-			if (tries % 64 == 0) {
-				thread_kick(&a->thread);
-			}
-			sys2(SYS_nanosleep, &pause, NULL);
-		}
-	}
-}
-
-bool threads_shoot_down(int key)
-{
-	struct monitor *m = ROOT.monitor;
-	bool all;
-
-	atomic_fetch_and(&m->allow_bits, ~VIEW_BITS(key));
-	atomic_fetch_or(&m->deny_bits, VIEW_AD(key));
-	all_follow();
-	/* After those who could hand the right down. */
-	all = ROOT.backend != LYCH_PKU || strangers_deny(key);
-	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
-	return all;
-}
-
-void threads_allow(int key)
-{
-	atomic_fetch_or(&ROOT.monitor->allow_bits, VIEW_BITS(key));
-	all_follow();
-}
-
 bool threads_inside(const struct lych_domain *domain, bool self_only)
 {
 	struct thread *self = thread_attached();
@@ -504,8 +475,9 @@ bool threads_inside(const struct lych_domain *domain, bool self_only)
 		     sys3(SYS_tgkill, sys0(SYS_getpid), a->thread.tid, 0) == -ESRCH)) {
 			continue;
 		}
-		for (struct record *r = &a->thread.records[1]; r <= a->thread.top; r++) {
-			if (r->domain == domain) {
+		const struct record *top = thread_top(&a->thread);
+		for (const struct record *r = &a->thread.records[1]; r <= top; r++) {
+			if (record_is_of(r, domain)) {
 				return true;
 			}
 		}
@@ -519,7 +491,20 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 
 	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
-	sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
+	if (t->timer_made) {
+		sys4(SYS_timer_settime, __atomic_load_n(&t->timer, __ATOMIC_ACQUIRE), TIMER_ABSTIME, &when, NULL);
+	}
+}
+
+int thread_has_timer(struct thread *t)
+{
+	int err = 0;
+
+	if (!t->timer_made) {
+		err = timer_make(t);
+		thread_timer(t, 1); /* the kick looks for deadlines there are */
+	}
+	return err;
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -532,12 +517,16 @@ static struct area *fork_copy(void)
 
 void threads_fork_prepare(void)
 {
+	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	struct thread *self;
 
 	if (ROOT.monitor == NULL || thread_self(&self) != 0) {
 		return;
 	}
+	/* All signals are blocked. Who has the lock may wait for this thread to answer a kick, which takes no lock. */
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick, NULL, sizeof(kick));
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &kick, NULL, sizeof(kick));
 	memory_fork_prepare();
 	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
@@ -549,6 +538,25 @@ void threads_fork_parent(void)
 		ledger_thaw();
 		memory_fork_parent();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
+	}
+}
+
+/*
+ * Timers are not inherited, and the child may have none (RLIMIT_SIGPENDING). Without it a call could be past its deadline,
+ * or in a poisoned domain, and nobody would end it: so each goes the slow way, where one is asked for again, and those
+ * the child is inside of end where their callbacks return. Both with -ENOMEM, as where a thread cannot attach.
+ */
+static void fork_without_timer(struct thread *t)
+{
+	for (size_t key = 0; key < KEYS; key++) {
+		t->slots[key].id = SLOT_NOBODY;
+	}
+	for (struct record *r = &t->records[1]; r <= t->top; r++) {
+		int32_t none = 0;
+
+		if (r->kind == KIND_CALL) {
+			atomic_compare_exchange_strong(&r->cancel, &none, -ENOMEM);
+		}
 	}
 }
 
@@ -565,9 +573,10 @@ void threads_fork_child(void)
 	ledger_thaw();
 	memory_fork_child(&a->thread);
 	a->thread.tid = (int)sys0(SYS_gettid);
+	a->thread.cancel_asked = 0; /* the parent's calls are meant */
 	a->thread.timer_made = 0;
 	if (timer_make(&a->thread) != 0) {
-		__builtin_trap();
+		fork_without_timer(&a->thread);
 	}
 	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;
 	for (size_t i = 0; i < THREADS_MAX; i++) {
@@ -583,7 +592,8 @@ void threads_fork_child(void)
 	pthread_mutex_init(&m->lock, &attr);
 	signals_fork_child(a);
 	if (dispatch_arm(a) != 0) {
-		/* Protection is never lost silently: without dispatch no domain may run here. */
+		/* Protection is never lost silently: without dispatch no domain may run here. The kernel did it for the
+		 * parent, with the same arguments, and needs no memory for it. */
 		__builtin_trap();
 	}
 }

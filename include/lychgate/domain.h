@@ -41,7 +41,7 @@ struct lych_init_opts {
 	 * before the caller gets its status. Must return, and not throw. May be NULL. */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
-	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */
+	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
 };
 
 /*
@@ -68,12 +68,13 @@ LYCH_API const char *lych_why(void);
 LYCH_API const char *lych_backend_name(void);
 
 /*
- * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
+ * A thread attaches when it first uses a gate, a region or a domain, or touches memory of a domain that is younger than
+ * it is, and detaches when it ends. (The last not where it runs on an alternate signal stack that it set before lych_init:
+ * it must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
  * may return ("as lych_attach"):
  *	-ENOSYS      lych_init has not succeeded
- *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS), or
- *	             is a child that no fork handler has seen (_Fork, a bare system call)
+ *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without
+ *	             CLONE_SETTLS), or is a child that no fork handler has seen (_Fork, a bare system call)
  *	-ENOMEM      no area, timer or table can be had: 4096 threads are attached, or memory is short
  *	-EOPNOTSUPP  the kernel refuses this thread what signals and system calls of domains need
  * Thread-safe. Not async-signal-safe.
@@ -93,10 +94,13 @@ struct lych_domain_opts {
 
 /*
  * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
- * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
+ * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held. What is in its heap and
+ * stacks stays out of core files.
  *
  * Returns 0, or
  *	-ENOSPC      no key is left, or there are 64 domains
+ *	-EBUSY       a thread has not answered for some seconds: it blocks every signal by a bare system call, or is stopped.
+ *	             It could have kept a right to the key; lych_why() says so
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
  *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why

@@ -57,11 +57,12 @@ int lych_callback_refused(struct record *call)
 	abort();
 }
 
-void lych_signal(struct area *a, struct sigframe *frame, uint32_t selector)
+void lych_signal(struct area *a, struct sigframe *frame, uint32_t selector, int sig)
 {
 	(void)a;
 	(void)frame;
 	(void)selector;
+	(void)sig;
 	abort();
 }
 
@@ -136,7 +137,9 @@ static void make_domain(unsigned int index)
 __attribute__((constructor)) static void start(void)
 {
 	ROOT.backend = LYCH_MPROTECT;
-	ROOT.scrub = __builtin_cpu_supports("avx512f") ? SCRUB_AVX512 : __builtin_cpu_supports("avx") ? SCRUB_AVX : SCRUB_SSE;
+	ROOT.scrub = __builtin_cpu_supports("avx512f") ? SCRUB_AVX512
+		     : __builtin_cpu_supports("avx")   ? SCRUB_AVX
+						       : SCRUB_SSE;
 	ROOT.monitor = &monitor;
 	ROOT.ready = 1;
 	pthread_mutex_init(&monitor.lock, NULL);
