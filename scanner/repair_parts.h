@@ -123,7 +123,7 @@ struct candidate {
 int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struct repair_outcome *out);
 
 /* In units of about an instruction decoded. */
-#define WORK_OF_PLAN (UINT64_C(1) << 26)
+#define WORK_OF_PLAN (UINT64_C(1) << 25)
 #define WORK_OF_PLACE 32
 
 /* Does an edit of the plan touch [vaddr, vaddr + len)? */

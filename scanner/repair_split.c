@@ -276,7 +276,8 @@ static void emit_segment(const struct split *s)
 
 /*
  * A jump through memory, or a call of one (down: what the call pushed). All registers must be as they were when it
- * arrives: its target goes to the stack, and a RET that also gives back the frame goes there.
+ * arrives: its target goes to the stack, and a RET that also gives back the frame goes there. With a shadow stack that
+ * RET faults.
  */
 static bool split_jump(struct split *s, unsigned down)
 {

@@ -397,6 +397,12 @@ int run_states(Trial &trial, Shared *shared, uint64_t count)
 namespace
 {
 
+bool runs_here(const insn &in)
+{
+	return (in.encoding != INSN_EVEX || __builtin_cpu_supports("avx512f")) &&
+	       (in.encoding != INSN_VEX || (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")));
+}
+
 // Runs the case in a child. kind REPAIR_KIND_COUNT: any that is no refusal; returns whether it was repaired.
 bool run_case(const Case &c, uint64_t states, uint64_t seed)
 {
@@ -415,10 +421,7 @@ bool run_case(const Case &c, uint64_t states, uint64_t seed)
 		EXPECT_STREQ(repair_kind_name(o.kind), repair_kind_name(c.kind)) << o.why;
 		repaired = o.kind == c.kind;
 	}
-	if (trial.insn.in.encoding == INSN_EVEX && !__builtin_cpu_supports("avx512f")) {
-		repaired = false;
-	}
-	if (repaired) {
+	if (repaired && runs_here(trial.insn.in)) {
 		auto *shared = static_cast<Shared *>(mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE,
 							  MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 		pid_t child = fork();
@@ -463,7 +466,7 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 {
 	struct Form {
 		const char *opcode;
-		unsigned imm;      // bytes; 4: may hold the sequence itself
+		unsigned imm; // bytes; 4: may hold the sequence itself
 		bool group, bytes; // ModRM.reg is a part of the opcode; its registers are bytes
 		unsigned regs;     // a set of values of ModRM.reg, where it is one
 	};
@@ -479,6 +482,9 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		{"f7", 0, true, false, 0x0c}, {"fe", 0, true, true, 3}, {"ff", 0, true, false, 3}, {"0f44", 0, false, false, 0},
 		{"0faf", 0, false, false, 0}, {"0fb6", 0, false, false, 0}, {"0fbf", 0, false, false, 0}, {"0f92", 0, true, true, 1},
 		{"0fba", 1, true, false, 0xf0}, {"0fc1", 0, false, false, 0}, {"0f10", 0, false, false, 0},
+		// VEX: c4, then map, then L and pp, then the opcode; R, X, B, W and vvvv are any where that makes sense
+		{"c4017858", 0, false, false, 0}, {"c4027af7", 0, false, false, 0}, {"c40278f2", 0, false, false, 0},
+		{"c4037bf0", 1, false, false, 0}, {"c403790f", 1, false, false, 0}, {"c4017a6f", 0, false, false, 0},
 		{"0f58", 0, false, false, 0}, {"0f29", 0, false, false, 0}, {"0fa4", 1, false, false, 0}, {"0f38f0", 0, false, false, 0},
 	};
 	const uint64_t seed = seed_of_run();
@@ -488,7 +494,16 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		const Form &form = forms[random() % (sizeof(forms) / sizeof(forms[0]))];
 		const bool aligned = strcmp(form.opcode, "0f29") == 0 || strcmp(form.opcode, "0f58") == 0;
 		Bytes code, opcode = hex(form.opcode);
-		if (random() % 3 != 0) {
+		if (opcode[0] == 0xc4) {
+			const uint8_t op = opcode[3];
+			opcode[1] |= static_cast<uint8_t>(random() << 5);
+			if (op == 0x58 || op == 0xf7 || op == 0xf2 || op == 0x0f) {
+				opcode[2] ^= static_cast<uint8_t>(random() % 16 << 3); // vvvv
+			}
+			if (op == 0xf7 || op == 0xf2 || op == 0xf0) {
+				opcode[2] |= static_cast<uint8_t>(random() << 7); // W
+			}
+		} else if (random() % 3 != 0) {
 			code.push_back(static_cast<uint8_t>(0x40 | random() % 16));
 		}
 		code.insert(code.end(), opcode.begin(), opcode.end());
@@ -518,7 +533,8 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		operand op = {};
 		bool has_op = operand_memory(&op, &at);
 		// A stack pointer that is anywhere cannot take a signal, and some addresses cannot be aligned.
-		if ((operand_reg_is_general(&at) && !form.bytes && operand_reg(&at) == RSP) ||
+		if ((at.in.encoding == INSN_VEX && operand_vvvv(&at) == RSP) ||
+		    (operand_reg_is_general(&at) && !form.bytes && operand_reg(&at) == RSP) ||
 		    (!memory && operand_rm(&at) == RSP) || (form.bytes && at.in.rex != 0 && operand_reg(&at) == RSP) ||
 		    (aligned && has_op && (op.base == RSP || op.base == op.index))) {
 			continue;
