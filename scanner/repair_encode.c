@@ -103,7 +103,18 @@ static void other_direction(struct variants *v, const struct spot *spot)
 	if (!in->has_modrm || in->modrm < 0xc0) {
 		return;
 	}
-	twin = in->encoding == INSN_LEGACY ? legacy_twin(in) : in->encoding == INSN_VEX ? vex_twin(spot) : NO_TWIN;
+	switch (in->encoding) {
+	case INSN_LEGACY:
+	case INSN_REX2:
+		twin = legacy_twin(in);
+		break;
+	case INSN_VEX:
+		twin = vex_twin(spot);
+		break;
+	default:
+		twin = NO_TWIN;
+		break;
+	}
 	if (twin == NO_TWIN) {
 		return;
 	}
@@ -121,6 +132,11 @@ static void other_direction(struct variants *v, const struct spot *spot)
 		if (spot->bytes[in->opcode_off - 2u] != 0xc5) {
 			bytes[in->opcode_off - 2u] = swap_bits(bytes[in->opcode_off - 2u], 0x80, 0x20);
 		}
+	} else if (in->encoding == INSN_REX2) {
+		/* M0 R4 X4 B4 W R3 X3 B3 */
+		uint8_t *payload = &bytes[in->opcode_off - 1u];
+
+		*payload = swap_bits(swap_bits(*payload, 0x40, 0x10), REX_R, REX_B);
 	} else if (in->rex != 0) {
 		bytes[rex_at(in)] = swap_bits(in->rex, REX_R, REX_B);
 	}

@@ -247,6 +247,42 @@ TEST(RepairPlan, PlaceIsChosenSoThatNoDistanceHoldsASequence)
 	}
 }
 
+// add r15, r13 with REX2, which no disassembler here knows
+TEST(RepairPlan, Rex2OperandsChangePlacesWithAllTheirBits)
+{
+	World w(kBase, hex("d50f01ef c3"));
+	auto hits = w.hits(w.bytes);
+	ASSERT_EQ(hits.size(), 1u);
+	EXPECT_EQ(w.plan_placed(hits[0], LYCH_PLACE_INSIDE, kBase).kind, REPAIR_REENCODED);
+	EXPECT_EQ(w.repaired(), hex("d50f03fd c3"));
+	// R4 and R3: its twin has B4 and B3
+	spot at = {};
+	uint8_t out[ENCODINGS_MAX][LYCH_SEQUENCE_MAX];
+	Bytes code = hex("d54401ef");
+	memcpy(at.bytes, code.data(), code.size());
+	ASSERT_TRUE(insn_decode(&at.in, code.data(), code.size()));
+	ASSERT_EQ(repair_encodings(out, &at), 1u);
+	EXPECT_EQ(Bytes(out[0], out[0] + 4), hex("d51103fd"));
+}
+
+// For the unwinder: how much lower rsp is than the tables say about the instruction, and from where on it is done.
+TEST(RepairPlan, StepsSayWhereTheStackPointerIs)
+{
+	World w(kBase, hex("050fae2800 c3"));
+	const repair_trampoline &t = w.plan_hit(w.hits(w.bytes)[0]).trampoline;
+	ASSERT_EQ(t.nsteps, 4u);
+	const uint32_t down[] = {0, 144, 144, 0};
+	const bool after[] = {false, false, true, true};
+	const char *const next[] = {"lea rsp, [rsp - 0x90]", "mov qword ptr [rsp + 8], r9", "mov r9, qword ptr [rsp + 8]",
+				    "jmp 0x10000000005"};
+	for (size_t i = 0; i < 4; i++) {
+		EXPECT_EQ(t.steps[i].rsp_down, down[i]) << i;
+		EXPECT_EQ(t.steps[i].after, after[i]) << i;
+		std::string text = w.text(t.vaddr + t.steps[i].off, t.code + t.steps[i].off, t.len - t.steps[i].off);
+		EXPECT_EQ(text.substr(0, text.find(';')), next[i]);
+	}
+}
+
 struct GlibcRow {
 	const char *name, *code;
 };
