@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions that deal with signals do what glibc's do: the same long sequence of calls is made with glibc's own, with
-// ours before lych_init, and with ours behind it; each line that is written down must be the same.
+// ours before lych_init, and with ours behind it; each line that is written down must be the same. And what was installed
+// before lych_init is there behind it.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <lychgate/lychgate.h>
 #include <poll.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <functional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "live.h"
@@ -358,6 +362,127 @@ TEST(SignalFunctions, HoldTheSixBackButCannotHandThemOut)
 				<< strsignal(sig);
 	}
 	EXPECT_EQ(InAChild(true, [] { return Blocked(Ours(), SIGUSR1); }), "ran 0 pending 1 taken 1 read 1 ran 0 then 0");
+}
+
+// ---- from before lych_init -----------------------------------------------------------------------
+
+char main_stack[65536], old_stack[65536];
+volatile sig_atomic_t on_main_stack, on_old_stack, masked;
+std::atomic<int> stage, inside;
+
+void Placed(int, siginfo_t *, void *)
+{
+	char here;
+	sigset_t now;
+	sigemptyset(&now);
+	sigprocmask(SIG_BLOCK, nullptr, &now);
+	masked = sigismember(&now, SIGHUP) == 1 && sigismember(&now, SIGTERM) == 0;
+	on_main_stack = &here >= main_stack && &here < main_stack + sizeof(main_stack);
+	on_old_stack = &here >= old_stack && &here < old_stack + sizeof(old_stack);
+	ran = ran + 1;
+}
+
+std::string HandledHere()
+{
+	std::ostringstream text;
+	stack_t stack = {};
+	ran = on_main_stack = on_old_stack = masked = 0;
+	raise(SIGUSR1);
+	sigaltstack(nullptr, &stack);
+	text << "ran " << ran << " on main's " << on_main_stack << " on the thread's " << on_old_stack << " masked " << masked
+	     << " stack " << (stack.ss_sp == main_stack ? "main's" : stack.ss_sp == old_stack ? "the thread's" : "?") << " size "
+	     << stack.ss_size << " flags " << stack.ss_flags << "\n";
+	return text.str();
+}
+
+void Stage(int value)
+{
+	stage = value;
+	while (stage == value) {
+		std::this_thread::yield();
+	}
+}
+
+// In a domain, until the handler has run.
+extern "C" long functions_wait(long n)
+{
+	inside = 1;
+	while (ran == 0) {
+		__asm__ volatile("pause");
+	}
+	return n + 1;
+}
+LYCH_BIND(domain, functions_wait, long, (long));
+
+// The same text with and without the runtime, unless a signal that comes while a domain runs finds something else.
+std::string Before(bool runtime)
+{
+	std::ostringstream text;
+	std::string old_text[2];
+	struct sigaction action = {}, now = {};
+	stack_t stack = {};
+
+	stack.ss_sp = main_stack;
+	stack.ss_size = sizeof(main_stack);
+	sigaltstack(&stack, nullptr);
+	action.sa_sigaction = Placed;
+	action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
+	sigaddset(&action.sa_mask, SIGHUP);
+	sigaction(SIGUSR1, &action, nullptr);
+	signal(SIGUSR2, SIG_IGN);
+	stage = 0;
+	std::thread old([&old_text] {
+		stack_t own = {};
+		own.ss_sp = old_stack;
+		own.ss_size = sizeof(old_stack);
+		sigaltstack(&own, nullptr);
+		Stage(1);
+		old_text[0] = HandledHere();
+		int rc = strcmp(lych_backend_name(), "none") != 0 ? lych_attach() : 0;
+		old_text[1] = rc == 0 ? HandledHere() : "not attached";
+		stage = 3;
+	});
+	while (stage != 1) {
+		std::this_thread::yield();
+	}
+	int rc = runtime ? live_start() : 0;
+	text << "lych_init " << rc << "\n" << HandledHere();
+	sigaction(SIGUSR1, nullptr, &now);
+	text << "same handler " << (now.sa_sigaction == Placed) << " flags " << std::hex << (now.sa_flags & ~0x04000000) << std::dec
+	     << " mask " << sigismember(&now.sa_mask, SIGHUP) << sigismember(&now.sa_mask, SIGTERM) << "\n";
+	sigaction(SIGUSR2, nullptr, &now);
+	raise(SIGUSR2);
+	text << "SIGUSR2 is " << Name(now.sa_handler) << "\n";
+	stage = 2;
+	old.join();
+	text << old_text[0] << old_text[1];
+	if (runtime) {
+		lych_domain *domain = live_domain("domain");
+		pid_t tid = static_cast<pid_t>(syscall(SYS_gettid));
+		long result = 0;
+		ran = on_main_stack = inside = 0;
+		std::thread sender([tid] {
+			while (inside == 0) {
+				std::this_thread::yield();
+			}
+			syscall(SYS_tgkill, getpid(), tid, SIGUSR1);
+		});
+		rc = LYCH_CALL(domain, &result, functions_wait, 41);
+		sender.join();
+		if (rc != 0 || result != 42 || ran != 1 || on_main_stack != 1 || masked != 1) {
+			text << "in a domain: " << rc << " " << result << " ran " << ran << " on main's " << on_main_stack << "\n";
+		}
+	}
+	return text.str();
+}
+
+TEST(SignalFunctions, FindHandlersAndStacksFromBeforeLychInit)
+{
+	std::string without = InAChild(false, [] { return Before(false); });
+	EXPECT_EQ(InAChild(false, [] { return Before(true); }), without);
+	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 1 on the thread's 0 masked 1 stack main's size 65536 flags 0\n"));
+	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 0 on the thread's 1 masked 1 stack the thread's size 65536 flags 0\n"));
+	EXPECT_THAT(without, ::testing::HasSubstr("same handler 1 flags 18000004 mask 10\nSIGUSR2 is SIG_IGN\n"));
 }
 
 } // namespace
