@@ -16,6 +16,8 @@
 
 #include <lychgate/lychgate.h>
 
+#include "inside.h"
+
 extern "C" {
 int add_one(int n)
 {
@@ -133,6 +135,43 @@ TEST_F(Tasks, ANewThreadAttaches)
 	std::thread thread([&rc] { rc = use_gate(); });
 	thread.join();
 	EXPECT_EQ(rc, 0);
+}
+
+// glibc gives a new thread the stack, and so the thread pointer and the TLS, of one that has ended.
+TEST_F(Tasks, AThreadThatHasThePlaceOfAnEndedOneStartsWithNothingOfIt)
+{
+	struct seen {
+		pthread_t self;
+		inside before, after;
+		int rc;
+	};
+	auto look = [](void *at) -> void * {
+		auto *seen = static_cast<struct seen *>(at);
+		seen->self = pthread_self();
+		inside_look(&seen->before);
+		seen->rc = use_gate();
+		inside_look(&seen->after);
+		return nullptr;
+	};
+	unsigned int threads = inside_threads();
+	pthread_t last = 0;
+	int same = 0;
+	for (int i = 0; i < 50; i++) {
+		struct seen seen = {};
+		pthread_t thread;
+		ASSERT_EQ(pthread_create(&thread, nullptr, look, &seen), 0);
+		ASSERT_EQ(pthread_join(thread, nullptr), 0);
+		same += seen.self == last;
+		last = seen.self;
+		EXPECT_EQ(seen.before.area, 0u) << "attached before it used anything";
+		EXPECT_EQ(seen.rc, 0);
+		EXPECT_NE(seen.after.area, 0u);
+		EXPECT_EQ(seen.after.gs, seen.after.area);
+		EXPECT_NE(seen.after.gs, seen.before.gs) << "that of who made it, which a new thread gets from the kernel";
+		EXPECT_TRUE(seen.after.page_sound);
+		EXPECT_EQ(inside_threads(), threads);
+	}
+	EXPECT_GT(same, 0) << "no thread had the place of another one: nothing was tested";
 }
 
 TEST_F(Tasks, AChildOfForkUsesGatesAndSoDoesItsChild)
