@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Faults as text for people. Pure but for the writing. */
+/* Faults as text for people. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #include <lychgate/fault.h>
+
+#include "code_place.h"
 
 static const char *const kind_names[] = {
 	[LYCH_FAULT_NONE] = "no fault",
@@ -73,12 +75,37 @@ static void print_address(const struct lych_fault *f, int fd, int *rc)
 	}
 }
 
+/* At the end of a line. */
+static void print_place(uint64_t address, int fd, int *rc)
+{
+	struct code_place place;
+
+	if (code_place_of(&place, address)) {
+		line(fd, rc, "  %s+0x%" PRIx64, place.file, place.offset);
+		if (place.symbol != NULL) {
+			line(fd, rc, " %s+0x%" PRIx64, place.symbol, place.into);
+		}
+	}
+	line(fd, rc, "\n");
+}
+
+/* The mistake that everybody makes once. */
+static void print_advice(const struct lych_fault *f, int fd, int *rc)
+{
+	struct code_place place;
+
+	if (f->kind == LYCH_FAULT_KEY && f->key == 0 && code_place_of(&place, f->rip) && place.loader) {
+		line(fd, rc, "  this is the loader, which binds a function that is called for the first time: link with -z now\n");
+	}
+}
+
 static void print_registers(const struct lych_fault *f, int fd, int *rc)
 {
 	static const char *const names[16] = {"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp",
 					      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
-	line(fd, rc, "  rip %016" PRIx64 "  flags %" PRIx64 "\n", f->rip, f->rflags);
+	line(fd, rc, "  rip %016" PRIx64 "  flags %" PRIx64, f->rip, f->rflags);
+	print_place(f->rip, fd, rc);
 	for (int i = 0; i < 16; i++) {
 		line(fd, rc, "  %-3s %016" PRIx64 "%s", names[i], f->gpr[i],
 		     i % 4 == 3 ? "\n" : "");
@@ -106,10 +133,12 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 		     fault->last_refused, fault->last_foreign ? " of another architecture" : "");
 	}
 	if (fault->rip != 0) {
+		print_advice(fault, fd, &rc);
 		print_registers(fault, fd, &rc);
 	}
 	for (int i = 0; i < fault->nframes && i < LYCH_FAULT_FRAMES; i++) {
-		line(fd, &rc, "  #%-2d 0x%" PRIx64 "\n", i, fault->frames[i]);
+		line(fd, &rc, "  #%-2d 0x%" PRIx64, i, fault->frames[i]);
+		print_place(fault->frames[i], fd, &rc);
 	}
 	errno = saved;
 	return rc;

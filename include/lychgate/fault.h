@@ -62,7 +62,10 @@ LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
 #pragma GCC diagnostic pop
 #endif
 
-/* lych_fault_print writes it for people, several lines, to fd. 0 or -EIO. */
+/*
+ * lych_fault_print writes it for people, several lines, to fd: code by file and offset in it (addr2line -e takes both), and
+ * by name where the function is exported. 0 or -EIO. Thread-safe. Not async-signal-safe.
+ */
 LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
 
 /* "protection key", "stack overflow"... Static, never NULL. */

@@ -5,6 +5,7 @@
 #include <lychgate/lychgate.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
@@ -394,8 +395,39 @@ TEST_F(Faults, ArePrintedForPeople)
 	close(fds[0]);
 	EXPECT_THAT(text, ::testing::HasSubstr("lychgate: segmentation fault in domain \"faulty\", called as fault_do"));
 	EXPECT_THAT(text, ::testing::HasSubstr("write to 0x2008"));
-	EXPECT_THAT(text, ::testing::HasSubstr("rip "));
+	EXPECT_THAT(text, ::testing::ContainsRegex("rip [0-9a-f]+  flags [0-9a-f]+  fault_live_test.0x[0-9a-f]+"));
+	EXPECT_THAT(text, ::testing::ContainsRegex("#0  0x[0-9a-f]+  fault_live_test.0x[0-9a-f]+"));
 	EXPECT_EQ(lych_fault_print(&fault, -1), -EIO);
+}
+
+std::string Printed(const struct lych_fault &fault)
+{
+	int fds[2];
+	char text[4096] = "";
+
+	EXPECT_EQ(pipe(fds), 0);
+	EXPECT_EQ(lych_fault_print(&fault, fds[1]), 0);
+	close(fds[1]);
+	EXPECT_GT(read(fds[0], text, sizeof(text) - 1), 0);
+	close(fds[0]);
+	return text;
+}
+
+// What a pure domain does that calls a library's function for the first time.
+TEST_F(Faults, OfTheLoaderAreToldHowToBeAvoided)
+{
+	struct lych_fault fault = {};
+
+	fault.kind = LYCH_FAULT_KEY;
+	fault.access = LYCH_ACCESS_WRITE;
+	fault.address = 0x1000;
+	fault.rip = getauxval(AT_BASE) + 0x2000;
+	EXPECT_THAT(Printed(fault), ::testing::HasSubstr("link with -z now"));
+	fault.key = 3;
+	EXPECT_THAT(Printed(fault), ::testing::Not(::testing::HasSubstr("link with")));
+	fault.key = 0;
+	fault.rip = (uint64_t)(uintptr_t)Printed;
+	EXPECT_THAT(Printed(fault), ::testing::Not(::testing::HasSubstr("link with")));
 }
 
 // ---- the host's ----------------------------------------------------------------------------------
