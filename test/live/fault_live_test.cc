@@ -437,7 +437,7 @@ TEST_F(Faults, OfTheHostEndItAsIfWeWereNotThere)
 	long result = 0;
 	EXPECT_EXIT(Touch(16), ::testing::KilledBySignal(SIGSEGV), "lychgate: signal 11 in the host, at instruction 0x.*, address 0x10");
 	EXPECT_EXIT(Undefined(0), ::testing::KilledBySignal(SIGILL), "signal 4 in the host");
-	EXPECT_EXIT(abort(), ::testing::KilledBySignal(SIGABRT), "");
+	EXPECT_EXIT(abort(), ::testing::KilledBySignal(SIGABRT), ::testing::StrEq("")) << "no fault";
 	EXPECT_EXIT(
 		{
 			if (LYCH_CALL(domain, &result, fault_through, back, 3) != 0) {
