@@ -16,7 +16,9 @@ enum lych_fault_kind {
 	LYCH_FAULT_FPE,
 	LYCH_FAULT_TRAP,      /* SIGTRAP: int3, single step */
 	LYCH_FAULT_STACK,     /* ran into the guard page below its stack */
-	LYCH_FAULT_ABORT,     /* abort(), std::terminate (a C++ exception nobody caught), or a signal it sent to itself */
+	LYCH_FAULT_ABORT,     /* abort(), a failed stack protector, std::terminate (a C++ exception nobody caught), or a signal it
+				 sent to itself. In a LYCH_KIND_PURE domain the first three are LYCH_FAULT_KEY of key 0, "host":
+				 libc writes its own memory first */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
 	LYCH_FAULT_DEADLINE,
