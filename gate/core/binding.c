@@ -69,16 +69,16 @@ void binding_fault_value(struct lych_binding *binding, const void *value, size_t
 	uint64_t word[2] = { 0, 0 };
 	unsigned int gpr = 0, xmm = 2;
 
-	memset(binding->fault_value, 0, sizeof(binding->fault_value));
+	memset(binding->values, 0, sizeof(binding->values));
 	memcpy(word, value, bytes < sizeof(word) ? bytes : sizeof(word));
 	if (LYCH_I_RESULT_FORM(spec) == 1) {
-		memcpy(binding->fault_value, word, sizeof(word)); /* st0: as it is in memory */
+		memcpy(binding->values, word, sizeof(word)); /* st0: as it is in memory */
 		return;
 	}
 	for (unsigned int i = 0; i < integers + vectors; i++) {
 		bool vector = i == 0 ? vector_first : vectors == (vector_first ? 2u : 1u);
 
-		binding->fault_value[vector ? xmm++ : gpr++] = word[i];
+		binding->values[vector ? xmm++ : gpr++] = word[i];
 	}
 }
 

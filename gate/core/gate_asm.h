@@ -132,7 +132,9 @@
 #define BIND_NARROW 18 /* u8: bit i: integer register i carries 32 bits or less */
 #define BIND_ALIGN 19  /* u8: log2 of the stack arguments' alignment, 4..6 */
 #define BIND_WIDTHS 20 /* u32: 4 bits for each vector register: log2 of the bytes it carries, 2..6 */
-#define BIND_FAULT 24  /* 32 bytes: what a typed pointer returns on a fault: rax, rdx, xmm0, xmm1 (low 8) */
+#define BIND_VALUES 24 /* 32 bytes, of rax, rdx and the low 8 of xmm0 and xmm1: what a typed pointer returns on a fault; which
+			  bits of a callback's are its result */
+#define BIND_WIDTH 68  /* u8: log2 of the bytes of a result in xmm0 */
 
 #define BINDX_WORDS 1
 #define BINDX_VECTORS 2

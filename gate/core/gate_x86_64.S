@@ -922,13 +922,13 @@ label V(lych_call_returns)
 
 .Lfault_value:
 	/* rcx the binding: the value its author named */
-	mov	BIND_FAULT(%rcx), %rax
-	mov	BIND_FAULT+8(%rcx), %rdx
-	movq	BIND_FAULT+16(%rcx), %xmm0
-	movq	BIND_FAULT+24(%rcx), %xmm1
+	mov	BIND_VALUES(%rcx), %rax
+	mov	BIND_VALUES+8(%rcx), %rdx
+	movq	BIND_VALUES+16(%rcx), %xmm0
+	movq	BIND_VALUES+24(%rcx), %xmm1
 	cmpb	$RESULT_ST0, BIND_RESULT(%rcx)
 	jne	1f
-	fldt	BIND_FAULT(%rcx)
+	fldt	BIND_VALUES(%rcx)
 1:	ret
 
 /*
@@ -1217,8 +1217,10 @@ label V(lych_callback_returns)
 	jnz	.Lback_enter
 .Lback_entered:
 #endif
-	/* rule 6: only the result goes back */
+	/* rule 6: only the result goes back, and of its registers what is the result in them */
 	mov	REC_BINDING(%r11), %rcx
+	and	BIND_VALUES(%rcx), %r8
+	and	BIND_VALUES+8(%rcx), %r9
 	cmpb	$RESULT_GPR, BIND_RESULT(%rcx)
 	jne	.Lback_result
 	scrub_vectors
@@ -1311,27 +1313,54 @@ label V(lych_callback_returns)
 	jmp	.Lback_domain_fcw_done
 .Lback_result:
 	sub	$96, %rsp
-	movups	%xmm0, (%rsp)
-	movups	%xmm1, 16(%rsp)
-	cmpb	$RESULT_ST0, BIND_RESULT(%rcx)
-	jb	1f
-	fstpt	32(%rsp)
-	cmpb	$RESULT_ST0, BIND_RESULT(%rcx)
+	movzbl	BIND_RESULT(%rcx), %eax
+	cmp	$RESULT_ST0, %eax
+	jae	5f
+	cmp	$RESULT_YMM, %eax
+	ja	3f
 	je	1f
-	fstpt	48(%rsp)
-1:	scrub_vectors
+	movups	%xmm0, (%rsp)
+	movq	%xmm1, 16(%rsp)
+	jmp	2f
+1:	vmovups	%ymm0, (%rsp)
+2:	fnclex
+	fninit
+	scrub_vectors
+	scrub_x87
+	cmpb	$RESULT_YMM, BIND_RESULT(%rcx)
+	je	4f
+	cmpb	$4, BIND_WIDTH(%rcx)
+	je	1f
+	mov	BIND_VALUES+16(%rcx), %rax
+	and	%rax, (%rsp)
+	movq	(%rsp), %xmm0
+	mov	BIND_VALUES+24(%rcx), %rax
+	and	%rax, 16(%rsp)
+	movq	16(%rsp), %xmm1
+	jmp	8f
+1:	movups	(%rsp), %xmm0
+	jmp	8f
+3:	vmovups	%zmm0, (%rsp)
 	fnclex
 	fninit
+	scrub_vectors
+	scrub_x87
+	vmovups	(%rsp), %zmm0
+	jmp	8f
+4:	vmovups	(%rsp), %ymm0
+	jmp	8f
+5:	fstpt	(%rsp)
+	je	6f
+	fstpt	16(%rsp)
+6:	fnclex
+	fninit
+	scrub_vectors
 	scrub_x87
 	cmpb	$RESULT_ST0, BIND_RESULT(%rcx)
-	jb	3f
-	je	2f
-	fldt	48(%rsp)
-2:	fldt	32(%rsp)
-	jmp	4f
-3:	movups	(%rsp), %xmm0
-	movups	16(%rsp), %xmm1
-4:	add	$96, %rsp
+	je	7f
+	fldt	16(%rsp)
+7:	fldt	(%rsp)
+8:	add	$96, %rsp
 	jmp	.Lback_result_done
 #ifdef LYCH_SOFT
 	/* rdi, rsi, r8, r9 and vectors carry arguments; r10 to r12, rbx, rbp are in use */

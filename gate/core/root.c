@@ -92,7 +92,8 @@ CHECK(struct lych_binding, words, BIND_WORDS);
 CHECK(struct lych_binding, narrow, BIND_NARROW);
 CHECK(struct lych_binding, align, BIND_ALIGN);
 CHECK(struct lych_binding, widths, BIND_WIDTHS);
-CHECK(struct lych_binding, fault_value, BIND_FAULT);
+CHECK(struct lych_binding, values, BIND_VALUES);
+CHECK(struct lych_binding, width, BIND_WIDTH);
 
 CHECK(struct lych_hidden, domain, HIDDEN_DOMAIN - 8);
 CHECK(struct lych_hidden, binding, HIDDEN_BINDING - 8);

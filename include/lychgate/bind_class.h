@@ -98,6 +98,17 @@
 /* The caller passes a pointer to where the result goes. */
 #define LYCH_I_RESULT_IN_MEMORY(c) (((c) & LYCH_I_MEMORY) && !LYCH_I_RESULT_FORM(c))
 
+/* Which bits of rax, rdx, xmm0 and xmm1 are a result of z bytes. */
+#define LYCH_I_RESULT_BITS(c, z) \
+	LYCH_I_RESULT_FORM(c) == 1 || LYCH_I_RESULT_FORM(c) == 2 ? 0 : \
+	!((c) & 3) ? 0 : LYCH_I_RESULT_FORM(c) == 3 ? LYCH_I_BITS((z) - 8) : \
+	((c) & 3) == 2 || ((c) >> 2 & 3) ? LYCH_I_BITS(8) : LYCH_I_BITS(z), \
+	((c) & 3) == 2 ? LYCH_I_BITS((z) - 8) : 0, \
+	!((c) >> 2 & 3) ? 0 : LYCH_I_RESULT_FORM(c) == 3 || ((c) >> 2 & 3) == 2 ? LYCH_I_BITS(8) : \
+	((c) & 3) ? LYCH_I_BITS((z) - 8) : LYCH_I_BITS(z), \
+	((c) >> 2 & 3) == 2 ? LYCH_I_BITS((z) - 8) : 0
+#define LYCH_I_BITS(bytes) ((bytes) >= 8 ? ~(uint64_t)0 : ((uint64_t)1 << 8 * ((bytes) & 7)) - 1)
+
 #ifdef __cplusplus
 #include <type_traits>
 

@@ -104,7 +104,7 @@ LYCH_END_DECLS
 #define LYCH_I_FIRST_OF(...) LYCH_I_FIRST(__VA_ARGS__, ~)
 
 /* skip: how far into the gate's register clearing code the first instruction lies that is wanted. */
-#define LYCH_I_BINDING(name, function, id, variadic, list_name) \
+#define LYCH_I_BINDING(name, function, id, variadic, list_name, values) \
 	static const struct lych_binding name __attribute__((unused)) = { \
 		(void (*)(void))function, \
 		(uint32_t)((lych_s_##id >> 13 & 2047 ? 1 : 0) | (lych_s_##id >> 3 & 15 ? 2 : 0) | \
@@ -117,9 +117,10 @@ LYCH_END_DECLS
 		(uint8_t)(lych_s_##id >> 7 & 63), \
 		4, \
 		(uint32_t)lych_x_##id, \
-		{ 0, 0, 0, 0 }, \
+		{ LYCH_I_OPEN values }, \
 		list_name, \
 		(uint32_t)lych_cr_##id, \
+		(uint8_t)(lych_cr_##id >> 6 & 15), \
 	}
 
 /* Parts of the function that calls. Each in front of it a comma. */
@@ -184,7 +185,7 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_CALLER(id, lych_binding_##id, ret, list) \
 	LYCH_I_LOUD \
 	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
@@ -195,7 +196,7 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, all); \
 	typedef LYCH_I_RETURN_TYPE(ret) lych_f_##id(LYCH_I_MAP(LYCH_I_TYPE_OF, ~, LYCH_I_COMMA, fixed), ...); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_CALLER(id, lych_binding_##id, ret, all) \
 	LYCH_I_MAP(LYCH_I_ASSERT_PROMOTED, ~, LYCH_I_NOTHING, use) \
 	LYCH_I_LOUD \
@@ -210,7 +211,7 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, PLAIN, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
 	LYCH_I_ASSERT(!LYCH_I_RESULT_IN_MEMORY(lych_cr_##id) && LYCH_I_RESULT_FORM(lych_cr_##id) != 2 && \
 			      (lych_cr_##id >> 6 & 15) <= 3, \
 		      "lychgate: what a typed pointer returns must fit in rax and rdx, in 64 bits of xmm0 and xmm1 " \
@@ -246,7 +247,9 @@ LYCH_END_DECLS
 		LYCH_I_IF(LYCH_I_IS_VOID(ret), (LYCH_I_HOST_CALL(fn, list); return 0;), \
 			  (return LYCH_I_CAT(LYCH_I_UP_, LYCH_I_IS_PAREN(ret))(ret, LYCH_I_HOST_CALL(fn, list));)) \
 	} \
-	LYCH_I_BINDING(lych_binding_##id, lych_host_##id, id, 0, LYCH_I_STRING(fn)); \
+	LYCH_I_BINDING(lych_binding_##id, lych_host_##id, id, 0, LYCH_I_STRING(fn), \
+		       LYCH_I_IF(LYCH_I_IS_VOID(ret), ((0, 0, 0, 0)), \
+				 ((LYCH_I_RESULT_BITS(lych_cr_##id, sizeof(LYCH_I_WIRE(ret))))))); \
 	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_callback_##id( \
 		lych_f_##id **lych_out, struct lych_domain *lych_d, void *lych_ctx) \
 	{ \

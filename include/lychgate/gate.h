@@ -54,9 +54,10 @@ struct lych_binding {
 	uint8_t narrow;
 	uint8_t align;
 	uint32_t widths;
-	uint64_t fault_value[4];
+	uint64_t values[4];
 	const char *name;
 	uint32_t result_spec; /* bind_class.h */
+	uint8_t width;
 };
 
 /* First argument of the call as the compiler sees it: passed in memory, so it displaces no register. */
