@@ -26,7 +26,7 @@ CHECK(masks, REGS_MASKS);
 CHECK(vectors, REGS_VECTORS);
 CHECK(fxsave, REGS_FXSAVE);
 static_assert(sizeof(abi_regs) == REGS_SIZE, "");
-static_assert(offsetof(abi_raw, words) == RAW_WORDS && offsetof(abi_raw, in) == RAW_IN, "");
+static_assert(offsetof(abi_raw, words) == RAW_WORDS && offsetof(abi_raw, in) == RAW_IN && offsetof(abi_raw, target) == RAW_TARGET, "");
 
 namespace {
 
@@ -169,5 +169,27 @@ TEST_F(Abi, CallersRegistersSurviveACalleeThatLeavesDisorder)
 		const std::string what = checker::raw_faults(rng, true);
 
 		ASSERT_EQ(what, "") << "call " << i;
+	}
+}
+
+TEST_F(Abi, CallbacksGetTheirArgumentsAndTheirDomainsKeepTheResultAndNothingElse)
+{
+	std::mt19937_64 rng = rng_of_this_run();
+
+	for (unsigned i = 0; i < 5000; i++) {
+		const std::string what = checker::callback_faults(rng, false);
+
+		ASSERT_EQ(what, "") << "callback " << i;
+	}
+}
+
+TEST_F(Abi, CallbacksOutOfDisorderFindTheHostInOrder)
+{
+	std::mt19937_64 rng = rng_of_this_run();
+
+	for (unsigned i = 0; i < 5000; i++) {
+		const std::string what = checker::callback_faults(rng, true);
+
+		ASSERT_EQ(what, "") << "callback " << i;
 	}
 }
