@@ -114,6 +114,7 @@ struct abi_case {
 	uint32_t widths;
 	uint8_t sizes[ABI_ARGS]; /* bytes that hold a value; 0: bool */
 	uint8_t result_size;     /* 255: void; 0: bool */
+	uint8_t variadic;        /* one use of a variadic function */
 };
 
 extern uint8_t abi_sent[ABI_ARGS][ABI_ARG], abi_got[ABI_ARGS][ABI_ARG];

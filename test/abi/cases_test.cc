@@ -86,14 +86,16 @@ uint64_t call_case(void *at)
 
 TEST_F(Abi, BindingsAreWhatTheModelSays)
 {
-	unsigned count = 0, wrong = 0;
+	unsigned count = 0, variadic = 0, wrong = 0;
 
 	each_case([&](const abi_case &c, unsigned) {
 		const lych_binding &b = *c.binding;
 		const uint8_t skips[] = {0, 2, 4, 7, 10, 13, 16};
-		const uint32_t extra = (c.words ? 1 : 0) | (c.nvec ? 2 : 0) | (c.narrow ? 4 : 0) | (c.result ? 8 : 0);
+		const uint32_t extra = (c.words ? 1 : 0) | (c.nvec ? 2 : 0) | (c.narrow ? 4 : 0) | (c.result ? 8 : 0) |
+				       (c.variadic ? BINDX_VARIADIC : 0);
 
 		count++;
+		variadic += c.variadic;
 		if (b.ngpr != c.ngpr || b.nvec != c.nvec || b.words != c.words || b.narrow != c.narrow ||
 		    b.widths != c.widths || b.result != c.result || b.skip != skips[c.ngpr] || b.extra != extra) {
 			if (wrong++ < 10) {
@@ -106,6 +108,7 @@ TEST_F(Abi, BindingsAreWhatTheModelSays)
 	});
 	EXPECT_EQ(wrong, 0u);
 	EXPECT_GE(count, 500u);
+	EXPECT_GE(variadic, count / 25);
 }
 
 TEST_F(Abi, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
