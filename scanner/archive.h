@@ -16,8 +16,8 @@ bool archive_identify(const uint8_t *head, size_t len);
 
 /*
  * archive_each calls fn for each member that is not a symbol or name table (an ELF file never is
- * one). Returns 0, what fn returned when not 0, or -EBADMSG (broken header; *why a static clause, members before it were
- * given), -ENODATA (truncated: the last member is given clipped), -ENOTSUP (thin archive), -ESTALE,
+ * one). Returns 0, what fn returned when not 0, or -EBADMSG (broken header; *why a static clause, members before it
+ * were given), -ENODATA (truncated: the last member is given clipped), -ENOTSUP (thin archive), -ESTALE,
  * -EIO.
  */
 LYCH_MUST_CHECK int archive_each(const struct source *src, const char **why,

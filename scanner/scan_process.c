@@ -166,7 +166,8 @@ static int take_mapping(struct subject *subject, const struct process_mapping *m
 	}
 	if (m->shared && !m->writable) {
 		scan_diag(subject->scan, LYCH_DIAG_WARNING, 0, path, "",
-			  "mapping at 0x%llx is shared: what is written to its file runs, and may not be what was scanned",
+			  "mapping at 0x%llx is shared: what is written to its file runs, and may not be what was "
+			  "scanned",
 			  (unsigned long long)m->start);
 	}
 	return 0;

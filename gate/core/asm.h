@@ -124,15 +124,17 @@ struct thunk { /* in monitor memory, one for each typed pointer handed out; offs
 LYCH_HIDDEN int lych_gate_slow(struct lych_domain *domain, struct record *record);
 
 /*
- * There is no room for a record: those of calls that were left by siglongjmp are given up. rsp is that at the gate's first
- * instruction; what is at or below it is gone. 0: try again; -EXFULL: none was left.
+ * There is no room for a record: those of calls that were left by siglongjmp are given up. rsp is that at the gate's
+ * first instruction; what is at or below it is gone. 0: try again; -EXFULL: none was left.
  */
 LYCH_HIDDEN int lych_gate_too_deep(uint64_t rsp);
 
-/* After a call has ended with another status than 0, before the caller gets it; on the caller's stack with all of
- * the host's rights. Gives back the status (on_fault runs here). */
+/*
+ * After a call was ended, before its caller gets the status; on the caller's stack with all of the host's rights. Its
+ * record is still on top, so that nobody frees the domain while the report is made of it; then this takes the record
+ * away, and on_fault runs. Gives back the status.
+ */
 LYCH_HIDDEN int lych_gate_failed(struct lych_domain *domain, int status);
-
 
 /* A callback has returned to a domain that was poisoned or whose call was canceled meanwhile: the status. */
 LYCH_HIDDEN int lych_callback_refused(struct record *call);

@@ -2,9 +2,10 @@
 /*
  * The way to a fault, by libunwind as if the domain were another process.
  *
- * Registers and stack are hostile, and so is each address made of them. Every read goes through read_word: of the domain's
- * memory, or of what the loader mapped for a loaded object and did not make writable, and even then through the kernel,
- * which says so when there is nothing. Whatever the tables and stacks hold, the worst is a short or a wrong list.
+ * Registers and stack are hostile, and so is each address made of them. Every read goes through read_word: of the
+ * domain's memory, or of what the loader mapped for a loaded object and did not make writable, and even then through
+ * the kernel, which says so when there is nothing. Whatever the tables and stacks hold, the worst is a short or a
+ * wrong list.
  */
 #include <elf.h>
 #include <libunwind.h>
@@ -80,7 +81,8 @@ static bool read_bytes(struct walk *w, uint64_t at, void *to, size_t bytes)
 	struct iovec local = {to, bytes};
 	struct iovec remote = {(void *)at, bytes};
 
-	if (++w->reads > MOST_READS || at + bytes < at || (!w->contains(w->ctx, at, bytes) && !of_an_object(at, bytes))) {
+	if (++w->reads > MOST_READS || at + bytes < at ||
+	    (!w->contains(w->ctx, at, bytes) && !of_an_object(at, bytes))) {
 		return false;
 	}
 	return sys6(SYS_process_vm_readv, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
@@ -149,8 +151,8 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 
 	dl_iterate_phdr(find_object, &o);
 	if (!o.found || o.header == 0 || !read_bytes(w, o.header, &header, sizeof(header)) ||
-	    header.version != HEADER_VERSION || header.frame_enc != ENC_PCREL_SDATA4 || header.count_enc != ENC_UDATA4 ||
-	    header.table_enc != ENC_DATAREL_SDATA4) {
+	    header.version != HEADER_VERSION || header.frame_enc != ENC_PCREL_SDATA4 ||
+	    header.count_enc != ENC_UDATA4 || header.table_enc != ENC_DATAREL_SDATA4) {
 		return -UNW_ENOINFO;
 	}
 	info.format = UNW_INFO_FORMAT_REMOTE_TABLE;

@@ -17,8 +17,8 @@ struct code_place {
 };
 
 /*
- * Fills out, whose strings are the loader's and live as long as the file is loaded. false: no loaded file's. Takes no lock,
- * and so works, too, where a call that was ended has left one of the loader's behind. Async-signal-safe.
+ * Fills out, whose strings are the loader's and live as long as the file is loaded. false: no loaded file's. Takes no
+ * lock, and so works, too, where a call that was ended has left one of the loader's behind. Async-signal-safe.
  */
 LYCH_HIDDEN bool code_place_of(struct code_place *out, uint64_t address);
 

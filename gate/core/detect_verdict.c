@@ -49,31 +49,35 @@ static int keys_refusal(const struct machine *m, char *why, size_t size)
 
 	if (!m->cpu.ospke) {
 		if (m->cpu.pku) {
-			return refuse(why, size,
-				      "kernel: the CPU has protection keys, but the kernel has not switched them on: boot "
-				      "without nopku, with a kernel built with "
-				      "CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS");
+			return refuse(
+				why, size,
+				"kernel: the CPU has protection keys, but the kernel has not switched them on: boot "
+				"without nopku, with a kernel built with "
+				"CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS");
 		}
 		if (m->cpu.hypervisor) {
-			return refuse(why, size,
-				      "CPU: the hypervisor shows no protection keys to this machine: choose a CPU model "
-				      "with pku, or ask for LYCH_MPROTECT");
+			return refuse(
+				why, size,
+				"CPU: the hypervisor shows no protection keys to this machine: choose a CPU model "
+				"with pku, or ask for LYCH_MPROTECT");
 		}
 		return refuse(why, size,
 			      "CPU: it has no protection keys (Intel Xeon since Skylake, AMD since Zen 3): ask for "
 			      "LYCH_MPROTECT, or use another machine");
 	}
 	if (!m->cpu.xsave_pkru) {
-		return refuse(why, size, "kernel: signal frames do not hold PKRU (XCR0 bit 9 is off): use another kernel or "
-					 "hypervisor");
+		return refuse(why, size,
+			      "kernel: signal frames do not hold PKRU (XCR0 bit 9 is off): use another kernel or "
+			      "hypervisor");
 	}
 	switch (t->end) {
 	case TRIAL_OK:
 		break;
 	case TRIAL_ERRNO:
 		if (t->step == KEYS_ALLOC && t->err == ENOSPC) {
-			refuse(why, size, "process: no protection key is free, all are held by other libraries: let them "
-					  "take fewer");
+			refuse(why, size,
+			       "process: no protection key is free, all are held by other libraries: let them "
+			       "take fewer");
 			return -ENOSPC;
 		}
 		snprintf(why, size,
@@ -85,16 +89,19 @@ static int keys_refusal(const struct machine *m, char *why, size_t size)
 	case TRIAL_WRONG:
 		return refuse(why, size,
 			      t->step == KEYS_DENIED
-				      ? "kernel: a page with a denied key can be read all the same, so keys protect nothing "
-					"here: use a kernel instead of an emulation of one"
+				      ? "kernel: a page with a denied key can be read all the same, so keys protect "
+					"nothing here: use a kernel instead of an emulation of one"
 				      : "kernel: a page with an allowed key cannot be read: use another kernel");
 	case TRIAL_KILLED:
-		snprintf(why, size, "sandbox: the self-test of protection keys was killed by signal %d: allow pkey_alloc, "
-				    "pkey_free and pkey_mprotect", t->err);
+		snprintf(why, size,
+			 "sandbox: the self-test of protection keys was killed by signal %d: allow pkey_alloc, "
+			 "pkey_free and pkey_mprotect",
+			 t->err);
 		return -EOPNOTSUPP;
 	case TRIAL_NOT_RUN:
-		return refuse(why, size, "process: no child could be started for the self-test of protection keys: raise "
-					 "RLIMIT_NPROC or the memory limit");
+		return refuse(why, size,
+			      "process: no child could be started for the self-test of protection keys: raise "
+			      "RLIMIT_NPROC or the memory limit");
 	}
 	return 0;
 }
@@ -114,24 +121,28 @@ static int trial_refusal(const struct trial *t, const char *what, const char *wa
 		snprintf(why, size, "sandbox: %s answered with signal %d: %s", what, t->err, way_out);
 		break;
 	case TRIAL_NOT_RUN:
-		snprintf(why, size, "process: no child could be started to see whether %s accepted: raise RLIMIT_NPROC or "
-				    "the memory limit", what);
+		snprintf(why, size,
+			 "process: no child could be started to see whether %s accepted: raise RLIMIT_NPROC or "
+			 "the memory limit",
+			 what);
 		break;
 	}
 	return -EOPNOTSUPP;
 }
 
 /*
- * A far jump to the 32-bit code segment, which every process has, reaches code below 4 GiB. WRPKRU works there, too, and
- * what compares it afterwards is decoded otherwise: REX prefixes are INC and DEC, the gs base is cut off at 32 bits.
+ * A far jump to the 32-bit code segment, which every process has, reaches code below 4 GiB. WRPKRU works there, too,
+ * and what compares it afterwards is decoded otherwise: REX prefixes are INC and DEC, the gs base is cut off at 32
+ * bits.
  */
 static int low_gates_refusal(const struct machine *m, char *why, size_t size)
 {
 	if (m->gates >> 32 != 0) {
 		return 0;
 	}
-	return refuse(why, size, "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
-				 "code can jump into them: link it with -pie, or with the shared library");
+	return refuse(why, size,
+		      "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
+		      "code can jump into them: link it with -pie, or with the shared library");
 }
 
 int detect_refusal(const struct machine *m, enum lych_backend backend, char *why, size_t size)
@@ -140,22 +151,26 @@ int detect_refusal(const struct machine *m, enum lych_backend backend, char *why
 
 	why[0] = '\0';
 	if (!m->fsgsbase) {
-		return refuse(why, size, "kernel: programs may not use RDGSBASE here (no FSGSBASE): use a kernel from 5.9 on, "
-					 "booted without nofsgsbase");
+		return refuse(why, size,
+			      "kernel: programs may not use RDGSBASE here (no FSGSBASE): use a kernel from 5.9 on, "
+			      "booted without nofsgsbase");
 	}
 	if (m->shadow_stack) {
-		return refuse(why, size, "process: it runs with a shadow stack, which no gate switches yet: start it with "
-					 "GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
+		return refuse(why, size,
+			      "process: it runs with a shadow stack, which no gate switches yet: start it with "
+			      "GLIBC_TUNABLES=glibc.cpu.x86_shstk=off");
 	}
 	if (m->gs != 0) {
-		return refuse(why, size, "process: something else uses the gs base of this thread (Wine does): the two cannot "
-					 "be in one process");
+		return refuse(why, size,
+			      "process: something else uses the gs base of this thread (Wine does): the two cannot "
+			      "be in one process");
 	}
 	rc = trial_refusal(&m->dispatch, "Syscall User Dispatch (prctl) is",
 			   "use a kernel from 5.11 on and allow prctl in the sandbox", why, size);
 	if (rc == 0) {
 		rc = trial_refusal(&m->filter, "a seccomp filter is",
-				   "use a kernel with CONFIG_SECCOMP_FILTER and allow seccomp in the sandbox", why, size);
+				   "use a kernel with CONFIG_SECCOMP_FILTER and allow seccomp in the sandbox", why,
+				   size);
 	}
 	if (rc == 0 && backend == LYCH_PKU) {
 		rc = low_gates_refusal(m, why, size);

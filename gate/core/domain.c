@@ -17,6 +17,7 @@
 #include "binding.h"
 #include "fault_slot.h"
 #include "keys.h"
+#include "name.h"
 #include "signal.h"
 #include "thread.h"
 #include "why.h"
@@ -94,21 +95,6 @@ static uint64_t fresh_id(enum lych_kind kind)
 	return kind == LYCH_KIND_VAULT || ROOT.backend == LYCH_MPROTECT ? id | 1 : id;
 }
 
-/* Names stand in reports, a line each. */
-static void set_name(struct lych_domain *d, const char *name)
-{
-	if (name == NULL || name[0] == '\0') {
-		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
-		return;
-	}
-	strncpy(d->name, name, sizeof(d->name) - 1);
-	for (char *c = d->name; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f) {
-			*c = '?';
-		}
-	}
-}
-
 static struct lych_domain *free_place(void)
 {
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
@@ -149,15 +135,21 @@ static void tables_free(struct lych_domain *d)
 	d->functions = NULL;
 }
 
+_Static_assert(sizeof(((struct lych_domain *)0)->name) == NAME_MAX_BYTES, "a name fits");
+
 /* With the lock; d is a free place. On failure it is one again. */
-static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts)
+static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts, const char *name)
 {
 	int key, rc;
 
 	memset(d, 0, sizeof(*d));
 	d->kind = opts->kind;
 	d->next_id = fresh_id(opts->kind);
-	set_name(d, opts->name);
+	if (name[0] == '\0') {
+		snprintf(d->name, sizeof(d->name), "domain-%llu", (unsigned long long)d->next_id / 2);
+	} else {
+		memcpy(d->name, name, sizeof(d->name));
+	}
 	rc = keys_take(&key, opts->kind == LYCH_KIND_VAULT ? OWNER_VAULT : OWNER_DOMAIN, d->name);
 	if (rc != 0) {
 		return rc;
@@ -194,8 +186,9 @@ no_tables:
 }
 
 /*
- * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the rights of
- * what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can read.
+ * Why this kind cannot be had here; NULL: it can. Before Linux 6.12 the kernel writes a signal's frame with the
+ * rights of what was interrupted, so the stack for it lies in ordinary memory (ROOT.stacks), where every domain can
+ * read.
  */
 static const char *refusal(enum lych_kind kind)
 {
@@ -206,16 +199,18 @@ static const char *refusal(enum lych_kind kind)
 		return NULL;
 	}
 	if (kind == LYCH_KIND_PURE) {
-		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, and a domain "
-		       "that cannot write ordinary memory would end the process at its first signal: use 6.12 or newer";
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
+		       "and a domain that cannot write ordinary memory would end the process at its first signal: "
+		       "use 6.12 or newer";
 	}
-	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain can read "
-	       "them, those of a vault, too: use 6.12 or newer";
+	return "kernel: before Linux 6.12 a signal leaves the registers of what was interrupted where every domain "
+	       "can read them, those of a vault, too: use 6.12 or newer";
 }
 
 int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
 {
 	struct lych_domain_opts o;
+	char name[NAME_MAX_BYTES];
 	struct lych_domain *d;
 	struct thread *self;
 	int rc;
@@ -240,9 +235,10 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
+	name_copy(name, o.name);
 	lock();
 	d = free_place();
-	rc = d != NULL ? domain_make(d, &o) : -ENOSPC;
+	rc = d != NULL ? domain_make(d, &o, name) : -ENOSPC;
 	unlock();
 	if (rc == 0) {
 		*out = d;
@@ -271,7 +267,7 @@ static void mark(struct record *r, const struct lych_domain *domain)
 	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
 		return;
 	}
-	if (__atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) != domain) {
+	if (!record_is_of(r, domain)) {
 		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
 	}
 }
@@ -279,20 +275,21 @@ static void mark(struct record *r, const struct lych_domain *domain)
 static int round_of_thread(struct thread *t, void *ctx)
 {
 	struct round *round = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	const struct record *top = thread_top(t);
 	bool kick = false;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->kind != KIND_CALL) {
+		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (r->domain == round->domain) {
+		if (record_is_of(r, round->domain)) {
 			if (round->mark) {
 				mark(r, round->domain);
 			}
 			kick = kick || atomic_load(&r->cancel) != 0;
 		}
-		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
+		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is
+		 * in. */
 		if (t == round->self && atomic_load(&r->cancel) != 0) {
 			round->self_is_to_end = true;
 		}
@@ -543,8 +540,8 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	return 0;
 }
 
-/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the gate's;
- * where there is no room the gate refuses. */
+/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
+ * gate's; where there is no room the gate refuses. */
 static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
 {
 	const struct slot *slot = &self->slots[d->key];

@@ -127,14 +127,13 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 	struct fault_slot *slot = slot_of(domain);
 	int tid = atomic_load(&area->thread.tid);
 	int nobody = 0;
-	uint64_t count = __atomic_add_fetch(&slot->fault.count, 1, __ATOMIC_RELAXED);
 	struct lych_fault *fault = &slot->fault;
 
+	__atomic_fetch_add(&fault->count, 1, __ATOMIC_RELAXED);
 	if (!atomic_compare_exchange_strong(&slot->reporter, &nobody, tid) && nobody != tid) {
 		return;
 	}
 	memset(fault, 0, offsetof(struct lych_fault, count));
-	__atomic_store_n(&fault->count, count, __ATOMIC_RELAXED);
 	fault->key = -1;
 	fault->tid = tid;
 	copy_text(fault->domain, sizeof(fault->domain), domain->name);
@@ -234,35 +233,40 @@ static bool is_of_domain(void *ctx, uint64_t at, uint64_t bytes)
 	return memory_contains(whose->domain, whose->thread, at, bytes);
 }
 
+/* Of what this thread has noted: what takes time. Of the others, who may still be inside, one may count his own. */
+static void report(struct fault_slot *slot, struct lych_domain *domain, struct lych_fault *fault)
+{
+	struct whose whose = {domain, &lych_tls->thread};
+
+	memcpy(fault, &slot->fault, offsetof(struct lych_fault, count));
+	if (fault->address != 0) {
+		find_mapping(fault);
+	}
+	if (fault->gpr[7] != 0) {
+		fault_backtrace(fault, is_of_domain, &whose);
+	}
+	memcpy(slot->fault.mapping, fault->mapping, sizeof(fault->mapping));
+	memcpy(slot->fault.frames, fault->frames, sizeof(fault->frames));
+	slot->fault.nframes = fault->nframes;
+	fault->count = __atomic_load_n(&slot->fault.count, __ATOMIC_RELAXED);
+	atomic_store(&slot->reporter, 0);
+}
+
 int lych_gate_failed(struct lych_domain *domain, int status)
 {
-	struct area *area = lych_tls;
-	struct fault_slot *slot;
+	struct thread *t = &lych_tls->thread;
+	struct fault_slot *slot = slot_of(domain);
+	/* else another thread reports what has ended it */
+	bool mine = atomic_load(&slot->reporter) == atomic_load(&t->tid);
 	struct lych_fault fault;
-	struct whose whose;
 	int saved = errno;
 
-	if (domain == NULL || area == NULL) {
-		return status;
+	if (mine) {
+		report(slot, domain, &fault);
 	}
-	slot = slot_of(domain);
-	/* Refused before it began, or ended by what another thread reports. */
-	if (atomic_load(&slot->reporter) != atomic_load(&area->thread.tid)) {
-		return status;
-	}
-	whose = (struct whose){domain, &area->thread};
-	fault = slot->fault;
-	if (fault.address != 0) {
-		find_mapping(&fault);
-	}
-	if (fault.gpr[7] != 0) {
-		fault_backtrace(&fault, is_of_domain, &whose);
-	}
-	memcpy(slot->fault.mapping, fault.mapping, sizeof(fault.mapping));
-	memcpy(slot->fault.frames, fault.frames, sizeof(fault.frames));
-	slot->fault.nframes = fault.nframes;
-	atomic_store(&slot->reporter, 0);
-	if (ROOT.on_fault != NULL) {
+	/* Whoever waits for this call may go on: from here on the domain may be gone. */
+	__atomic_store_n(&t->top, t->top - 1, __ATOMIC_SEQ_CST);
+	if (mine && ROOT.on_fault != NULL) {
 		ROOT.on_fault(&fault, ROOT.on_fault_ctx);
 	}
 	errno = saved;

@@ -95,7 +95,9 @@ static void print_advice(const struct lych_fault *f, int fd, int *rc)
 	struct code_place place;
 
 	if (f->kind == LYCH_FAULT_KEY && f->key == 0 && code_place_of(&place, f->rip) && place.loader) {
-		line(fd, rc, "  this is the loader, which binds a function that is called for the first time: link with -z now\n");
+		line(fd, rc,
+		     "  this is the loader, which binds a function that is called for the first time: link with -z "
+		     "now\n");
 	}
 }
 

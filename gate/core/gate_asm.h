@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What assembly and C agree on: offsets, sizes, states. Usable from both; gate/core/offsets.c proves each
- * offset against the C structs, so that a wrong number does not compile.
+ * What assembly and C agree on: offsets, sizes, states. Usable from both; gate/core/root.c proves each offset
+ * against the C structs, so that a wrong number does not compile.
  */
 #ifndef LYCH_GATE_ASM_H
 #define LYCH_GATE_ASM_H
@@ -45,8 +45,8 @@
 #define SELECTOR_BLOCK 1
 #define SELECTOR_FORGED 2 /* or'ed to what lych_signal gets: no signal was delivered, a domain jumped to the entry */
 
-/* The monitor page, gs-relative. Its first 64 bytes are not used: at the distance of a page from the gate page's, loads of
- * the one would wait for stores to the other. */
+/* The monitor page, gs-relative. Its first 64 bytes are not used: at the distance of a page from the gate page's,
+ * loads of the one would wait for stores to the other. */
 #define MON 4096
 #define MON_TOP (MON + 64)       /* u64: the top frame record */
 #define MON_LIMIT (MON + 72)     /* u64: the last one a call may be: behind it there is room for its callback */
@@ -57,7 +57,7 @@
 #define MON_AREA_END (MON + 112) /* u64 */
 #define MON_SLOTS (MON + 128)    /* struct slot[16], by key */
 #define SLOT_SIZE 32
-#define SLOT_SP 0   /* u64: where the next frame of that domain starts on its stack, 16-byte aligned, 16 bytes free at it */
+#define SLOT_SP 0   /* u64: where that domain's next frame starts on its stack: 16-byte aligned, 16 bytes free */
 #define SLOT_ID 8   /* u64: id of the domain the stack belongs to, or SLOT_NOBODY */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */
@@ -92,6 +92,7 @@
 #define REC_ST0 160     /* 16 bytes: a long double on its way */
 #define REC_DEADLINE 176 /* u64: CLOCK_MONOTONIC ns; 0: none */
 #define REC_ARGS_OFF 184 /* u32: distance from REC_RSP to the first stack argument */
+#define ARGS_OFF_POINTER 8 /* called through a typed pointer: a fault gives the binding's value */
 #define REC_CANCEL 188   /* i32: negative errno the call shall end with; written by other threads */
 #define REC_ST1 208      /* 16 bytes: the second one of a complex long double */
 #define REC_THUNK 192    /* CALLBACK: its struct lych_callback_entry * */
@@ -102,9 +103,10 @@
 #define KIND_CALL 0x63616c6c
 #define KIND_CALLBACK 0x6261636b
 
+/* None of them in a record: nothing but the common way back is needed. */
 #define RECF_FENV 1    /* REC_FENV holds the caller's x87 environment */
 #define RECF_RESULT 2  /* the result is not in general registers alone */
-#define RECF_POINTER 4 /* called through a typed pointer: a fault gives the binding's value */
+#define RECF_MXCSR 4 /* REC_MXCSR is not the default */
 #define RECF_WORDS 8   /* the stack words lie on the domain's stack already (lych_gate_slow put them there) */
 
 /* struct lych_domain, the part the gate reads. */

@@ -136,8 +136,9 @@
  * records), the caller's registers are in the record.
  */
 /*
- * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a corrupt
- * stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in gdb).
+ * The caller's frame is on another stack, above or below. Debuggers take a caller that lies below for a sign of a
+ * corrupt stack, except where a signal handler was called: so the gate says it is one ("<signal handler called>" in
+ * gdb).
  */
 .macro cfi_two_stacks
 	.cfi_signal_frame
@@ -201,6 +202,46 @@
 	mov	REC_R15(%r11), %r15
 .endm
 
+/*
+ * MXCSR := memory. On some processors a store of MXCSR that follows too closely, such as that of the next call, costs a
+ * hundred cycles and more when this changes the flags in it.
+ */
+.macro load_mxcsr from:req
+	ldmxcsr	\from
+	lfence
+.endm
+
+/*
+ * The host's context, from the record of a call in r11: rsp, flags, fs, selector. Clobbers rcx. host_context_rare is the
+ * rest of it, somewhere else; both belong to a window.
+ */
+.macro host_context of:req
+	mov	REC_RSP(%r11), %rsp
+	pushfq
+	pop	%rcx
+	test	$FLAGS_HOSTILE, %ecx
+	jnz	.L\of\()_flags
+.L\of\()_flags_done:
+	rdfsbase %rcx
+	cmp	%gs:MON_HOST_FS, %rcx
+	jne	.L\of\()_fs
+.L\of\()_fs_done:
+	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+.endm
+
+.macro host_context_rare of:req
+.L\of\()_flags:
+	/* rsp is the host's; rcx as found */
+	andq	$~FLAGS_HOSTILE, %rcx
+	push	%rcx
+	popfq
+	jmp	.L\of\()_flags_done
+.L\of\()_fs:
+	mov	%gs:MON_HOST_FS, %rcx
+	wrfsbase %rcx
+	jmp	.L\of\()_fs_done
+.endm
+
 /* All vector registers := 0. Not out of line: unwinders need the tables of the function they are in. Clobbers flags. */
 .macro scrub_vectors
 	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
@@ -209,6 +250,20 @@
 	jmp	2f
 1:	call	lych_scrub_other
 2:
+.endm
+
+/* The same with AVX-512. One by one they are cleared when they are renamed; VZEROALL is slow beside it. */
+.macro scrub_avx512
+	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+	vpxor	%xmm\n, %xmm\n, %xmm\n
+	.endr
+	vzeroupper
+	.irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+	vpxord	%zmm\n, %zmm\n, %zmm\n
+	.endr
+	.irp n, 0,1,2,3,4,5,6,7
+	kxorw	%k\n, %k\n, %k\n
+	.endr
 .endm
 
 /* The contents of the x87 registers := 0 through their other name, then empty. No exception may be pending. */
@@ -291,13 +346,7 @@ function lych_scrub_other
 	.cfi_startproc
 	cmpl	$SCRUB_SSE, lych_root_page+ROOT_SCRUB(%rip)
 	je	3f
-	vzeroall
-	.irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
-	vpxord	%zmm\n, %zmm\n, %zmm\n
-	.endr
-	.irp n, 0,1,2,3,4,5,6,7
-	kxorw	%k\n, %k\n, %k\n
-	.endr
+	scrub_avx512
 	cmpl	$SCRUB_AMX, lych_root_page+ROOT_SCRUB(%rip)
 	jne	2f
 	tilerelease
@@ -455,11 +504,11 @@ function_end lych_vectors_only
 /* ---- the call ----------------------------------------------------------------------------------- */
 
 /*
- * r11 := a new record on top of this thread's, with rsp and the callee-saved registers in it. A handler of the host that
- * interrupts this may come here, too, and must not take this record: it is on top before anything is in it but that it
- * is none yet.
+ * r11 := the record above this thread's top one. Until it is the top one itself a handler of the host that
+ * interrupts this may take it: so all of this is a restart, and changes no registers but rax, r10, r11 and vectors
+ * without arguments.
  */
-.macro take_record again:req, mine:req, not_attached:req, too_deep:req
+.macro next_record again:req, not_attached:req, too_deep:req
 \again:
 	/* An area of this thread's own? TLS and gs must agree. (G8) */
 	mov	lych_tls@gottpoff(%rip), %r11
@@ -472,14 +521,6 @@ function_end lych_vectors_only
 	cmp	%gs:MON_LIMIT, %r11
 	jae	\too_deep
 	add	$REC_SIZE, %r11
-	movq	$KIND_NONE, REC_KIND(%r11)
-	mov	%r11, %gs:MON_TOP
-\mine:
-	mov	%rsp, REC_RSP(%r11)
-	save_callee_saved
-	.cfi_remember_state
-	cfi_record_r11
-	restart	\again, \mine, \again
 .endm
 
 /*
@@ -502,22 +543,28 @@ lych_gate:
 	cfi_no_exceptions
 	cfi_two_stacks
 	endbr64
-	take_record .Lcall_again, .Lcall_mine, .Lcall_not_attached, .Lcall_too_deep
+	next_record .Lcall_again, .Lcall_not_attached, .Lcall_too_deep
+	mov	%rsp, REC_RSP(%r11)
+	save_callee_saved
+	mov	HIDDEN_STATUS(%rsp), %rax
+	mov	%rax, REC_STATUS(%r11)
+	mov	HIDDEN_DEADLINE(%rsp), %rax
+	mov	%rax, REC_DEADLINE(%r11)
 	mov	HIDDEN_DOMAIN(%rsp), %r10
-	mov	HIDDEN_BINDING(%rsp), %rbx
-	mov	HIDDEN_STATUS(%rsp), %r12
-	mov	HIDDEN_DEADLINE(%rsp), %r13
-	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
-	mov	$KIND_CALL, %eax                       /* and REC_FLAGS := 0 */
-
-.Lcall_push:
-	/* r10 domain, rbx binding, r12 status, r13 deadline, r11 the record, rax kind and flags */
 	mov	%r10, REC_DOMAIN(%r11)
-	mov	%rbx, REC_BINDING(%r11)
-	mov	%r12, REC_STATUS(%r11)
-	mov	%r13, REC_DEADLINE(%r11)
-	mov	%rax, REC_KIND(%r11)
-	/* The record is on top before the id is read: whoever poisons does it the other way round. */
+	mov	HIDDEN_BINDING(%rsp), %rax
+	mov	%rax, REC_BINDING(%r11)
+	movq	$(HIDDEN_SIZE + 8), REC_ARGS_OFF(%r11) /* and REC_CANCEL := 0 */
+	movq	$KIND_CALL, REC_KIND(%r11)             /* and REC_FLAGS := 0 */
+	mov	%r11, %gs:MON_TOP
+.Lcall_mine:
+	.cfi_remember_state
+	cfi_record_r11
+	restart	.Lcall_again, .Lcall_mine, .Lcall_again
+	mov	%rax, %rbx
+
+.Lcall_taken:
+	/* r10 domain, rbx binding. The record, r11, is on top before the id is read: whoever poisons does it the other way round. */
 	mov	DOM_SLOT(%r10), %ebp
 	mov	DOM_ID(%r10), %rax
 	mov	%rax, REC_CALL_ID(%r11)
@@ -554,26 +601,27 @@ lych_gate:
 	not	%eax
 	mov	%eax, %gs:GATE_NOT_CALLER
 .Lcall_view_end:
-	mov	DOM_NOT_VIEW(%r10), %eax
-	mov	%eax, %gs:GATE_NOT_VIEW
-
 	/* The first word of the domain's frame is the link for unwinders; arguments below it. */
 	mov	%r13, %rbp
 	mov	BIND_FN(%rbx), %r12
 	cmpl	$0, BIND_EXTRA(%rbx)
 	jne	.Lcall_extra
-	scrub_vectors
-	xor	%r10d, %r10d
+	cmpl	$SCRUB_AVX, lych_root_page+ROOT_SCRUB(%rip)
+	jne	.Lcall_scrub
+	vzeroall
 .Lcall_go:
 	scrub_x87
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
+	mov	DOM_NOT_VIEW(%r10), %eax
+	xor	%r10d, %r10d
+	mov	%eax, %gs:GATE_NOT_VIEW
+.Lcall_gone:
 	/* rule 2: from here on only registers. ecx and edx are 0. */
 .Lcall_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%r13, %rsp
-	mov	%gs:GATE_NOT_VIEW, %eax
 	not	%eax
 	site_gs	GATE_NOT_VIEW
 .Lcall_w1:
@@ -606,37 +654,22 @@ label V(lych_call_returns)
 	/* rule 3 */
 	mov	%gs:MON_TOP, %r11
 	cfi_record_r11
-	cmpl	$KIND_CALL, REC_KIND(%r11)
-	jne	.Ltrap
-	mov	REC_RSP(%r11), %rsp
-	pushfq
-	pop	%rcx
-	test	$FLAGS_HOSTILE, %ecx
-	jnz	.Lret_flags
-.Lret_flags_done:
-	rdfsbase %rcx
-	cmp	%gs:MON_HOST_FS, %rcx
-	jne	.Lret_fs
-.Lret_fs_done:
-	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	cmpq	$KIND_CALL, REC_KIND(%r11) /* and no flag */
+	jne	.Lret_marked
+	host_context ret
 .Lret_r1:
-	/* The host's context. r8, r9 the result. Scratch: REC_ST0, this record's own. */
-	cmpl	$0, REC_FLAGS(%r11)
-	jne	.Lret_extra
-.Lret_extra_done:
+	/* The host's context. r8, r9 the result. Scratch: REC_ST0, this record's own. The caller's modes were the default. */
 	stmxcsr	REC_ST0(%r11)
-	mov	REC_ST0(%r11), %ecx
-	cmp	REC_MXCSR(%r11), %ecx
-	jne	.Lret_mxcsr
-.Lret_mxcsr_done:
+	cmpl	$MXCSR_DEFAULT, REC_ST0(%r11)
+	jne	.Lret_modes
 	fnstcw	REC_ST0(%r11)
 	cmpw	$FCW_DEFAULT, REC_ST0(%r11)
-	jne	.Lret_x87
+	jne	.Lret_modes
 	fnstsw	%ax
 	test	%ax, %ax
-	jnz	.Lret_x87
+	jnz	.Lret_modes
 	emms
-.Lret_x87_done:
+.Lret_modes_done:
 #ifdef LYCH_SOFT
 	testb	$1, REC_CALL_ID(%r11)
 	jnz	.Lret_leave
@@ -655,6 +688,7 @@ label V(lych_call_returns)
 	restart	.Lcall_view, .Lcall_view_end, .Lcall_view
 	window	.Lcall_w0, .Lcall_w1, .Lcall_w1, FROM_R13
 	window	.Lret_r0, .Lret_r1, .Lret_r0
+	window	.Lret_marked, .Lret_marked_end, .Lret_r0
 
 	/* ---- what is rare ---- */
 	cfi_record_r11
@@ -663,6 +697,7 @@ label V(lych_call_returns)
 	popfq
 	jmp	.Lcall_flags_done
 .Lcall_mxcsr:
+	orl	$RECF_MXCSR, REC_FLAGS(%r11)
 	ldmxcsr	.Lmxcsr_default(%rip)
 	jmp	.Lcall_mxcsr_done
 .Lcall_x87:
@@ -671,6 +706,17 @@ label V(lych_call_returns)
 	orl	$RECF_FENV, REC_FLAGS(%r11)
 	fninit
 	jmp	.Lcall_x87_done
+
+.Lcall_scrub:
+	cmpl	$SCRUB_SSE, lych_root_page+ROOT_SCRUB(%rip)
+	je	1f
+	scrub_avx512
+	cmpl	$SCRUB_AMX, lych_root_page+ROOT_SCRUB(%rip)
+	jne	.Lcall_go
+	tilerelease
+	jmp	.Lcall_go
+1:	call	lych_scrub_other
+	jmp	.Lcall_go
 
 .Lcall_extra:
 	/* free: rax, rcx, rdx; rsp may move, the record has it */
@@ -717,7 +763,9 @@ label V(lych_call_returns)
 6:	testl	$BINDX_RESULT, BIND_EXTRA(%rbx)
 	jz	7f
 	orl	$RECF_RESULT, REC_FLAGS(%r11)
-7:	xor	%r10d, %r10d
+7:	mov	DOM_NOT_VIEW(%r10), %eax
+	mov	%eax, %gs:GATE_NOT_VIEW
+	xor	%r10d, %r10d
 	testl	$BINDX_VARIADIC, BIND_EXTRA(%rbx)
 	jz	8f
 	movzbl	BIND_NVEC(%rbx), %r10d
@@ -728,13 +776,17 @@ label V(lych_call_returns)
 	lea	64(%rsp), %rax
 	mov	BIND_WIDTHS(%rbx), %edx
 	call	lych_vectors_only
-	xor	%ecx, %ecx
-	xor	%edx, %edx
-	jmp	.Lcall_go
+	jmp	.Lcall_scrubbed
 9:	scrub_vectors
+.Lcall_scrubbed:
+	scrub_x87
+	movzbl	BIND_SKIP(%rbx), %ebx
+	lea	.Lcall_clear(%rip), %rax
+	add	%rax, %rbx
 	xor	%ecx, %ecx
 	xor	%edx, %edx
-	jmp	.Lcall_go
+	mov	%gs:GATE_NOT_VIEW, %eax
+	jmp	.Lcall_gone
 
 .Lcall_no_stack:
 	mov	REC_VIEWS(%r11), %rcx
@@ -742,49 +794,48 @@ label V(lych_call_returns)
 	mov	$-54, %eax /* -EXFULL */
 	jmp	.Lcall_refused
 
-.Lret_flags:
-	/* rsp is the host's; rcx as found */
-	andq	$~FLAGS_HOSTILE, %rcx
-	push	%rcx
-	popfq
-	jmp	.Lret_flags_done
-.Lret_fs:
-	mov	%gs:MON_HOST_FS, %rcx
-	wrfsbase %rcx
-	jmp	.Lret_fs_done
+	host_context_rare ret
+	host_context_rare marked
 .Lret_far_end:
 	window	.Lret_flags, .Lret_far_end, .Lret_r0
-.Lret_mxcsr:
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_mxcsr_done
-.Lret_x87:
-	fnclex
-	fninit
-	testl	$RECF_FENV, REC_FLAGS(%r11)
-	jz	.Lret_x87_done
-	fldenv	REC_FENV(%r11)
-	jmp	.Lret_x87_done
 
-.Lret_extra:
+.Lret_marked:
+	cmpl	$KIND_CALL, REC_KIND(%r11)
+	jne	.Ltrap
+	host_context marked
+.Lret_marked_end:
 	testl	$RECF_RESULT, REC_FLAGS(%r11)
-	jz	1f
+	jz	.Lret_modes
 	mov	REC_BINDING(%r11), %rcx
 	movzbl	BIND_RESULT(%rcx), %ecx
 	cmp	$RESULT_ST0, %ecx
-	jae	2f
-1:	testl	$RECF_FENV, REC_FLAGS(%r11)
-	jz	.Lret_extra_done
-	/* the record's word is not the default: the common path would take its own for the caller's */
-	fnclex
+	jae	.Lret_long_double
+.Lret_modes:
+	testl	$RECF_FENV, REC_FLAGS(%r11)
+	jnz	1f
+	fnstcw	REC_ST0(%r11)
+	cmpw	$FCW_DEFAULT, REC_ST0(%r11)
+	jne	1f
+	fnstsw	%ax
+	test	%ax, %ax
+	jnz	1f
+	emms
+	jmp	.Lret_mxcsr
+1:	fnclex
 	fninit
+	testl	$RECF_FENV, REC_FLAGS(%r11)
+	jz	.Lret_mxcsr
 	fldenv	REC_FENV(%r11)
+.Lret_mxcsr:
+	testl	$RECF_MXCSR, REC_FLAGS(%r11)
+	jnz	1f
 	stmxcsr	REC_ST0(%r11)
-	mov	REC_ST0(%r11), %ecx
-	cmp	REC_MXCSR(%r11), %ecx
-	je	.Lret_x87_done
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_x87_done
-2:	/* long double: out, clean, in again. fnclex first: a store waits for pending exceptions. */
+	cmpl	$MXCSR_DEFAULT, REC_ST0(%r11)
+	je	.Lret_modes_done
+1:	load_mxcsr REC_MXCSR(%r11)
+	jmp	.Lret_modes_done
+.Lret_long_double:
+	/* out, clean, in again. fnclex first: a store waits for pending exceptions. */
 	fnclex
 	movw	$FCW_DEFAULT, REC_FCW(%r11)
 	fldcw	REC_FCW(%r11)
@@ -801,8 +852,7 @@ label V(lych_call_returns)
 	je	5f
 	fldt	REC_ST1(%r11)
 5:	fldt	REC_ST0(%r11)
-	ldmxcsr	REC_MXCSR(%r11)
-	jmp	.Lret_x87_done
+	jmp	.Lret_mxcsr
 
 #ifdef LYCH_SOFT
 .Lret_leave:
@@ -908,14 +958,14 @@ label V(lych_call_returns)
 	restore_callee_saved
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
-	mov	REC_FLAGS(%r11), %r10d
+	mov	REC_ARGS_OFF(%r11), %r10d
 	.cfi_restore_state
 	.cfi_remember_state
 	sub	$REC_SIZE, %r11
 	mov	%r11, %gs:MON_TOP
 	mov	%eax, (%rdx)
-	test	$RECF_POINTER, %r10d
-	jnz	.Lfault_value
+	cmp	$ARGS_OFF_POINTER, %r10d
+	je	.Lfault_value
 	xor	%eax, %eax
 	xor	%edx, %edx
 	ret
@@ -949,7 +999,7 @@ label V(lych_abort)
 	mov	%rcx, %gs:GATE_NOT_VIEW
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
-	mov	REC_FLAGS(%r11), %r10d
+	mov	REC_ARGS_OFF(%r11), %r10d
 	mov	REC_DOMAIN(%r11), %rdi
 	.cfi_restore_state
 	.cfi_remember_state
@@ -968,16 +1018,15 @@ label V(lych_abort)
 2:	mov	24(%rsp), %eax
 	mov	32(%rsp), %rdi
 #endif
-	subq	$REC_SIZE, %gs:MON_TOP
 	mov	%eax, %esi
-	call	lych_gate_failed
+	call	lych_gate_failed /* and the record is gone */
 	mov	(%rsp), %rdx
 	mov	8(%rsp), %rcx
 	mov	16(%rsp), %r10
 	add	$40, %rsp
 	.cfi_adjust_cfa_offset -40
-	test	$RECF_POINTER, %r10d
-	jnz	.Lfault_value
+	cmp	$ARGS_OFF_POINTER, %r10d
+	je	.Lfault_value
 	mov	%eax, (%rdx)
 	xor	%eax, %eax
 	xor	%edx, %edx
@@ -998,7 +1047,16 @@ function_end lych_gate_soft
 function V(lych_pointer_gate)
 	.cfi_startproc
 	cfi_no_exceptions
-	take_record .Lpointer_again, .Lpointer_mine, .Lpointer_not_attached, .Lpointer_too_deep
+	next_record .Lpointer_again, .Lpointer_not_attached, .Lpointer_too_deep
+	/* r10 is needed until the end: so it is on top before anything is in it but that it is none yet */
+	movq	$KIND_NONE, REC_KIND(%r11)
+	mov	%r11, %gs:MON_TOP
+.Lpointer_mine:
+	mov	%rsp, REC_RSP(%r11)
+	save_callee_saved
+	.cfi_remember_state
+	cfi_record_r11
+	restart	.Lpointer_again, .Lpointer_mine, .Lpointer_again
 	shl	$5, %r10
 	add	lych_root_page+ROOT_THUNKS(%rip), %r10
 	mov	THUNK_BINDING(%r10), %rbx
@@ -1006,10 +1064,13 @@ function V(lych_pointer_gate)
 	test	%r10, %r10
 	jz	.Lhost_trap
 	lea	REC_ST0(%r11), %r12 /* nobody asks for the status */
-	xor	%r13d, %r13d
-	movq	$8, REC_ARGS_OFF(%r11)
-	movabs	$(KIND_CALL + (RECF_POINTER << 32)), %rax
-	jmp	.Lcall_push
+	movq	$ARGS_OFF_POINTER, REC_ARGS_OFF(%r11)
+	mov	%r10, REC_DOMAIN(%r11)
+	mov	%rbx, REC_BINDING(%r11)
+	mov	%r12, REC_STATUS(%r11)
+	movq	$0, REC_DEADLINE(%r11)
+	movq	$KIND_CALL, REC_KIND(%r11)
+	jmp	.Lcall_taken
 	.cfi_restore_state
 .Lpointer_too_deep:
 	save_arguments
@@ -1292,7 +1353,7 @@ label V(lych_callback_returns)
 	window	.Lback_flags, .Lback_far_end, .Lback_c0
 	cfi_record_r11
 .Lback_mxcsr:
-	ldmxcsr	REC_MXCSR(%rcx)
+	load_mxcsr REC_MXCSR(%rcx)
 	jmp	.Lback_mxcsr_done
 .Lback_x87:
 	fnclex
@@ -1306,7 +1367,7 @@ label V(lych_callback_returns)
 	fninit
 	jmp	.Lback_cleared
 .Lback_domain_mxcsr:
-	ldmxcsr	REC_MXCSR(%r11)
+	load_mxcsr REC_MXCSR(%r11)
 	jmp	.Lback_domain_mxcsr_done
 .Lback_domain_fcw:
 	fldcw	REC_FCW(%r11)
@@ -1501,8 +1562,8 @@ function V(lych_signal_entry)
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
 	/*
-	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it comes
-	 * here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
+	 * Where the frame cannot be told from a forged one, the kernel's mask can: it blocks all signals before it
+	 * comes here, and a domain cannot. What interrupts this before they are blocked finds rip in here, which never
 	 * happens otherwise: lych_signal takes it for what it is.
 	 */
 1:	mov	%rsp, %r9
@@ -1522,9 +1583,9 @@ function V(lych_signal_entry)
 	jmp	2f
 .Lsignal_no_gs:
 	/*
-	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names the
-	 * area; that it is this thread's says the frame: only the kernel writes one there, for the thread that has the
-	 * stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
+	 * A domain has loaded a flat selector, and the base is 0. Where alternate stacks lie in the areas, rsp names
+	 * the area; that it is this thread's says the frame: only the kernel writes one there, for the thread that
+	 * has the stack, and it is taken once. Nothing is written before that. Elsewhere the process ends.
 	 */
 	test	%r8, %r8
 	jnz	.Ltrap
@@ -1567,8 +1628,8 @@ function V(lych_signal_entry)
 	call	lych_signal
 	ud2
 .Lsignal_wiped:
-	/* The child of a bare fork: its page is zero. Its stack is the monitor's, so it keeps the rights to it; no domain
-	 * runs in it any more, and no gate. */
+	/* The child of a bare fork: its page is zero. Its stack is the monitor's, so it keeps the rights to it; no
+	 * domain runs in it any more, and no gate. */
 	cmpq	$0, %gs:GATE_MAGIC
 	jne	.Ltrap
 	mov	%r10, %rdx
@@ -1708,8 +1769,8 @@ function lych_grant_first_pku
 	.cfi_endproc
 function_end lych_grant_first_pku
 
-/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site could
- * do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site
+ * could do it: the gate key is denied in what is to be restored, and so is %gs memory. */
 function lych_restore_ask
 	.cfi_startproc
 	endbr64

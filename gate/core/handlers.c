@@ -30,9 +30,13 @@ void handlers_get(const struct handler_table *table, int sig, struct host_action
 	uint64_t turn;
 
 	do {
+		const struct handler_slot *slot;
+
 		turn = atomic_load_explicit(&entry->turn, memory_order_acquire);
-		*out = *(const volatile struct host_action *)&entry->slot[turn & 1];
-		atomic_thread_fence(memory_order_acquire);
+		slot = &entry->slot[turn & 1];
+		out->handler = atomic_load_explicit(&slot->handler, memory_order_acquire);
+		out->flags = atomic_load_explicit(&slot->flags, memory_order_acquire);
+		out->mask = atomic_load_explicit(&slot->mask, memory_order_acquire);
 		/* Two writes later the slot that was read is written again. */
 	} while (atomic_load_explicit(&entry->turn, memory_order_relaxed) != turn);
 }
@@ -41,8 +45,11 @@ void handlers_put(struct handler_table *table, int sig, const struct host_action
 {
 	struct handler_entry *entry = &table->entry[sig];
 	uint64_t turn = atomic_load_explicit(&entry->turn, memory_order_relaxed);
+	struct handler_slot *slot = &entry->slot[(turn + 1) & 1];
 
-	entry->slot[(turn + 1) & 1] = *in;
+	atomic_store_explicit(&slot->handler, in->handler, memory_order_release);
+	atomic_store_explicit(&slot->flags, in->flags, memory_order_release);
+	atomic_store_explicit(&slot->mask, in->mask, memory_order_release);
 	atomic_store_explicit(&entry->turn, turn + 1, memory_order_release);
 }
 

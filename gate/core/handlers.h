@@ -27,11 +27,18 @@ struct kernel_sigaction {
 	uint64_t mask;
 };
 
-/* A reader never waits, so that a signal that interrupts a writer can read: a write fills the slot not in use, then
- * turns it on. */
+/*
+ * A reader never waits, so that a signal that interrupts a writer can read: a write fills the slot not in use, then
+ * turns it on. A reader that was overtaken by two writes finds another turn than before and reads again: what is in a
+ * slot is stored after the turn that went before (release) and loaded before the turn is asked again (acquire).
+ */
 struct handler_entry {
 	_Atomic uint64_t turn; /* slot[turn & 1] is valid */
-	struct host_action slot[2];
+	struct handler_slot { /* struct host_action */
+		void (*_Atomic handler)(int);
+		_Atomic uint64_t flags;
+		_Atomic uint64_t mask;
+	} slot[2];
 };
 
 /* In monitor memory. */
@@ -53,7 +60,8 @@ LYCH_HIDDEN uint64_t handlers_mask(const struct host_action *action, int sig, ui
 
 LYCH_HIDDEN int handlers_start(void);
 LYCH_HIDDEN void handlers_stop(void);
-/* sigaction once the runtime is there; new and old may be NULL. 0, -EINVAL or -ENOMEM. Host rights. Async-signal-safe. */
+/* sigaction once the runtime is there; new and old may be NULL. 0, -EINVAL or -ENOMEM. Host rights.
+ * Async-signal-safe. */
 LYCH_HIDDEN int handlers_action(int sig, const struct host_action *new, struct host_action *old);
 /* SA_RESETHAND: SIG_DFL, if it is still handler that is installed. */
 LYCH_HIDDEN void handlers_reset(int sig, void (*handler)(int));

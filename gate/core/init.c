@@ -96,8 +96,8 @@ static int choose_backend(const struct lych_init_opts *opts, struct machine *m)
 	enum lych_backend backend = opts->backend == LYCH_BACKEND_AUTO ? LYCH_PKU : opts->backend;
 
 	if (backend != LYCH_PKU && pku_demanded()) {
-		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for the mprotect backend: unset it, or "
-			"ask for LYCH_PKU");
+		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for the mprotect backend: unset "
+			"it, or ask for LYCH_PKU");
 		return -EOPNOTSUPP;
 	}
 	detect_machine(m);

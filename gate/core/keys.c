@@ -291,8 +291,8 @@ int keys_take(int *key, enum key_owner owner, const char *name)
 			break;
 		}
 		own(t, taken, OWNER_RETIRED, "");
-		why_set("a protection key is given up: a thread blocks every signal, or threads cannot be listed because "
-			"/proc is not mounted");
+		why_set("a protection key is given up: a thread blocks every signal, or threads cannot be listed "
+			"because /proc is not mounted");
 	}
 	own(t, taken, owner, name);
 	t->held++;

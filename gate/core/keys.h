@@ -103,8 +103,8 @@ LYCH_HIDDEN void monitor_free(void *at, size_t bytes);
 LYCH_HIDDEN size_t monitor_early_blocks(void);
 LYCH_HIDDEN void *monitor_early_block(size_t i, size_t *bytes);
 
-/* No call gets into the domain any more, and those inside end with -ECANCELED, but for the calling thread's own. Runs inside
- * lych_signal as well: takes no lock. */
+/* No call gets into the domain any more, and those inside end with -ECANCELED, but for the calling thread's own. Runs
+ * inside lych_signal as well: takes no lock. */
 LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
 
 #endif /* LYCH_KEYS_H */

@@ -24,13 +24,13 @@ struct poisoned {
 static int kick_inside(struct thread *t, void *ctx)
 {
 	const struct poisoned *p = ctx;
-	const struct record *top = __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+	const struct record *top = thread_top(t);
 
 	if (t == p->self) {
 		return 0;
 	}
 	for (const struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
-		if (r->domain == p->domain) {
+		if (record_is_of(r, p->domain)) {
 			thread_kick(t);
 			break;
 		}

@@ -95,10 +95,9 @@ CHECK(struct lych_binding, widths, BIND_WIDTHS);
 CHECK(struct lych_binding, values, BIND_VALUES);
 CHECK(struct lych_binding, width, BIND_WIDTH);
 
-CHECK(struct lych_hidden, domain, HIDDEN_DOMAIN - 8);
-CHECK(struct lych_hidden, binding, HIDDEN_BINDING - 8);
-CHECK(struct lych_hidden, status, HIDDEN_STATUS - 8);
-CHECK(struct lych_hidden, deadline_ns, HIDDEN_DEADLINE - 8);
+CHECK(struct lych_hidden, callee, HIDDEN_DOMAIN - 8);
+_Static_assert(HIDDEN_BINDING == HIDDEN_DOMAIN + 8 && HIDDEN_DEADLINE == HIDDEN_STATUS + 8, "");
+CHECK(struct lych_hidden, caller, HIDDEN_STATUS - 8);
 _Static_assert(sizeof(struct lych_hidden) == HIDDEN_SIZE, "");
 
 CHECK(struct lych_root, scrub, ROOT_SCRUB);

@@ -97,7 +97,7 @@ struct thread {
 	uint64_t levels; /* struct signal_state (signal.h): signals put aside; 0: none */
 	uint32_t level;  /* how many of them are in use */
 	uint32_t nlevels;
-	uint64_t view_epoch;   /* of the last shoot-down this thread has followed */
+	_Atomic uint64_t view_epoch; /* of the last shoot-down this thread has followed */
 	uint64_t host_mask;    /* signals the host wants blocked though the kernel does not block them */
 	timer_t timer;
 	uint32_t timer_made;
@@ -209,6 +209,18 @@ struct monitor {
 static inline struct area *area_of_thread(struct thread *t)
 {
 	return t->area;
+}
+
+/* Of another thread's records, while its gate is at work: each is one load. What is on top, */
+static inline struct record *thread_top(const struct thread *t)
+{
+	return __atomic_load_n(&t->top, __ATOMIC_SEQ_CST);
+}
+
+/* and whether a record is one of domain. */
+static inline bool record_is_of(const struct record *r, const struct lych_domain *domain)
+{
+	return __atomic_load_n(&r->domain, __ATOMIC_SEQ_CST) == domain;
 }
 
 /* The calling thread's area, NULL when it is not attached. TLS, not gs: gs may be anybody's. */

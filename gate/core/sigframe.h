@@ -37,7 +37,8 @@ LYCH_HIDDEN size_t sigframe_copy_bytes(size_t frame_bytes);
 /*
  * Copies the frame at from, which claims to lie in [low, high), to to, which has to_bytes and is FRAME_ALIGN-aligned.
  * Only bytes of [low, high) are read. In the copy fpstate points into the copy, the image is in standard format, says
- * nothing that XRSTOR refuses, and ends in the second magic number. 0 or -EFAULT: no kernel wrote that; *to is as it was.
+ * nothing that XRSTOR refuses, and ends in the second magic number. 0 or -EFAULT: no kernel wrote that; *to is as it
+ * was.
  */
 LYCH_HIDDEN int sigframe_copy(struct sigframe *to, size_t to_bytes, const struct sigframe *from, uint64_t low,
 			      uint64_t high);

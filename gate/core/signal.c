@@ -3,8 +3,8 @@
  * What becomes of a signal (signal.h).
  *
  * Everything here runs on the monitor's stack, with all rights and all signals blocked: a fault in this file ends the
- * process, as the kernel does not deliver a blocked synchronous signal. Nothing is read through the kernel's frame but by
- * sigframe_copy; what decides is the copy, the selector, and the records.
+ * process, as the kernel does not deliver a blocked synchronous signal. Nothing is read through the kernel's frame
+ * but by sigframe_copy; what decides is the copy, the selector, and the records.
  */
 #include "signal.h"
 
@@ -68,8 +68,10 @@ static int must_end(struct area *area, struct record *call)
 	if (atomic_load(&call->domain->id) != call->call_id) {
 		return -ECANCELED; /* poisoned: what happened was noted by whoever did it */
 	}
-	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in since. */
-	if (canceled == -ETIMEDOUT || (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
+	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in
+	 * since. */
+	if (canceled == -ETIMEDOUT ||
+	    (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
 		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
 		domain_poison(call->domain);
 		return -ETIMEDOUT;
@@ -81,8 +83,8 @@ static int must_end(struct area *area, struct record *call)
 	return 0;
 }
 
-/* The domain's context goes on with the domain's rights: the registers that lych_resume needs for itself travel in memory of
- * the domain, the others in the frame. */
+/* The domain's context goes on with the domain's rights: the registers that lych_resume needs for itself travel in
+ * memory of the domain, the others in the frame. */
 static void resume_domain(struct context *c)
 {
 	struct record *call = signal_top_call(c->thread);
@@ -276,12 +278,12 @@ static _Noreturn void end_jumper(struct context *c)
 	}
 	c->frame->info = info;
 	c->frame->uc.mask = 0;
-	signals_frame_stack(c->thread, c->frame);
+	signals_own_stack(c->thread, &c->frame->uc.stack);
 	end_with_fault(c, LYCH_FAULT_GATE);
 }
 
-/* No kernel writes such a frame. Before 6.12 another thread of the domain that was interrupted can: that ends its call. The
- * host's context cannot be had back. */
+/* No kernel writes such a frame. Before 6.12 another thread of the domain that was interrupted can: that ends its
+ * call. The host's context cannot be had back. */
 static _Noreturn void destroyed(struct context *c)
 {
 	if (ROOT.frames_whole || !c->domain) {
@@ -305,7 +307,8 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if ((selector & SELECTOR_FORGED) != 0) {
 		end_jumper(&c);
 	}
-	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) != 0) {
+	if (sigframe_copy(c.frame, level_frame_bytes(), kernel_frame, t->altstack, t->altstack + t->altstack_bytes) !=
+	    0) {
 		destroyed(&c);
 	}
 	if (c.state->learning) {
@@ -330,7 +333,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	if (c.sig < 1 || c.sig > SIGNAL_LAST) {
 		destroyed(&c);
 	}
-	signals_frame_stack(t, c.frame);
+	signals_own_stack(t, &c.frame->uc.stack);
 	resuming = leave_resume(&c);
 	c.domain = c.domain || resuming;
 	if (c.domain) {

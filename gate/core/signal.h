@@ -22,7 +22,8 @@ struct sigframe {
 		struct kernel_ucontext *link;
 		stack_t stack;
 		struct kernel_sigcontext {
-			uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
+			uint64_t r8, r9, r10, r11, r12, r13, r14, r15;
+			uint64_t rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
 			uint16_t cs, gs, fs, ss;
 			uint64_t err, trapno, oldmask, cr2;
 			uint8_t *fpstate;
@@ -59,7 +60,7 @@ struct signal_level {
 	uint32_t soft_pkru;
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
-	struct sigframe *shown;  /* what the handler gets: the copy itself, or one made up behind it for a domain's context */
+	struct sigframe *shown;  /* what the handler gets: the copy, or one made up behind it for a domain's context */
 };
 
 /* What a thread's signals need beyond struct thread: behind thread.levels, in monitor memory. */
@@ -67,7 +68,7 @@ struct signal_state {
 	uint64_t pending;               /* of the six: came while the host had them blocked */
 	uint64_t stack_low, stack_high; /* of the thread itself; 0: unknown */
 	uint64_t level_bytes;           /* from one level to the next */
-	struct frame_sw sw;             /* what the kernel's frames say of their image: learned before any domain runs */
+	struct frame_sw sw;             /* what the kernel's frames say of their image: learned before any domain */
 	uint32_t learning;              /* sw is to be learned, and thread.sig_rsp where it is fixed */
 	uint32_t marked;                /* a handler of one of the six was started with SIGNAL_MARK blocked */
 };
@@ -77,26 +78,28 @@ struct signal_state {
 #define SIGNALS_SIX (SIGNAL_BIT(SIGILL) | SIGNAL_BIT(SIGTRAP) | SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGFPE) | \
 		     SIGNAL_BIT(SIGSEGV) | SIGNAL_BIT(SIGSYS))
 #define SIGNAL_CANCEL 32 /* of glibc */
-/* Blocked while a handler of the six runs. siglongjmp, which alone can unblock it, shows in that way that the handler was
- * left: the kernel's mask says nothing of the six. */
+/* Blocked while a handler of the six runs. siglongjmp, which alone can unblock it, shows in that way that the handler
+ * was left: the kernel's mask says nothing of the six. */
 #define SIGNAL_MARK SIGNAL_CANCEL
 #define SIGNAL_KICK 33   /* glibc's SIGSETXID, and our kick: no program can block it */
 #define SIGNAL_LAST 64
 
 /*
- * At lych_init, with the root page still writable, ROOT.frame_bytes, xsave_pkru, frames_whole, kick and kick_cookie filled in,
- * and the calling thread's rights to monitor memory: our entry for the synchronous six and the kick, the wrappers for what
- * was installed before (handlers.h). Starts threads that end at once. -ENOMEM.
+ * At lych_init, with the root page still writable, ROOT.frame_bytes, xsave_pkru, frames_whole, kick and kick_cookie
+ * filled in, and the calling thread's rights to monitor memory: our entry for the synchronous six and the kick, the
+ * wrappers for what was installed before (handlers.h). Starts threads that end at once. -ENOMEM.
  */
 LYCH_HIDDEN int signals_start(void);
 LYCH_HIDDEN void signals_stop(void); /* when lych_init fails later: everything as it was */
 /*
- * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on; before
- * 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the selector and
- * sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is taken out, and
- * kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
+ * For the calling thread, which has all signals blocked: its levels and its alternate stack (from AREA_SIGNALS on;
+ * before 6.12 the stack is ordinary memory), the six never blocked; learns where the kernel writes. Needs gs, the
+ * selector and sig_stack in place, and lych_tls set. *mask is what the thread had blocked: what it may not have is
+ * taken out, and kept in thread.host_mask. -ENOMEM, -EOPNOTSUPP: *mask as it was.
  */
 LYCH_HIDDEN int signals_attach(struct area *area, uint64_t *mask);
+/* What it has told the kernel, and what rt_sigreturn must leave so: the thread's alternate stack. */
+LYCH_HIDDEN void signals_own_stack(const struct thread *t, stack_t *out);
 /* The kernel gets the host's alternate stack back, *mask the host's wishes; what signals_attach made is freed. */
 LYCH_HIDDEN void signals_detach(struct area *area, uint64_t *mask);
 /* In a child, after fork: locks that other threads held are free again. */
@@ -115,8 +118,8 @@ LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int 
  */
 LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
 
-/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many calls
- * it had left behind. */
+/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many
+ * calls it had left behind. */
 LYCH_HIDDEN unsigned int signals_forget_left(uint64_t rsp);
 
 /* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks; rsp is their caller's.

@@ -34,8 +34,8 @@ LYCH_HIDDEN _Noreturn void signal_deliver(struct context *c, bool fault);
 LYCH_HIDDEN void signal_settle_level(struct context *c);
 /* A shoot-down reaches the contexts that wait for a handler to return, too. */
 LYCH_HIDDEN void signal_follow(struct context *c);
-/* The host's context has no rights to keys that were taken away meanwhile; nor, where frames can be forged, to vaults but
- * one that this thread is just filling. */
+/* The host's context has no rights to keys that were taken away meanwhile; nor, where frames can be forged, to vaults
+ * but one that this thread is just filling. */
 LYCH_HIDDEN void signal_host_rights(const struct thread *t, struct sigframe *frame);
 
 #endif /* LYCH_SIGNAL_CONTEXT_H */

@@ -45,7 +45,8 @@ void signal_host_rights(const struct thread *t, struct sigframe *frame)
 
 void signal_follow(struct context *c)
 {
-	thread_follow(c->thread);
+	uint64_t epoch = thread_follow(c->thread);
+
 	if (!c->domain) {
 		signal_host_rights(c->thread, c->frame);
 	}
@@ -57,6 +58,7 @@ void signal_follow(struct context *c)
 			level->pkru = thread_view(level->pkru);
 		}
 	}
+	thread_followed(c->thread, epoch);
 }
 
 /* ---- the host's handlers ---------------------------------------------------------------------- */
@@ -182,9 +184,9 @@ static void choose_stack(struct context *c, const struct host_action *action, ui
 
 /*
  * With mprotect it is the process that a domain's heap is open for, and its calls that a region is closed for: while a
- * handler runs, as in a callback, its thread is in no domain. The backend's lock cannot be waited for inside lych_signal,
- * as who holds it may wait for this thread to answer a kick; so it is done around the handler, as the host, with only
- * the kick unblocked.
+ * handler runs, as in a callback, its thread is in no domain. The backend's lock cannot be waited for inside
+ * lych_signal, as who holds it may wait for this thread to answer a kick; so it is done around the handler, as the
+ * host, with only the kick unblocked.
  */
 static void soft_handler(int sig, siginfo_t *info, void *context)
 {
@@ -278,7 +280,7 @@ void signal_settle_level(struct context *c)
 		c->frame = level->frame;
 		level->soft_pkru = soft;
 		level->sw = sigframe_sw(c->frame);
-		signals_frame_stack(c->thread, c->frame);
+		signals_own_stack(c->thread, &c->frame->uc.stack);
 	}
 }
 
@@ -316,7 +318,8 @@ _Noreturn void signal_deliver(struct context *c, bool fault)
 	run_handler(c, &action);
 }
 
-/* A handler may change the context it interrupted, but neither what holds the frame together, nor rights to keys of ours. */
+/* A handler may change the context it interrupted, but neither what holds the frame together, nor rights to keys of
+ * ours. */
 static void take_changes(struct thread *t, struct signal_level *level, const struct frame_sw *sw)
 {
 	struct sigframe *frame = level->frame;
@@ -380,7 +383,7 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 	} else {
 		take_changes(t, level, &level->sw);
 	}
-	signals_frame_stack(t, c.frame);
+	signals_own_stack(t, &c.frame->uc.stack);
 	signals_raise_pending(t);
 	signal_go_on(&c);
 }

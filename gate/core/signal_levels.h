@@ -21,7 +21,6 @@ static inline struct signal_level *level_at(const struct thread *t, uint32_t ind
 
 LYCH_HIDDEN size_t level_frame_bytes(void); /* room for the copy of a frame */
 LYCH_HIDDEN void signals_arm(struct thread *t); /* the kernel's alternate stack is ours again */
-LYCH_HIDDEN void signals_frame_stack(const struct thread *t, struct sigframe *frame); /* and stays it on sigreturn */
 /* mask: the kernel's, of the host. When it shows that handlers of the six were left, their share of host_mask goes. */
 LYCH_HIDDEN void signals_notice_left(struct thread *t, uint64_t mask);
 /* No level is free: those whose handler seems to have been left, by what it blocked, are. */

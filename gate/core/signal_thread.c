@@ -43,18 +43,19 @@ void signals_stop(void)
 
 /* ---- threads ---------------------------------------------------------------------------------- */
 
-void signals_arm(struct thread *t)
+void signals_own_stack(const struct thread *t, stack_t *out)
 {
-	stack_t ours = {.ss_sp = (void *)t->altstack, .ss_flags = (int)SS_AUTODISARM_BIT, .ss_size = t->altstack_bytes};
-
-	sys2(SYS_sigaltstack, &ours, NULL);
+	out->ss_sp = (void *)t->altstack;
+	out->ss_flags = (int)SS_AUTODISARM_BIT;
+	out->ss_size = t->altstack_bytes;
 }
 
-void signals_frame_stack(const struct thread *t, struct sigframe *frame)
+void signals_arm(struct thread *t)
 {
-	frame->uc.stack.ss_sp = (void *)t->altstack;
-	frame->uc.stack.ss_flags = (int)SS_AUTODISARM_BIT;
-	frame->uc.stack.ss_size = t->altstack_bytes;
+	stack_t ours = {0};
+
+	signals_own_stack(t, &ours);
+	sys2(SYS_sigaltstack, &ours, NULL);
 }
 
 void signals_raise_pending(struct thread *t)
@@ -137,8 +138,9 @@ static int make_altstack(struct thread *t)
 	return 0;
 }
 
-/* One kick to oneself: lych_signal notes what frames are like and, from 6.12 on, where the kernel wrote this one. It always
- * writes there: the top of the stack is fixed, and so is what it saves. The first level has a whole frame from then on. */
+/* One kick to oneself: lych_signal notes what frames are like and, from 6.12 on, where the kernel wrote this one. It
+ * always writes there: the top of the stack is fixed, and so is what it saves. The first level has a whole frame from
+ * then on. */
 static int learn(struct thread *t)
 {
 	siginfo_t info = {.si_signo = SIGNAL_KICK, .si_code = SI_QUEUE};
@@ -285,7 +287,8 @@ unsigned int signals_reclaim(struct thread *t, uint64_t rsp)
 
 	signals_reclaim_levels(t, rsp);
 	/* The host runs above the frame that made the call: nothing will return there. */
-	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) && on_own_stack(s, rsp)) {
+	while ((call = topmost_call(t)) != NULL && call->rsp < rsp && on_own_stack(s, call->rsp) &&
+	       on_own_stack(s, rsp)) {
 		do {
 			dropped++;
 			drop_record(t);
@@ -444,6 +447,9 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	}
 	if (sig == SIGNAL_KICK && info->si_value.sival_ptr == (void *)ROOT.kick_cookie &&
 	    strangers_kicked(info, context)) {
+		return;
+	}
+	if (sig == SIGSEGV && info->si_code == SEGV_PKUERR && thread_attach_at_fault(uc)) {
 		return;
 	}
 	if (sig == SIGSEGV && ROOT.backend == LYCH_MPROTECT && info->si_code == SEGV_ACCERR &&

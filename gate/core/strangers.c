@@ -135,19 +135,26 @@ bool strangers_deny(int key)
 	return false;
 }
 
-/* In the kernel's own frame, on the stack of the thread: PKRU := (PKRU & keep) | bits. */
-static void write_frame(struct kernel_ucontext *uc, uint32_t keep, uint32_t bits)
+uint32_t strangers_rights(const struct kernel_ucontext *uc)
 {
-	uint8_t *image = uc->mc.fpstate;
-	uint64_t has, restored;
+	const uint8_t *image = uc->mc.fpstate;
 	uint32_t pkru = 0;
+	uint64_t has;
 
 	memcpy(&has, image + XSAVE_BV, sizeof(has));
-	memcpy(&restored, image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), sizeof(restored));
 	if ((has & XFEATURE_PKRU) != 0) {
 		memcpy(&pkru, image + ROOT.xsave_pkru, sizeof(pkru));
 	}
-	pkru = (pkru & keep) | bits;
+	return pkru;
+}
+
+void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
+{
+	uint8_t *image = uc->mc.fpstate;
+	uint64_t has, restored;
+
+	memcpy(&has, image + XSAVE_BV, sizeof(has));
+	memcpy(&restored, image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), sizeof(restored));
 	has |= XFEATURE_PKRU;
 	restored |= XFEATURE_PKRU;
 	memcpy(image + ROOT.xsave_pkru, &pkru, sizeof(pkru));
@@ -172,7 +179,7 @@ bool strangers_asked(int sig, struct kernel_ucontext *uc)
 	if (sig != SIGILL || uc->mc.rip != (uint64_t)(uintptr_t)lych_restore_trap) {
 		return false;
 	}
-	write_frame(uc, 0, view_to_restore);
+	strangers_set_rights(uc, view_to_restore);
 	uc->mc.rip += 2; /* ud2 */
 	return true;
 }
@@ -184,7 +191,7 @@ bool strangers_kicked(const siginfo_t *info, void *context)
 	if (info->si_code != SI_QUEUE || (what & ASKS) == 0 || place >= STRANGERS || ROOT.xsave_pkru == 0) {
 		return false;
 	}
-	write_frame(context, ~0u, VIEW_AD(key));
+	strangers_set_rights(context, strangers_rights(context) | VIEW_AD(key));
 	atomic_store(&strangers[place].denied, 1);
 	return true;
 }

@@ -123,14 +123,19 @@ static int area_map(struct area *a)
 	return 0;
 }
 
+/* Whoever poisons a domain takes no lock, and may be looking at the thread that was here. */
 static void area_clear(struct area *a)
 {
-	memset(a, 0, sizeof(*a));
+	typedef uint64_t __attribute__((may_alias)) word;
+
+	for (word *w = (word *)a; w < (word *)(a + 1); w++) {
+		__atomic_store_n(w, 0, __ATOMIC_RELAXED);
+	}
 	a->thread.area = a;
 	a->thread.sig_stack = (uint64_t)(uintptr_t)a + AREA_STACK_TOP;
 	a->thread.area_end = (uint64_t)(uintptr_t)a + AREA_SIZE;
 	a->thread.records[0].kind = KIND_BOTTOM;
-	a->thread.top = &a->thread.records[0];
+	__atomic_store_n(&a->thread.top, &a->thread.records[0], __ATOMIC_RELEASE);
 	/* Even: calls and callbacks alternate, so that it is a call that is refused, and not a callback that traps. */
 	a->thread.limit = &a->thread.records[2 * LYCH_DEPTH];
 	for (size_t key = 0; key < KEYS; key++) {
@@ -173,7 +178,7 @@ static int timer_make(struct thread *t)
 	if (sys3(SYS_timer_create, CLOCK_MONOTONIC, &event, &id) != 0) {
 		return -ENOMEM;
 	}
-	t->timer = (timer_t)(intptr_t)id;
+	__atomic_store_n(&t->timer, (timer_t)(intptr_t)id, __ATOMIC_RELEASE);
 	t->timer_made = 1;
 	return 0;
 }
@@ -199,24 +204,17 @@ static void attaching(struct monitor *m, int from, int to)
 	}
 }
 
-static int attach(struct area **out)
+/* With all signals blocked; *mask is what the thread blocks itself, and then what it is to block. view: its rights. */
+static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 {
 	struct monitor *m;
 	struct area *a;
-	uint64_t all = ~0ULL, mask, gs = gs_base();
-	uint32_t view = 0, before = 0;
+	uint64_t gs = gs_base();
+	uint32_t before = view;
 	int err;
 
-	if (gs == (uint64_t)(uintptr_t)&lych_refused_page) {
-		return -EPERM;
-	}
-	if (ROOT.monitor == NULL) {
-		return -ENOSYS;
-	}
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	if (ROOT.backend == LYCH_PKU) {
 		/* A thread older than the keys, or the child of one, has no rights to them. */
-		view = before = lych_pkru_read_pku();
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
@@ -248,12 +246,12 @@ static int attach(struct area **out)
 		a->thread.rseq_bytes = rseq_unregister();
 		err = timer_make(&a->thread);
 		if (err == 0) {
-			err = signals_attach(a, &mask);
+			err = signals_attach(a, mask);
 		}
 		if (err == 0) {
 			err = dispatch_arm(a);
 			if (err != 0) {
-				signals_detach(a, &mask);
+				signals_detach(a, mask);
 			}
 		}
 		if (err == 0) {
@@ -277,9 +275,54 @@ static int attach(struct area **out)
 			strangers_restore(before);
 		}
 	}
+	return err;
+}
+
+static int may_attach(void)
+{
+	if (gs_base() == (uint64_t)(uintptr_t)&lych_refused_page) {
+		return -EPERM;
+	}
+	return ROOT.monitor == NULL ? -ENOSYS : 0;
+}
+
+static int attach(struct area **out)
+{
+	uint64_t all = ~0ULL, mask;
+	int err = may_attach();
+
+	if (err != 0) {
+		return err;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	err = attach_blocked(out, &mask, ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : 0);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return err;
 }
+
+bool thread_attach_at_fault(struct kernel_ucontext *uc)
+{
+	uint64_t all = ~0ULL, mask = uc->mask, before;
+	struct area *a;
+	int err;
+
+	/* On an alternate stack of its own another one cannot be set. */
+	if (lych_tls != NULL || ROOT.backend != LYCH_PKU || may_attach() != 0 || (uc->stack.ss_flags & SS_DISABLE) == 0) {
+		return false;
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
+	err = attach_blocked(&a, &mask, strangers_rights(uc));
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	if (err != 0) {
+		return false;
+	}
+	/* What rt_sigreturn will set is what attaching has set. */
+	uc->mask = mask;
+	signals_own_stack(&a->thread, &uc->stack);
+	strangers_set_rights(uc, ~a->gate.not_host);
+	return true;
+}
+
 
 int thread_self(struct thread **out)
 {
@@ -323,8 +366,8 @@ static void detach(void *arg)
 	rseq_register(a->thread.rseq_bytes);
 	lych_tls = NULL;
 	sys2(SYS_arch_prctl, ARCH_SET_GS, 0);
-	area_clear(a);
 	atomic_store(&m->threads[area_index(a)], NULL);
+	area_clear(a);
 	pthread_mutex_unlock(&m->lock);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
@@ -426,9 +469,9 @@ uint32_t thread_view(uint32_t view)
 	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
 }
 
-void thread_follow(struct thread *t)
+uint64_t thread_follow(struct thread *t)
 {
-	uint64_t epoch = ROOT.monitor->view_epoch;
+	uint64_t epoch = atomic_load(&ROOT.monitor->view_epoch); /* before the bits that belong to it */
 	struct gate_page *g = &t->area->gate;
 
 	g->not_host = ~thread_view(~g->not_host);
@@ -438,7 +481,12 @@ void thread_follow(struct thread *t)
 			r->not_caller = ~thread_view(~r->not_caller);
 		}
 	}
-	t->view_epoch = epoch;
+	return epoch;
+}
+
+void thread_followed(struct thread *t, uint64_t epoch)
+{
+	atomic_store(&t->view_epoch, epoch);
 }
 
 /* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
@@ -453,15 +501,16 @@ static void all_follow(void)
 	if (self != NULL) {
 		uint64_t all = ~0ULL, mask;
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-		thread_follow(self);
+		uint64_t followed = thread_follow(self);
 		pkru_update(m->allow_bits, m->deny_bits);
+		thread_followed(self, followed);
 		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	}
 	for (size_t i = 0; i < THREADS_MAX; i++) {
 		struct area *a;
 		for (unsigned int tries = 0; (a = atomic_load(&m->threads[i])) != NULL; tries++) {
 			if (&a->thread == self || a->thread.state != THREAD_LIVE ||
-			    a->thread.view_epoch >= epoch ||
+			    atomic_load(&a->thread.view_epoch) >= epoch ||
 			    sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
 				break;
 			}
@@ -504,8 +553,9 @@ bool threads_inside(const struct lych_domain *domain, bool self_only)
 		     sys3(SYS_tgkill, sys0(SYS_getpid), a->thread.tid, 0) == -ESRCH)) {
 			continue;
 		}
-		for (struct record *r = &a->thread.records[1]; r <= a->thread.top; r++) {
-			if (r->domain == domain) {
+		const struct record *top = thread_top(&a->thread);
+		for (const struct record *r = &a->thread.records[1]; r <= top; r++) {
+			if (record_is_of(r, domain)) {
 				return true;
 			}
 		}
@@ -519,7 +569,7 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 
 	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
-	sys4(SYS_timer_settime, t->timer, TIMER_ABSTIME, &when, NULL);
+	sys4(SYS_timer_settime, __atomic_load_n(&t->timer, __ATOMIC_ACQUIRE), TIMER_ABSTIME, &when, NULL);
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */

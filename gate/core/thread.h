@@ -42,12 +42,22 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
 /*
- * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a fault
- * of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached thread that?
+ * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
+ * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached
+ * thread that?
  */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
 LYCH_HIDDEN bool strangers_asked(int sig, struct kernel_ucontext *uc);
+/* PKRU in the kernel's own frame on the stack of a thread that is not attached. */
+LYCH_HIDDEN uint32_t strangers_rights(const struct kernel_ucontext *uc);
+LYCH_HIDDEN void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru);
+/*
+ * A thread that is not attached has touched memory of a key: it may be older than the key, which the host's view holds.
+ * Attaches it, so that it goes on with that view when the handler whose frame uc is has returned; what it touched is then
+ * there, or the next fault is that of an attached thread. false: it could not be.
+ */
+LYCH_HIDDEN bool thread_attach_at_fault(struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 
@@ -60,10 +70,13 @@ LYCH_HIDDEN void threads_allow(int key);
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
  * (gate page, records) but the PKRU in force: that is in the signal frame (and in the levels below it), and whoever
- * handles the signal applies thread_view there. Async-signal-safe.
+ * handles the signal applies thread_view there. Only then it says so, to those who wait, by thread_followed with what
+ * thread_follow gave: earlier, and the bits that are to be denied could be gone before the frame has lost them.
+ * Async-signal-safe.
  */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
-LYCH_HIDDEN void thread_follow(struct thread *t);
+LYCH_HIDDEN uint64_t thread_follow(struct thread *t);
+LYCH_HIDDEN void thread_followed(struct thread *t, uint64_t epoch);
 
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);

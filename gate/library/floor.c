@@ -42,8 +42,8 @@ int floor_start(void)
 	}
 	seccomp_release(ctx);
 	if (rc != 0) {
-		why_set("sandbox: the seccomp filter below the domains is refused (errno %d): make the first domain before "
-			"any thread takes a filter of its own",
+		why_set("sandbox: the seccomp filter below the domains is refused (errno %d): make the first domain "
+			"before any thread takes a filter of its own",
 			rc < 0 ? -rc : rc);
 		return -EOPNOTSUPP;
 	}

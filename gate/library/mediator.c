@@ -266,7 +266,8 @@ static bool writable(int64_t ns)
  * Writes what lies in monitor memory to standard error. First without waiting, which not every file can do; of the
  * others a poll says whether there is room. Only who takes that room before us can make the write itself wait.
  */
-static long write_out(struct lych_domain *d, struct thread *t, const struct mediated *call, const void *from, size_t bytes)
+static long write_out(struct lych_domain *d, struct thread *t, const struct mediated *call, const void *from,
+		      size_t bytes)
 {
 	struct iovec iov = {(void *)(uintptr_t)from, bytes};
 	uint64_t pending = 0;
@@ -400,8 +401,8 @@ static long do_futex(struct lych_domain *d, struct thread *t, const struct media
 	}
 	if (cmd == FUTEX_WAKE || cmd == FUTEX_WAKE_BITSET) {
 		uint32_t bits = cmd == FUTEX_WAKE ? FUTEX_BITSET_MATCH_ANY : (uint32_t)call->arg[5];
-		return lych_syscall(SYS_futex, (long)at, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, (int)(uint32_t)call->arg[2],
-				    0, 0, bits);
+		return lych_syscall(SYS_futex, (long)at, FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG,
+				    (int)(uint32_t)call->arg[2], 0, 0, bits);
 	}
 
 	uint32_t bits = cmd == FUTEX_WAIT ? FUTEX_BITSET_MATCH_ANY : (uint32_t)call->arg[5];

@@ -26,7 +26,7 @@ struct soft_range {
 };
 
 struct soft_state {
-	_Atomic bool shut; /* from before the first range is closed because somebody is inside, until all are open again */
+	_Atomic bool shut; /* from before the first range is closed for somebody inside, until all are open again */
 	uint32_t inside;   /* threads in any domain */
 	struct soft_range ranges[RANGES];
 	struct lych_domain *in[THREADS_MAX]; /* by thread_index */

@@ -37,8 +37,8 @@ LYCH_HIDDEN void copy_once(void *dst, const void *src, size_t bytes);
 /* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. *life, unless NULL: the heap's at that moment. */
 LYCH_HIDDEN int heap_take(struct lych_domain *d, size_t align, size_t bytes, void **out, uint64_t *life);
 /*
- * Copies bytes from the block to dst, unless that is NULL, and frees it: 0; -ECANCELED, and nothing is touched: the heap's
- * life is not this one any more; -EINVAL: no block can start there, or be that long; -EAGAIN.
+ * Copies bytes from the block to dst, unless that is NULL, and frees it: 0; -ECANCELED, and nothing is touched: the
+ * heap's life is not this one any more; -EINVAL: no block can start there, or be that long; -EAGAIN.
  */
 LYCH_HIDDEN int heap_fetch(struct lych_domain *d, void *block, uint64_t life, void *dst, size_t bytes);
 /* The live block becomes smaller, in place: 0; -EINVAL (not live); -E2BIG: it is not that long; -EAGAIN. */

@@ -24,8 +24,8 @@ LYCH_HIDDEN int memory_reset(struct lych_domain *d);
 
 /*
  * Locked. A stack of this domain for this thread, which is the caller, guard pages on both ends; fills the slot with
- * the domain's id (the even one below, when it is odd). A thread that has one keeps it. The top page's end holds the resume block (asm.h). -ENOMEM;
- * -EOWNERDEAD: the id is 0, and a slot never gets that.
+ * the domain's id (the even one below, when it is odd). A thread that has one keeps it. The top page's end holds the
+ * resume block (asm.h). -ENOMEM; -EOWNERDEAD: the id is 0, and a slot never gets that.
  */
 LYCH_HIDDEN int memory_stack_new(struct lych_domain *d, struct thread *t);
 /* Locked. When t ends: its stacks in all domains, and what it left open (regions; mprotect: the domain it was in). */

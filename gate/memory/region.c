@@ -5,6 +5,7 @@
 
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/name.h"
 #include "../core/thread.h"
 #include "domain_memory.h"
 
@@ -21,7 +22,7 @@ struct lych_region { /* in monitor memory */
 	unsigned int flags; /* RANGE_* */
 	bool keep_on_free;
 	struct soft_range *soft; /* NULL with pku */
-	char name[32];
+	char name[NAME_MAX_BYTES];
 	/* Scopes of each thread, by thread_index: ONE_READER and ONE_WRITER for each. Only their thread adds. */
 	_Atomic uint32_t scopes[THREADS_MAX];
 };
@@ -78,6 +79,7 @@ int lych_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 {
 	struct lych_region_opts o;
 	struct lych_region *r;
+	char name[NAME_MAX_BYTES];
 	struct thread *t;
 	int err;
 
@@ -89,6 +91,7 @@ int lych_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 	if (err != 0) {
 		return err;
 	}
+	name_copy(name, o.name != NULL ? o.name : "unnamed");
 	lock();
 	r = monitor_alloc(sizeof(*r));
 	if (r == NULL) {
@@ -98,7 +101,7 @@ int lych_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 	r->bytes = range_round(bytes);
 	r->flags = (o.lock_memory ? RANGE_LOCK : 0) | (o.dump ? RANGE_DUMP : 0) | (o.keep_on_fork ? 0 : RANGE_WIPE);
 	r->keep_on_free = o.keep_on_free;
-	strncpy(r->name, o.name != NULL ? o.name : "unnamed", sizeof(r->name) - 1);
+	memcpy(r->name, name, sizeof(r->name));
 	err = keys_take(&r->key, OWNER_REGION, r->name);
 	if (err != 0) {
 		goto no_key;

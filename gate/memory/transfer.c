@@ -205,6 +205,16 @@ void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, ui
 	return result(block, err);
 }
 
+/* Where it cannot be written the host faults here, as it would without us, and no lock is held for ever. */
+static void touch(void *dst, size_t bytes)
+{
+	volatile uint8_t *at = dst;
+
+	for (size_t i = 0; dst != NULL && i < bytes; i += LYCH_PAGE - ((uintptr_t)&at[i] & (LYCH_PAGE - 1))) {
+		at[i] = at[i];
+	}
+}
+
 int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst, size_t bytes)
 {
 	struct visit v;
@@ -212,6 +222,9 @@ int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int 
 
 	if (err != 0) {
 		return status != 0 ? status : err;
+	}
+	if (status == 0) {
+		touch(dst, bytes);
 	}
 	err = WAITING(heap_fetch(domain, block, life, status == 0 ? dst : NULL, bytes));
 	leave(&v);

@@ -206,11 +206,11 @@ template <class T> constexpr bool promoted =
 	__typeof__(_Generic(LYCH_I_A(T), _Bool: 0ul, char: 0l, signed char: 0l, unsigned char: 0ul, short: 0l, \
 			    unsigned short: 0ul, int: 0l, unsigned int: 0ul, default: LYCH_I_A(T)))
 #define LYCH_I_LOW_OF(T) \
-	__typeof__(_Generic(LYCH_I_A(T), _Bool: (unsigned char)0, char: 0l, signed char: 0l, unsigned char: 0ul, short: 0l, \
-			    unsigned short: 0ul, int: 0l, unsigned int: 0ul, default: LYCH_I_A(T)))
+	__typeof__(_Generic(LYCH_I_A(T), _Bool: (unsigned char)0, char: 0l, signed char: 0l, unsigned char: 0ul, \
+			    short: 0l, unsigned short: 0ul, int: 0l, unsigned int: 0ul, default: LYCH_I_A(T)))
 #define LYCH_I_PROMOTED(T) \
-	_Generic(LYCH_I_A(T), _Bool: 0, char: 0, signed char: 0, unsigned char: 0, short: 0, unsigned short: 0, float: 0, \
-		 default: 1)
+	_Generic(LYCH_I_A(T), _Bool: 0, char: 0, signed char: 0, unsigned char: 0, short: 0, unsigned short: 0, \
+		 float: 0, default: 1)
 #define LYCH_I_UP(T, value) (value)
 #define LYCH_I_DOWN(T, value) (value)
 #define LYCH_I_ALIGNOF(T) _Alignof(T)

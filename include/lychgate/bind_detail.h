@@ -18,15 +18,16 @@
 struct lych_domain;
 
 /*
- * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes of it.
- * lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all of it only
- * while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching dst where the
- * domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not async-signal-safe.
+ * A result in memory. lych_result_new: as lych_alloc_aligned, and *life tells the heap of now from what a reset makes
+ * of it. lych_result_end copies bytes from block to dst, unless status is not 0 or dst is NULL, and frees block; all
+ * of it only while the heap is the same. It returns status where that is not 0, else 0, -ECANCELED without touching
+ * dst where the domain has been reset since, -EACCES for a vault, or an error of lych_attach. Thread-safe. Not
+ * async-signal-safe.
  */
 LYCH_BEGIN_DECLS
 LYCH_API void *lych_result_new(struct lych_domain *domain, size_t align, size_t bytes, uint64_t *life);
-LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status, void *dst,
-					     size_t bytes);
+LYCH_API LYCH_MUST_CHECK int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int status,
+					     void *dst, size_t bytes);
 LYCH_END_DECLS
 
 /* The type and the letters of an entry. */
@@ -63,10 +64,11 @@ LYCH_END_DECLS
 #define LYCH_I_ASSERT_PASSED(id, i, e) LYCH_I_ASSERT_SPEC(lych_c##i##_##id);
 #define LYCH_I_ASSERT_SPEC(c) \
 	LYCH_I_ASSERT((c) != LYCH_I_UNDECLARED, \
-		      "lychgate: a struct or union of at most 16 bytes, or aligned to more than 16, is passed by value: " \
-		      "say how with LYCH_STRUCT(type, letters)"); \
+		      "lychgate: a struct or union of at most 16 bytes, or aligned to more than 16, is passed by " \
+		      "value: say how with LYCH_STRUCT(type, letters)"); \
 	LYCH_I_ASSERT((c) != LYCH_I_BAD_SIZE, \
-		      "lychgate: the letters of LYCH_STRUCT do not fit the size of the type, or no vector has this size"); \
+		      "lychgate: the letters of LYCH_STRUCT do not fit the size of the type, or no vector has this " \
+		      "size"); \
 	LYCH_I_ASSERT((c) != LYCH_I_UNSUPPORTED, "lychgate: this type cannot be passed through a gate"); \
 	LYCH_I_ASSERT((c) != LYCH_I_NO_AVX, \
 		      "lychgate: vectors of 32 (64) bytes need -mavx (-mavx512f), else they are passed another way"); \
@@ -89,7 +91,8 @@ LYCH_END_DECLS
 	LYCH_I_ASSERT_SPEC(lych_cr_##id); \
 	LYCH_I_MAP(LYCH_I_ASSERT_PASSED, id, LYCH_I_NOTHING, list) \
 	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_OVERALIGNED), \
-		      "lychgate: an argument aligned to more than 16 bytes does not fit in registers: pass a pointer"); \
+		      "lychgate: an argument aligned to more than 16 bytes does not fit in registers: pass a " \
+		      "pointer"); \
 	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_OVERFLOW), \
 		      "lychgate: more than 16 KiB of arguments by value: pass a pointer"); \
 	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_INT128_CLANG), \
@@ -141,11 +144,12 @@ LYCH_END_DECLS
 	{ \
 		void (*lych_g)(void) = lych_gate; \
 		int lych_status = 0; /* the gate writes it when the call does not end as it should */ \
-		struct lych_hidden lych_h = { lych_d, &binding, &lych_status, lych_deadline }; \
+		struct lych_hidden lych_h = LYCH_I_HIDDEN(lych_d, &binding, &lych_status, lych_deadline); \
 		if (!lych_d) { \
 			return -EINVAL; \
 		} \
-		LYCH_I_IF(LYCH_I_IS_VOID(ret), (LYCH_I_CALL_FOR_NOTHING(list)), (LYCH_I_CALL_FOR_RESULT(id, ret, list))) \
+		LYCH_I_IF(LYCH_I_IS_VOID(ret), (LYCH_I_CALL_FOR_NOTHING(list)), \
+			  (LYCH_I_CALL_FOR_RESULT(id, ret, list))) \
 		return lych_status; \
 	}
 #define LYCH_I_CALL_FOR_NOTHING(list) \
@@ -155,7 +159,8 @@ LYCH_END_DECLS
 #define LYCH_I_CALL_FOR_RESULT(id, ret, list) \
 	if (LYCH_I_RESULT_IN_MEMORY(lych_cr_##id)) { \
 		uint64_t lych_life = 0; \
-		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), &lych_life); \
+		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), \
+					       &lych_life); \
 		if (!lych_b) { \
 			return -ENOMEM; \
 		} \
@@ -220,11 +225,13 @@ LYCH_END_DECLS
 										    struct lych_domain *lych_d) \
 	{ \
 		void (*lych_p)(void) = (void (*)(void))0; \
-		LYCH_I_IF(LYCH_I_IS_VOID(ret), (int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, NULL, 0);), \
+		LYCH_I_IF(LYCH_I_IS_VOID(ret), \
+			  (int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, NULL, 0);), \
 			  (static const LYCH_I_TYPE(ret) lych_value[1] = { __VA_ARGS__ }; \
 			   const LYCH_I_WIRE(ret) lych_w = \
 				   LYCH_I_CAT(LYCH_I_UP_, LYCH_I_IS_PAREN(ret))(ret, lych_value[0]); \
-			   int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, &lych_w, sizeof(lych_w));)) \
+			   int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, &lych_w, \
+							  sizeof(lych_w));)) \
 		*lych_out = (lych_f_##id *)lych_p; \
 		return lych_rc; \
 	} \
@@ -238,7 +245,8 @@ LYCH_END_DECLS
 	LYCH_I_SIGNATURE(id, WIRE, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
 	LYCH_I_ASSERT(!LYCH_I_RESULT_IN_MEMORY(lych_cr_##id), \
-		      "lychgate: the host would write this result where the domain says: a callback cannot return it"); \
+		      "lychgate: the host would write this result where the domain says: a callback cannot return " \
+		      "it"); \
 	static LYCH_I_IF(LYCH_I_IS_VOID(ret), (long), (LYCH_I_WIRE(ret))) lych_host_##id( \
 		LYCH_I_IF(LYCH_I_IS_VOID(LYCH_I_FIRST_OF list), (void), \
 			  (LYCH_I_MAP(LYCH_I_HOST_PARAMETER, ~, LYCH_I_COMMA, list)))) \

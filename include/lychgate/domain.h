@@ -41,7 +41,7 @@ struct lych_init_opts {
 	 * before the caller gets its status. Must return, and not throw. May be NULL. */
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
-	bool report_host_faults; /* write one line to stderr about a fault of the host's own before it takes its course */
+	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
 };
 
 /*
@@ -68,12 +68,13 @@ LYCH_API const char *lych_why(void);
 LYCH_API const char *lych_backend_name(void);
 
 /*
- * A thread attaches when it first uses a gate, a region or a domain, and detaches when it ends. lych_attach
- * does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
+ * A thread attaches when it first uses a gate, a region or a domain, or touches memory of a domain that is younger than
+ * it is, and detaches when it ends. (The last not where it runs on an alternate signal stack that it set before lych_init:
+ * it must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
  * may return ("as lych_attach"):
  *	-ENOSYS      lych_init has not succeeded
- *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without CLONE_SETTLS), or
- *	             is a child that no fork handler has seen (_Fork, a bare system call)
+ *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without
+ *	             CLONE_SETTLS), or is a child that no fork handler has seen (_Fork, a bare system call)
  *	-ENOMEM      no area, timer or table can be had: 4096 threads are attached, or memory is short
  *	-EOPNOTSUPP  the kernel refuses this thread what signals and system calls of domains need
  * Thread-safe. Not async-signal-safe.

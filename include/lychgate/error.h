@@ -3,12 +3,13 @@
  * Every function of Lychgate that can fail returns 0 or one of the negative errno values below.
  * The list is closed: it is part of the interface, a new value is a new release.
  *
- *	-EINVAL      an argument is out of range, or an options struct has size 0; or it is no domain (any more), no live block
+ *	-EINVAL      an argument is out of range, or an options struct has size 0; or it is no domain (any more), no
+ *	             live block
  *	-ENOMEM      memory could not be allocated
  *	-ENOENT      the file or process does not exist (any more)
  *	-ESRCH       the process ended while it was read
- *	-EACCES      permission to read was refused (EPERM is reported as EACCES); or the vault may not be entered at that
- *	             function, or nothing is copied out of it
+ *	-EACCES      permission to read was refused (EPERM is reported as EACCES); or the vault may not be entered at
+ *	             that function, or nothing is copied out of it
  *	-EISDIR      a directory where a file is wanted
  *	-ENOTSUP     not a regular file (FIFO, device, socket), or a thin archive
  *	-ENOEXEC     neither ELF nor an archive of ELF files
@@ -29,7 +30,8 @@
  *	-ENOSPC      no protection key is left
  *	-EALREADY    it has been started
  *	-EBUSY       in use: by a call the caller itself is inside, or an open scope
- *	-EPERM       this task may not: it shares its thread area with another (CLONE_VM), or no fork handler has seen it
+ *	-EPERM       this task may not: it shares its thread area with another (CLONE_VM), or no fork handler has seen
+ *	             it
  *	-E2BIG       longer than the limit given
  *	-EXFULL      calls are nested too deep
  *	-ENOSYS      lych_init has not been called, or did not succeed

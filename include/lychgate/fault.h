@@ -16,9 +16,9 @@ enum lych_fault_kind {
 	LYCH_FAULT_FPE,
 	LYCH_FAULT_TRAP,      /* SIGTRAP: int3, single step */
 	LYCH_FAULT_STACK,     /* ran into the guard page below its stack */
-	LYCH_FAULT_ABORT,     /* abort(), a failed stack protector, std::terminate (a C++ exception nobody caught), or a signal it
-				 sent to itself. In a LYCH_KIND_PURE domain the first three are LYCH_FAULT_KEY of key 0, "host":
-				 libc writes its own memory first */
+	LYCH_FAULT_ABORT,     /* abort(), a failed stack protector, std::terminate (an exception nobody caught), or a
+				 signal it sent to itself. In a LYCH_KIND_PURE domain the first three are
+				 LYCH_FAULT_KEY of key 0, "host": libc writes its own memory first */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
 	LYCH_FAULT_DEADLINE,
@@ -65,8 +65,8 @@ LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
 #endif
 
 /*
- * lych_fault_print writes it for people, several lines, to fd: code by file and offset in it (addr2line -e takes both), and
- * by name where the function is exported. 0 or -EIO. Thread-safe. Not async-signal-safe.
+ * lych_fault_print writes it for people, several lines, to fd: code by file and offset in it (addr2line -e takes
+ * both), and by name where the function is exported. 0 or -EIO. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
 

@@ -27,8 +27,8 @@
  * parts of registers are cleared. A pointer is passed as it is: what it points to must lie in memory of the domain.
  *
  * No C++ exception and no pthread_exit crosses a gate. In a domain one that nobody there catches ends the call with
- * -EFAULT (LYCH_FAULT_ABORT); one that would leave a callback ends the process (std::terminate), and so does canceling a
- * thread inside of a callback.
+ * -EFAULT (LYCH_FAULT_ABORT); one that would leave a callback ends the process (std::terminate), and so does
+ * canceling a thread inside of a callback.
  */
 #ifndef LYCHGATE_GATE_H
 #define LYCHGATE_GATE_H
@@ -60,13 +60,20 @@ struct lych_binding {
 	uint8_t width;
 };
 
-/* First argument of the call as the compiler sees it: passed in memory, so it displaces no register. */
+/*
+ * First argument of the call as the compiler sees it: passed in memory, so it displaces no register. Made of vectors, as
+ * compilers copy it in pieces of 16 bytes: of four words that had just been written each piece would wait for two.
+ */
+typedef uint64_t lych_two_words __attribute__((vector_size(16)));
 struct lych_hidden {
-	struct lych_domain *domain;
-	const struct lych_binding *binding;
-	int *status;
-	uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: none */
+	lych_two_words callee; /* struct lych_domain *, const struct lych_binding * */
+	lych_two_words caller; /* int *status; CLOCK_MONOTONIC ns until which it may take, 0: for ever */
 };
+#define LYCH_I_HIDDEN(domain, binding, status, deadline_ns) \
+	{ \
+		{ (uint64_t)(uintptr_t)(domain), (uint64_t)(uintptr_t)(binding) }, \
+		{ (uint64_t)(uintptr_t)(status), (deadline_ns) } \
+	}
 
 /* The gate. Never called but through the macros of this header. */
 LYCH_API void lych_gate(void);
@@ -88,8 +95,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *	-EINVAL      domain is NULL
  *	-EFAULT      fn faulted, or ended otherwise than by returning: lych_fault(domain) says how
  *	-ETIMEDOUT   its deadline passed
- *	-ECANCELED   lych_domain_cancel, _reset or _free ended it; or another call of this domain faulted meanwhile, one of
- *	             another thread or one made out of a callback
+ *	-ECANCELED   lych_domain_cancel, _reset or _free ended it; or another call of this domain faulted meanwhile,
+ *	             one of another thread or one made out of a callback
  *	-EOWNERDEAD  the domain has faulted before
  *	-EXFULL      calls are nested too deep: the thread is inside LYCH_DEPTH calls that are in callbacks
  *	-ENOMEM      no stack or no buffer for the result could be had
@@ -99,8 +106,9 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
  * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
- * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible. Where
- * another thread resets the domain when the call has returned and its result has not been fetched, that is -ECANCELED.
+ * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible.
+ * Where another thread resets the domain when the call has returned and its result has not been fetched, that is
+ * -ECANCELED.
  *
  * Thread-safe. Not async-signal-safe.
  */
@@ -177,8 +185,8 @@ LYCH_API int lych_pointer_free(void (*pointer)(void));
  *
  * rc = lych_callback(&pointer, domain, fn, ctx) registers it in domain, and gives the pointer of fn's type that code in
  * this domain calls; nobody else can. Arguments come from the domain, and are hostile: integers are brought into the
- * range of their types, pointers may point anywhere (lych_verify_range, lych_copy_out). fn runs with the host's rights and
- * regions closed. ctx is what lych_callback_ctx() gives while fn runs.
+ * range of their types, pointers may point anywhere (lych_verify_range, lych_copy_out). fn runs with the host's
+ * rights and regions closed. ctx is what lych_callback_ctx() gives while fn runs.
  *
  * Returns 0, or
  *	-EINVAL   domain is NULL

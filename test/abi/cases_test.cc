@@ -103,10 +103,11 @@ TEST_F(Abi, BindingsAreWhatTheModelSays)
 		if (b.ngpr != c.ngpr || b.nvec != c.nvec || b.words != c.words || b.narrow != c.narrow ||
 		    b.widths != c.widths || b.result != c.result || b.skip != skips[c.ngpr] || b.extra != extra) {
 			if (wrong++ < 10) {
-				ADD_FAILURE() << c.text << ": ngpr " << +b.ngpr << "/" << +c.ngpr << " nvec " << +b.nvec << "/"
-					      << +c.nvec << " words " << b.words << "/" << c.words << " narrow " << +b.narrow
-					      << "/" << +c.narrow << " widths " << std::hex << b.widths << "/" << c.widths
-					      << std::dec << " result " << +b.result << "/" << +c.result;
+				ADD_FAILURE()
+					<< c.text << ": ngpr " << +b.ngpr << "/" << +c.ngpr << " nvec " << +b.nvec
+					<< "/" << +c.nvec << " words " << b.words << "/" << c.words << " narrow "
+					<< +b.narrow << "/" << +c.narrow << " widths " << std::hex << b.widths << "/"
+					<< c.widths << std::dec << " result " << +b.result << "/" << +c.result;
 			}
 		}
 	});

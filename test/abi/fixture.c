@@ -136,7 +136,9 @@ static void make_domain(unsigned int index)
 __attribute__((constructor)) static void start(void)
 {
 	ROOT.backend = LYCH_MPROTECT;
-	ROOT.scrub = __builtin_cpu_supports("avx512f") ? SCRUB_AVX512 : __builtin_cpu_supports("avx") ? SCRUB_AVX : SCRUB_SSE;
+	ROOT.scrub = __builtin_cpu_supports("avx512f") ? SCRUB_AVX512
+		     : __builtin_cpu_supports("avx")   ? SCRUB_AVX
+						       : SCRUB_SSE;
 	ROOT.monitor = &monitor;
 	ROOT.ready = 1;
 	pthread_mutex_init(&monitor.lock, NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate without the rest of the runtime: one thread's area and one domain, made by hand, and the instance that writes
- * memory in the place of PKRU. Runs on any machine.
+ * The gate without the rest of the runtime: one thread's area and one domain, made by hand, and the instance that
+ * writes memory in the place of PKRU. Runs on any machine.
  */
 #ifndef ABI_FIXTURE_H
 #define ABI_FIXTURE_H

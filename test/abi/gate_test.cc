@@ -122,7 +122,8 @@ LYCH_BIND(domain, grow, struct big, (struct big, int));
 LYCH_BIND(domain, colour, Colour, (Colour, int &));
 LYCH_BIND(domain, call_back, int, (int (*)(int, bool, signed char), int));
 LYCH_BIND(domain, call_back_with_garbage, int, (int (*)(int, bool, signed char)));
-LYCH_BIND(domain, call_many, double, (double (*)(long, long, long, long, long, long, long, double, long double, point)));
+LYCH_BIND(domain, call_many, double,
+	  (double (*)(long, long, long, long, long, long, long, double, long double, point)));
 LYCH_BIND_VARIADIC(domain, format, snprintf, int, (char *, size_t, const char *), (int, double, const char *, double));
 
 LYCH_BIND_POINTER(domain, add, int, (int, int), INT_MIN);
@@ -150,7 +151,8 @@ LYCH_CALLBACK(host, int, (int, bool, signed char));
 
 static double host_many(long a, long b, long c, long d, long e, long f, long g, double h, long double i, point p)
 {
-	return static_cast<double>(a + b * 10 + c * 100 + d + e + f + g * 1000) + h + static_cast<double>(i) + p.x * p.y;
+	return static_cast<double>(a + b * 10 + c * 100 + d + e + f + g * 1000) + h + static_cast<double>(i) +
+	       p.x * p.y;
 }
 LYCH_CALLBACK(host_many, double, (long, long, long, long, long, long, long, double, long double, POINT));
 

@@ -5,8 +5,10 @@
 usage: generate.py --seed N --count N --files N --out DIR [--suffix cc] [--clang]
 
 Writes DIR/cases_I.c (I < files; the last fifth needs AVX-512, the two fifths before it AVX) and DIR/tables.c. With
---suffix cc they are C++; with --clang no __int128 lies on the stack, where clang before 18 breaks the ABI. Every 20th is variadic. Each case is a function that keeps what it gets, a binding, a function that calls it through the binding,
-and what this file's own model of System V AMD64 says of the signature. The model shares nothing with bind_class.h.
+--suffix cc they are C++; with --clang no __int128 lies on the stack, where clang before 18 breaks the ABI.
+Every 20th is variadic.
+Each case is a function that keeps what it gets, a binding, a function that calls it through the binding, and what this
+file's own model of System V AMD64 says of the signature. The model shares nothing with bind_class.h.
 """
 import argparse
 import random

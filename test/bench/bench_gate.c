@@ -111,6 +111,7 @@ static void row(const char *name, uint64_t (*loop)(unsigned int), void (*once)(v
 	double ticks = cost_of(loop, ROUNDS, RUNS);
 	struct step_count count;
 
+	_mm_setcsr(caller_mxcsr);
 	if (!step_counts(&count, once)) {
 		exit(1);
 	}
@@ -154,6 +155,9 @@ int main(void)
 	printf("with a domain:\n");
 	ROW("call into it and back", gate_empty);
 	ROW("... 6 arguments", gate_six);
+	caller_mxcsr = MXCSR_INEXACT;
+	ROW("... after an inexact operation", gate_empty);
+	caller_mxcsr = MXCSR_FRESH;
 	ROW("... through a typed pointer", pointer_empty);
 	ROW("... through a typed pointer, 6 arguments", pointer_six);
 	ROW("callback out of it and back", callback);

@@ -52,28 +52,28 @@ static inline void call_empty(void)
 {
 	int status = 0;
 
-	gate_empty((struct lych_hidden){&domain, &bind_empty, &status, 0});
+	gate_empty((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_empty, &status, 0));
 }
 
 static inline long call_six(void)
 {
 	int status = 0;
 
-	return gate_six((struct lych_hidden){&domain, &bind_six, &status, 0}, 1, 2, 3, 4, 5, 6);
+	return gate_six((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_six, &status, 0), 1, 2, 3, 4, 5, 6);
 }
 
 static uint64_t loop_callback(unsigned int rounds)
 {
 	int status = 0;
 
-	return gate_loop((struct lych_hidden){&domain, &bind_loop, &status, 0}, rounds);
+	return gate_loop((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_loop, &status, 0), rounds);
 }
 
 static void once_callback(void *ctx)
 {
 	int status = 0;
 
-	gate_once((struct lych_hidden){&domain, &bind_once, &status, 0}, ctx);
+	gate_once((struct lych_hidden)LYCH_I_HIDDEN(&domain, &bind_once, &status, 0), ctx);
 }
 
 static void (*pointer_empty)(void);
@@ -144,6 +144,7 @@ static void row(const char *name, uint64_t (*loop)(unsigned int), void (*once)(v
 	double ticks = cost_of(loop, ROUNDS, RUNS);
 	struct step_count count;
 
+	_mm_setcsr(caller_mxcsr);
 	if (!step_counts(&count, once)) {
 		exit(1);
 	}
@@ -170,6 +171,9 @@ int main(void)
 	ROW("plain call, 6 arguments", plain_six);
 	ROW("call into a domain and back", gate_empty);
 	ROW("... 6 arguments", gate_six);
+	caller_mxcsr = MXCSR_INEXACT;
+	ROW("... after an inexact operation", gate_empty);
+	caller_mxcsr = MXCSR_FRESH;
 	ROW("... through a typed pointer", pointer_empty);
 	ROW("... through a typed pointer, 6 arguments", pointer_six);
 	ROW("callback out of a domain and back", callback);

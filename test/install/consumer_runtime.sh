@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# consumer_runtime.sh BUILD SOURCE WORK: install below WORK, then build a sample of SOURCE against the installed runtime, with
-# pkg-config, with find_package, and with the static library, and run each, with the backend that needs no keys.
+# consumer_runtime.sh BUILD SOURCE WORK: install below WORK, then build a sample of SOURCE against the installed
+# runtime, with pkg-config, with find_package, and with the static library, and run each, with the backend that needs
+# no keys.
 set -eu
 build=$1 source=$2 work=$3
 rm -rf "$work"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// No C++ exception, and no forced unwinding, crosses a gate. One thrown in a domain ends the call as std::terminate does
-// there; one that would leave a callback ends the process, before anything of the domain is run with the host's rights.
-// With keys where there are some, else with the mprotect backend; each in a child, which may end.
+// No C++ exception, and no forced unwinding, crosses a gate. One thrown in a domain ends the call as std::terminate
+// does there; one that would leave a callback ends the process, before anything of the domain is run with the host's
+// rights. With keys where there are some, else with the mprotect backend; each in a child, which may end.
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <pthread.h>

@@ -398,7 +398,8 @@ TEST_F(Faults, ArePrintedForPeople)
 	close(fds[1]);
 	ASSERT_GT(read(fds[0], text, sizeof(text) - 1), 0);
 	close(fds[0]);
-	EXPECT_THAT(text, ::testing::HasSubstr("lychgate: segmentation fault in domain \"faulty\", called as fault_do"));
+	EXPECT_THAT(text,
+		    ::testing::HasSubstr("lychgate: segmentation fault in domain \"faulty\", called as fault_do"));
 	EXPECT_THAT(text, ::testing::HasSubstr("write to 0x2008"));
 	EXPECT_THAT(text, ::testing::ContainsRegex("rip [0-9a-f]+  flags [0-9a-f]+  fault_live_test.0x[0-9a-f]+"));
 	EXPECT_THAT(text, ::testing::ContainsRegex("#0  0x[0-9a-f]+  fault_live_test.0x[0-9a-f]+"));
@@ -440,7 +441,8 @@ TEST_F(Faults, OfTheLoaderAreToldHowToBeAvoided)
 TEST_F(Faults, OfTheHostEndItAsIfWeWereNotThere)
 {
 	long result = 0;
-	EXPECT_EXIT(Touch(16), ::testing::KilledBySignal(SIGSEGV), "lychgate: signal 11 in the host, at instruction 0x.*, address 0x10");
+	EXPECT_EXIT(Touch(16), ::testing::KilledBySignal(SIGSEGV),
+		    "lychgate: signal 11 in the host, at instruction 0x.*, address 0x10");
 	EXPECT_EXIT(Undefined(0), ::testing::KilledBySignal(SIGILL), "signal 4 in the host");
 	EXPECT_EXIT(abort(), ::testing::KilledBySignal(SIGABRT), ::testing::StrEq("")) << "no fault";
 	EXPECT_EXIT(

@@ -43,7 +43,8 @@ extern "C" long frame_steal(long n)
 	loot = *secret;
 	return n;
 }
-// Whatever looks like a frame that the kernel has just written gets another rip, and all rights: 0x55.. is in every PKRU.
+// Whatever looks like a frame that the kernel has just written gets another rip, and all rights: 0x55.. is in every
+// PKRU.
 extern "C" long frame_rewrite(uint64_t low, uint64_t bytes, uint64_t rip)
 {
 	auto *words = reinterpret_cast<volatile uint64_t *>(low);
@@ -116,7 +117,8 @@ TEST_F(Frames, AreNotTakenFromADomainThatJumpsToTheEntry)
 	long result = 0;
 	raise(SIGUSR1); // leaves a frame of the host's there, with the host's rights
 	for (uint64_t rsp = mine.altstack + 64; rsp < top; rsp += 8 + (top - rsp > 6144 ? 504 : 0)) {
-		ASSERT_EQ(LYCH_CALL(domain, &result, frame_enter, inside_entry(), rsp), -EFAULT) << std::hex << top - rsp;
+		ASSERT_EQ(LYCH_CALL(domain, &result, frame_enter, inside_entry(), rsp), -EFAULT)
+			<< std::hex << top - rsp;
 		const struct lych_fault *fault = lych_fault(domain);
 		ASSERT_TRUE(fault->kind == LYCH_FAULT_GATE || fault->kind == LYCH_FAULT_KEY)
 			<< lych_fault_kind_name(fault->kind) << " " << std::hex << top - rsp;
@@ -199,7 +201,9 @@ TEST_F(Frames, AreNotTakenFromADomainInAThreadThatHadNoSignalYet)
 		long result = 0;
 		ASSERT_EQ(lych_attach(), 0);
 		inside_look(&now);
-		EXPECT_EQ(LYCH_CALL(domain, &result, frame_enter, inside_entry(), now.altstack + now.altstack_bytes - 4096), -EFAULT);
+		EXPECT_EQ(LYCH_CALL(domain, &result, frame_enter, inside_entry(),
+				    now.altstack + now.altstack_bytes - 4096),
+			  -EFAULT);
 		EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_GATE);
 	}).join();
 }

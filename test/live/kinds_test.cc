@@ -136,11 +136,12 @@ protected:
 		}
 		ASSERT_EQ(rc, 0) << lych_why();
 		if (GetParam() == LYCH_KIND_VAULT) {
-			for (auto fn : {reinterpret_cast<void (*)()>(SpinWithASecret), reinterpret_cast<void (*)()>(Fault),
-					reinterpret_cast<void (*)()>(Store), reinterpret_cast<void (*)()>(Sum),
-					reinterpret_cast<void (*)()>(Returns), reinterpret_cast<void (*)()>(CallsBack),
-					reinterpret_cast<void (*)()>(UsesItsHeap), Aborts,
-					reinterpret_cast<void (*)()>(Smashes)}) {
+			for (auto fn :
+			     {reinterpret_cast<void (*)()>(SpinWithASecret), reinterpret_cast<void (*)()>(Fault),
+			      reinterpret_cast<void (*)()>(Store), reinterpret_cast<void (*)()>(Sum),
+			      reinterpret_cast<void (*)()>(Returns), reinterpret_cast<void (*)()>(CallsBack),
+			      reinterpret_cast<void (*)()>(UsesItsHeap), Aborts,
+			      reinterpret_cast<void (*)()>(Smashes)}) {
 				ASSERT_EQ(lych_vault_allow(domain, fn), 0);
 			}
 		}

@@ -29,8 +29,9 @@ TEST(LowGates, AreBelowFourGigabytesHere)
 TEST(LowGates, AreNoGatesForKeys)
 {
 	EXPECT_EQ(Init(LYCH_PKU), -EOPNOTSUPP);
-	EXPECT_STREQ(lych_why(), "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
-				 "code can jump into them: link it with -pie, or with the shared library");
+	EXPECT_STREQ(lych_why(),
+		     "process: the program is not position-independent, so its gates lie below 4 GiB, where 32-bit "
+		     "code can jump into them: link it with -pie, or with the shared library");
 }
 
 TEST(LowGates, DoWhereNothingIsPromised)

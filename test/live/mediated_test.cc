@@ -261,9 +261,11 @@ TEST_F(Mediated, WhatOpensTheWayOutIsRefusedAndWrittenDown)
 	close(static_cast<int>(fd));
 
 	EXPECT_EQ(inside(SYS_open, path, O_RDONLY), -EPERM);
-	for (long nr : {SYS_mmap, SYS_mprotect, SYS_munmap, SYS_pkey_alloc, SYS_pkey_free, SYS_pkey_mprotect, SYS_madvise,
-			SYS_clone, SYS_fork, SYS_vfork, SYS_execve, SYS_rt_sigaction, SYS_sigaltstack, SYS_prctl,
-			SYS_arch_prctl, SYS_process_vm_readv, SYS_ptrace, SYS_rseq, SYS_seccomp, SYS_rt_sigreturn}) {
+	for (long nr : {SYS_mmap,        SYS_mprotect,      SYS_munmap,     SYS_pkey_alloc,
+			SYS_pkey_free,   SYS_pkey_mprotect, SYS_madvise,    SYS_clone,
+			SYS_fork,        SYS_vfork,         SYS_execve,     SYS_rt_sigaction,
+			SYS_sigaltstack, SYS_prctl,         SYS_arch_prctl, SYS_process_vm_readv,
+			SYS_ptrace,      SYS_rseq,          SYS_seccomp,    SYS_rt_sigreturn}) {
 		EXPECT_EQ(inside(nr), -EPERM) << nr;
 	}
 	struct lych_refusal list[64];

@@ -294,8 +294,9 @@ TEST(Misuse, OnlyALiveBlockOfTheDomainIsFreedAndOnlyOnce)
 			  auto *block = static_cast<char *>(lych_alloc(domain, 64));
 			  void *foreign = lych_alloc(other, 64), *mallocs = malloc(64);
 			  ASSERT_NE(block, nullptr);
-			  for (void *wrong : {foreign, mallocs, static_cast<void *>(block + 16), static_cast<void *>(&block),
-					      static_cast<void *>(block + 1), reinterpret_cast<void *>(-16)}) {
+			  for (void *wrong :
+			       {foreign, mallocs, static_cast<void *>(block + 16), static_cast<void *>(&block),
+				static_cast<void *>(block + 1), reinterpret_cast<void *>(-16)}) {
 				  EXPECT_EQ(lych_free(domain, wrong), -EINVAL) << wrong;
 				  EXPECT_EQ(lych_realloc(domain, wrong, 128), nullptr);
 				  EXPECT_EQ(errno, EINVAL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// As many signals may wait as the user is allowed (RLIMIT_SIGPENDING), and none more: no right is kept, and nobody waits for
-// ever, because a signal could not be sent (G8).
+// As many signals may wait as the user is allowed (RLIMIT_SIGPENDING), and none more: no right is kept, and nobody
+// waits for ever, because a signal could not be sent (G8).
 #include <lychgate/lychgate.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// What must not change again (G8): the root page is read-only, and from kernel 6.10 on neither it nor the pages of an area
-// can be unmapped, retagged or made writable, by nobody.
+// What must not change again (G8): the root page is read-only, and from kernel 6.10 on neither it nor the pages of an
+// area can be unmapped, retagged or made writable, by nobody.
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>

@@ -152,7 +152,8 @@ protected:
 		}
 		return all;
 	}
-	static void Install(int sig, void (*handler)(int, siginfo_t *, void *), int flags = 0, std::vector<int> mask = {})
+	static void Install(int sig, void (*handler)(int, siginfo_t *, void *), int flags = 0,
+			    std::vector<int> mask = {})
 	{
 		struct sigaction action = {};
 		action.sa_sigaction = handler;

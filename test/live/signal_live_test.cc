@@ -169,7 +169,8 @@ TEST_F(LiveSignals, OnstackAreHandledOnTheHostsAlternateStack)
 	auto handler = [](int, siginfo_t *, void *) {
 		char here;
 		long r = 0;
-		on = &here >= stack && &here < stack + sizeof(stack) && LYCH_CALL(other, &r, live_double, 1) == 0 && r == 2;
+		on = &here >= stack && &here < stack + sizeof(stack) && LYCH_CALL(other, &r, live_double, 1) == 0 &&
+		     r == 2;
 		ran++;
 	};
 	for (Place place : Places()) {

@@ -195,7 +195,8 @@ TEST_F(LiveSignals, AThreadIsCanceledWhereverItIs)
 	for (int type : {PTHREAD_CANCEL_DEFERRED, PTHREAD_CANCEL_ASYNCHRONOUS}) {
 		cancel_type = type;
 		for (Place place : Places()) {
-			// canceled in a callback, a thread would unwind through the gate: that ends the process (SECURITY.md)
+			// canceled in a callback, a thread would unwind through the gate: that ends the process
+			// (SECURITY.md)
 			if (place != CALLBACK) {
 				ExpectCanceled({place, false});
 			}

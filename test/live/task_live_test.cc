@@ -283,7 +283,8 @@ TEST_F(Tasks, AChildThatNoForkHandlerSawIsRefused)
 TEST_F(Tasks, ATaskThatSharesTheAreaIsRefused)
 {
 	size_t bytes = 256 * 1024;
-	char *stack = static_cast<char *>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *stack =
+		static_cast<char *>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	ASSERT_NE(stack, MAP_FAILED);
 	ASSERT_EQ(use_gate(), 0);
 	for (int flags : {CLONE_VM | CLONE_VFORK | SIGCHLD, CLONE_VM | SIGCHLD, SIGCHLD}) {

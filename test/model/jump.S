@@ -39,8 +39,8 @@ model_jump:
 	.size model_jump, . - model_jump
 
 /*
- * Where every pointer of the attacker leads: takes what it can. model_loot[0] is the address to read, [1] where to write
- * what was there, [2] an address to write to; in domain memory at a fixed place, so that no register is needed.
+ * Where every pointer of the attacker leads: takes what it can. model_loot[0] is the address to read, [1] where to
+ * write what was there, [2] an address to write to; in domain memory at a fixed place, so that no register is needed.
  */
 	.globl model_landed
 	.type model_landed, @function

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 // The model check, first half: code in a domain jumps to every instruction of the gate, with the registers, stack
 // pointers and flags an attacker would choose. Whatever happens, these hold afterwards: the call has ended with an
-// error or the domain went on with its own rights; it has not read the region, the monitor or another domain's heap; the
-// host has its registers, rights, selector and records back.
+// error or the domain went on with its own rights; it has not read the region, the monitor or another domain's heap;
+// the host has its registers, rights, selector and records back.
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>
@@ -158,7 +158,8 @@ std::vector<Variant> Variants(const World &w, lych_kind kind, bool null_gs)
 		{"host view, rsp among the records", a.records + 640, host, 0, false},
 		{"PKRU 0, rsp on the monitor's stack", a.sig_stack - 256, 0, 0, false},
 		{"PKRU 0, rsp in the alternate stack", a.altstack + a.altstack_bytes - 512, 0, 0, false},
-		{"PKRU 0, rsp where a frame would be", a.sig_rsp != 0 ? a.sig_rsp : a.altstack + a.altstack_bytes - 4096, 0, 0, false},
+		{"PKRU 0, rsp where a frame would be",
+		 a.sig_rsp != 0 ? a.sig_rsp : a.altstack + a.altstack_bytes - 4096, 0, 0, false},
 		{"PKRU 0, rsp null", 8, 0, 0, false},
 		{"host view, TF", 0, host, 0x100, false},
 		{"PKRU 0, TF", 0, 0, 0x100, false},
@@ -206,7 +207,8 @@ std::string Where(const Report &r)
 	return text;
 }
 
-// Every byte with LYCH_LONG=1; else one of every stride bytes, beginning at another one each time (LYCH_SEED repeats it).
+// Every byte with LYCH_LONG=1; else one of every stride bytes, beginning at another one each time (LYCH_SEED repeats
+// it).
 uint64_t Stride(uint64_t sampled)
 {
 	return getenv("LYCH_LONG") != nullptr ? 1 : sampled;
@@ -221,9 +223,9 @@ uint64_t First(uint64_t stride)
 	return number % stride;
 }
 
-// Before 6.12 the kernel writes a signal frame with the rights of whoever it interrupts. Code that has jumped to a WRPKRU
-// with nonsense in eax may have none to ordinary memory: then there is no frame, and the process ends. A null gs ends it
-// there, too. From 6.12 on nothing may.
+// Before 6.12 the kernel writes a signal frame with the rights of whoever it interrupts. Code that has jumped to a
+// WRPKRU with nonsense in eax may have none to ordinary memory: then there is no frame, and the process ends. A null
+// gs ends it there, too. From 6.12 on nothing may.
 bool MayEnd(const Report &report, int status, bool null_gs)
 {
 	return !report.frames_whole && WIFSIGNALED(status) &&

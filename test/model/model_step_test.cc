@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// The model check, second half: a signal arrives at every instruction of the gate. A parent steps a child through calls,
-// callbacks, region scopes and the way back from a signal, and lets a signal in at one instruction of the gate, at the
-// next one the next time, and so on. The handler looks at the world it runs in; the child looks at what came of its call.
+// The model check, second half: a signal arrives at every instruction of the gate. A parent steps a child through
+// calls, callbacks, region scopes and the way back from a signal, and lets a signal in at one instruction of the
+// gate, at the next one the next time, and so on. The handler looks at the world it runs in; the child looks at what
+// came of its call.
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xmmintrin.h>
 
 #include <cstring>
 #include <string>
@@ -46,8 +48,8 @@ void Wrong(const char *format, uint64_t a, uint64_t b)
 
 } // namespace
 
-extern "C" __attribute__((noinline)) long step_outer(callback_fn callback, long a, long b, long c, long d, long e, long f,
-						     long g)
+extern "C" __attribute__((noinline)) long step_outer(callback_fn callback, long a, long b, long c, long d, long e,
+						     long f, long g)
 {
 	return callback(a, b, c, d, e, f, g, 8) + 1;
 }
@@ -74,7 +76,10 @@ extern "C" __attribute__((noinline)) long step_host(long a, long b, long c, long
 	{
 		twice = static_cast<long>(*word);
 	}
+	// A caller with another MXCSR gets it back by another way.
+	_mm_setcsr(_mm_getcsr() | 0x20);
 	int rc = LYCH_CALL(second, &twice, step_inner, a + b + c + d + e + f + g + h);
+	_mm_setcsr(_mm_getcsr() & ~0x20u);
 	if (rc != 0) {
 		Wrong("inner call: status %ld", static_cast<uint64_t>(rc), 0);
 	}
@@ -106,7 +111,8 @@ void Handler(int, siginfo_t *, void *)
 	}
 	rc = LYCH_CALL(third, &result, step_inner, 21);
 	if (rc != 0 || result != 42) {
-		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(result));
+		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc),
+		      static_cast<uint64_t>(result));
 	}
 }
 
@@ -151,8 +157,9 @@ enum Scenario { CALL, RESUME };
 	pthread_attr_getstack(&attr, &low, &size);
 	stack_low = reinterpret_cast<uint64_t>(low);
 	stack_high = stack_low + size;
-	if (lych_init(nullptr) != 0 || lych_domain_new(&first, nullptr) != 0 || lych_domain_new(&second, nullptr) != 0 ||
-	    lych_domain_new(&third, nullptr) != 0 || lych_region_new(&region, 4096, nullptr) != 0 ||
+	if (lych_init(nullptr) != 0 || lych_domain_new(&first, nullptr) != 0 ||
+	    lych_domain_new(&second, nullptr) != 0 || lych_domain_new(&third, nullptr) != 0 ||
+	    lych_region_new(&region, 4096, nullptr) != 0 ||
 	    lych_callback(&callback, first, step_host, nullptr) != 0) {
 		fprintf(stderr, "lychgate: %s\n", lych_why());
 		_exit(3);
@@ -366,8 +373,10 @@ TEST_F(ModelStep, ASignalAtEveryInstructionOfTheWayBackIntoADomainChangesNothing
 			status = WaitFor(SIGSTOP);
 			ASSERT_TRUE(WIFSTOPPED(status)) << "a signal at lych_resume + " << rip - inside_resume()
 							<< " ended the child: " << status << " " << shared->text;
-			ASSERT_EQ(shared->wrong, 0u) << "lych_resume + " << rip - inside_resume() << ": " << shared->text;
-			ASSERT_EQ(shared->handled, handled + (there ? 2 : 1)) << "lych_resume + " << rip - inside_resume();
+			ASSERT_EQ(shared->wrong, 0u)
+				<< "lych_resume + " << rip - inside_resume() << ": " << shared->text;
+			ASSERT_EQ(shared->handled, handled + (there ? 2 : 1))
+				<< "lych_resume + " << rip - inside_resume();
 			if (!there) {
 				printf("%lu places\n", places);
 				EXPECT_GE(places, 20u);

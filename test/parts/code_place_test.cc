@@ -112,7 +112,8 @@ TEST(Place, AgreesWithTheLoaderAboutEveryFunctionOfLibc)
 		const ElfW(Sym) *symbol = nullptr;
 		void *extra = nullptr;
 
-		if (dladdr1(reinterpret_cast<void *>(at), &info, &extra, RTLD_DL_SYMENT) == 0 || !code_place_of(&place, at)) {
+		if (dladdr1(reinterpret_cast<void *>(at), &info, &extra, RTLD_DL_SYMENT) == 0 ||
+		    !code_place_of(&place, at)) {
 			continue;
 		}
 		symbol = static_cast<const ElfW(Sym) *>(extra);

@@ -156,6 +156,7 @@ TEST_F(Mediator, ShowsNobodyElsesMemory)
 
 TEST_F(Mediator, AnswersHostileAddressesWithEfault)
 {
+	fake_deadline(1); // long over: a futex that waits where there should be no memory ends with another error
 	for (uint64_t at : {uint64_t{0}, uint64_t{1}, number(nobodys), UINT64_MAX, UINT64_MAX - 1023,
 			    uint64_t{0x8000000000000000}, uint64_t{0xffffffffff600000}, uint64_t{0x7ffffffff000},
 			    uint64_t{0x800000000000}}) {
@@ -164,7 +165,10 @@ TEST_F(Mediator, AnswersHostileAddressesWithEfault)
 			EXPECT_EQ(result(SYS_writev, {2, at, 3}), -EFAULT) << std::hex << at;
 			EXPECT_EQ(result(SYS_clock_gettime, {0, at}), -EFAULT);
 			EXPECT_EQ(result(SYS_getrandom, {at, bytes, 0}), -EFAULT);
-			EXPECT_LT(result(SYS_futex, {at, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0}), 0) << std::hex << at;
+			// one that is not aligned is refused for that
+			long refused = at % sizeof(uint32_t) != 0 && at < (1ULL << 47) ? -EINVAL : -EFAULT;
+			EXPECT_EQ(result(SYS_futex, {at, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0}), refused)
+				<< std::hex << at;
 		}
 	}
 	EXPECT_EQ(written(), "");
@@ -435,7 +439,8 @@ TEST_F(Mediator, KeepsOptionalCallsClosedUntilTheyAreAllowed)
 	EXPECT_EQ(lych_domain_allow(domain, SYS_nanosleep), 0);
 	EXPECT_EQ(result(SYS_nanosleep, {number(ts), 0}), 0);
 	EXPECT_EQ(result(SYS_uname, {number(own)}), -EPERM) << "the others stay closed";
-	for (long nr : {long{SYS_mmap}, long{SYS_open}, long{SYS_clone}, long{SYS_kill}, long{SYS_prctl}, -1L, 100000L}) {
+	for (long nr :
+	     {long{SYS_mmap}, long{SYS_open}, long{SYS_clone}, long{SYS_kill}, long{SYS_prctl}, -1L, 100000L}) {
 		EXPECT_EQ(lych_domain_allow(domain, nr), -EINVAL) << nr;
 	}
 	EXPECT_EQ(lych_domain_allow(nullptr, SYS_nanosleep), -EINVAL);

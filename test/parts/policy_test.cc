@@ -141,8 +141,7 @@ INSTANTIATE_TEST_SUITE_P(
 	All, Bypass,
 	testing::Values(
 		Group{"ForgedSignalReturn", {SYS_rt_sigreturn}},
-		Group{"SignalHandlers", {SYS_rt_sigaction, SYS_sigaltstack}},
-		Group{"Rseq", {SYS_rseq}},
+		Group{"SignalHandlers", {SYS_rt_sigaction, SYS_sigaltstack}}, Group{"Rseq", {SYS_rseq}},
 		Group{"Keys", {SYS_pkey_alloc, SYS_pkey_free, SYS_pkey_mprotect}},
 		Group{"Protection", {SYS_mprotect, SYS_personality}},
 		Group{"Mappings", {SYS_mmap, SYS_munmap, SYS_mremap, SYS_remap_file_pages, SYS_mlock, SYS_munlock}},
@@ -150,19 +149,21 @@ INSTANTIATE_TEST_SUITE_P(
 		Group{"OtherMemory",
 		      {SYS_process_vm_readv, SYS_process_vm_writev, SYS_ptrace, SYS_kcmp, 434 /* pidfd_open */,
 		       438 /* pidfd_getfd */}},
-		Group{"Files", {SYS_open, SYS_openat, 437 /* openat2 */, SYS_creat, SYS_read, SYS_pread64, SYS_pwrite64}},
-		Group{"IoUring", {425, 426, 427}},
-		Group{"Userfaultfd", {SYS_userfaultfd}},
+		Group{"Files",
+		      {SYS_open, SYS_openat, 437 /* openat2 */, SYS_creat, SYS_read, SYS_pread64, SYS_pwrite64}},
+		Group{"IoUring", {425, 426, 427}}, Group{"Userfaultfd", {SYS_userfaultfd}},
 		Group{"Aliases", {SYS_memfd_create, SYS_shmget, SYS_shmat, 447 /* memfd_secret */}},
 		Group{"Filters", {SYS_seccomp, SYS_prctl, 446 /* landlock_restrict_self */}},
 		Group{"Segments", {SYS_arch_prctl, SYS_modify_ldt, SYS_set_thread_area}},
 		Group{"ExitWrites", {SYS_set_robust_list, SYS_set_tid_address}},
 		Group{"Tasks", {SYS_clone, SYS_fork, SYS_vfork, 435, SYS_execve, SYS_execveat}},
 		Group{"Sampling", {SYS_perf_event_open, SYS_bpf}},
-		Group{"Timers", {SYS_timer_create, SYS_setitimer, SYS_alarm, SYS_timerfd_create, SYS_rt_sigqueueinfo,
-				 SYS_rt_tgsigqueueinfo, 424 /* pidfd_send_signal */}},
-		Group{"Descriptors", {SYS_close, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_ioctl, SYS_setrlimit, SYS_prlimit64,
-				      SYS_unshare, SYS_chdir, SYS_socket, SYS_connect, SYS_sendmsg}}),
+		Group{"Timers",
+		      {SYS_timer_create, SYS_setitimer, SYS_alarm, SYS_timerfd_create, SYS_rt_sigqueueinfo,
+		       SYS_rt_tgsigqueueinfo, 424 /* pidfd_send_signal */}},
+		Group{"Descriptors",
+		      {SYS_close, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_ioctl, SYS_setrlimit, SYS_prlimit64, SYS_unshare,
+		       SYS_chdir, SYS_socket, SYS_connect, SYS_sendmsg}}),
 	[](const auto &group) { return std::string(group.param.name); });
 
 TEST(Policy, OpensWhatWasAllowedAndNothingElse)
@@ -208,7 +209,8 @@ TEST(Policy, ReadsClocksOfNobodyElse)
 TEST(Policy, WaitsAndWakesOnPrivateFutexesOnly)
 {
 	for (int cmd = 0; cmd < 128; cmd++) {
-		bool fine = cmd == FUTEX_WAIT || cmd == FUTEX_WAKE || cmd == FUTEX_WAIT_BITSET || cmd == FUTEX_WAKE_BITSET;
+		bool fine = cmd == FUTEX_WAIT || cmd == FUTEX_WAKE || cmd == FUTEX_WAIT_BITSET ||
+			    cmd == FUTEX_WAKE_BITSET;
 		uint64_t op = static_cast<uint64_t>(cmd);
 		EXPECT_EQ(refusal(make(SYS_futex, {0, op})), EPERM) << cmd;
 		EXPECT_EQ(refusal(make(SYS_futex, {0, op | FUTEX_PRIVATE_FLAG})), fine ? 0 : EPERM) << cmd;
@@ -221,7 +223,8 @@ TEST(Policy, ADeadlySignalToItselfEndsTheCall)
 	const uint64_t pid = 1000, tid = 1001;
 	for (int sig : {SIGABRT, SIGKILL, SIGSEGV, SIGTERM, SIGUSR1, SIGSYS, 34, 64}) {
 		uint64_t s = static_cast<uint64_t>(sig);
-		for (auto &call : {make(SYS_tgkill, {pid, tid, s}), make(SYS_tkill, {tid, s}), make(SYS_kill, {pid, s})}) {
+		for (auto &call :
+		     {make(SYS_tgkill, {pid, tid, s}), make(SYS_tkill, {tid, s}), make(SYS_kill, {pid, s})}) {
 			EXPECT_EQ(decide(call).action, POLICY_ABORT) << sig;
 			EXPECT_EQ(decide(call).err, sig);
 		}
@@ -256,7 +259,8 @@ TEST(Policy, SignalMasksArePretended)
 	EXPECT_EQ(decide(make(SYS_rt_sigprocmask, {1, 0x1000, 0, 8})).action, POLICY_MASK);
 	EXPECT_EQ(refusal(make(SYS_rt_sigprocmask, {1, 0x1000, 0, 16})), EINVAL);
 	EXPECT_EQ(refusal(make(SYS_rt_sigprocmask, {3, 0x1000, 0, 8})), EINVAL);
-	EXPECT_EQ(decide(make(SYS_rt_sigprocmask, {99, 0, 0x1000, 8})).action, POLICY_MASK) << "how does not matter then";
+	EXPECT_EQ(decide(make(SYS_rt_sigprocmask, {99, 0, 0x1000, 8})).action, POLICY_MASK)
+		<< "how does not matter then";
 }
 
 TEST(Policy, SleepsForATimeAndNotUntilOne)

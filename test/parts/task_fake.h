@@ -12,7 +12,7 @@ extern "C" {
 
 void fake_ready(bool ready);
 void fake_unattachable(int err); /* what thread_self gives */
-extern char fake_log[256];       /* what was called, a letter each; 'P' 'p' 'c', and '!' for a signal not blocked then */
+extern char fake_log[256]; /* what was called, a letter each; 'P' 'p' 'c', and '!' for a signal not blocked then */
 uint64_t fake_gs(void);
 uint64_t fake_refused(void);
 

@@ -40,7 +40,8 @@ protected:
 		fake_log[0] = '\0';
 		fake_unattachable(0);
 		fake_ready(true);
-		stack = static_cast<char *>(mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		stack = static_cast<char *>(
+			mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 		ASSERT_NE(stack, MAP_FAILED);
 	}
 	void TearDown() override
@@ -181,8 +182,8 @@ TEST_F(Task, CloneHandsOnItsOtherArguments)
 {
 	pid_t parent_tid = 0;
 	struct Asked asked = {3, 1};
-	pid_t pid = clone(note_gs, stack + STACK, CLONE_VM | CLONE_PARENT_SETTID | SIGCHLD, &asked, &parent_tid, nullptr,
-			  nullptr);
+	pid_t pid = clone(note_gs, stack + STACK, CLONE_VM | CLONE_PARENT_SETTID | SIGCHLD, &asked, &parent_tid,
+			  nullptr, nullptr);
 	EXPECT_EQ(parent_tid, pid);
 	EXPECT_EQ(status_of(pid), 3);
 	EXPECT_EQ(clone(nullptr, stack + STACK, SIGCHLD, nullptr), -1);

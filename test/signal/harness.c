@@ -139,6 +139,18 @@ bool strangers_asked(int sig, struct kernel_ucontext *uc)
 	return false;
 }
 
+uint32_t strangers_rights(const struct kernel_ucontext *uc)
+{
+	(void)uc;
+	return 0;
+}
+
+void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
+{
+	(void)uc;
+	(void)pkru;
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	(void)info;
@@ -183,7 +195,7 @@ int harness_call(struct lych_domain *domain, long (*fn)(long), long arg, long *r
 		.fn = (void (*)(void))fn, .skip = 2, .ngpr = 1, .align = 4, .name = "harness function"};
 	int status = 0;
 
-	*result = gate((struct lych_hidden){domain, &binding, &status, deadline_ns}, arg);
+	*result = gate((struct lych_hidden)LYCH_I_HIDDEN(domain, &binding, &status, deadline_ns), arg);
 	return status;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Threads, gate and signals of the runtime as they are, in the form without protection keys; domains, memory and mediator
- * reduced to what they need. So nothing here says that memory is protected, and everything what becomes of a signal.
+ * Threads, gate and signals of the runtime as they are, in the form without protection keys; domains, memory and
+ * mediator reduced to what they need. So nothing here says that memory is protected, and everything what becomes of a
+ * signal.
  */
 #ifndef LYCH_TEST_SIGNAL_HARNESS_H
 #define LYCH_TEST_SIGNAL_HARNESS_H
@@ -25,7 +26,8 @@ int harness_attached(void);
 unsigned int harness_level(void); /* of signals put aside on this thread */
 unsigned int harness_depth(void); /* records */
 void harness_cancel(struct lych_domain *domain, int tid);
-void harness_time_out(struct lych_domain *domain, int tid); /* as when a deadline is noticed just before a domain is entered */
+/* As when a deadline is noticed just before a domain is entered. */
+void harness_time_out(struct lych_domain *domain, int tid);
 void harness_kick(int tid);
 uint64_t harness_now(void);
 unsigned int harness_poisoned(void); /* how often a domain was */

@@ -78,9 +78,10 @@ TEST_F(Frames, OfTheKernelAreCopiedWithTheImageInsideTheCopy)
 
 TEST_F(Frames, WhoseImageLiesOutsideTheStackAreRefused)
 {
-	for (uint64_t at : {uint64_t{0}, reinterpret_cast<uint64_t>(memory) - 64, ~uint64_t{63},
-			    reinterpret_cast<uint64_t>(memory) + kStack - 64, reinterpret_cast<uint64_t>(memory) + kStack,
-			    reinterpret_cast<uint64_t>(image) + 8, uint64_t{1} << 63}) {
+	for (uint64_t at :
+	     {uint64_t{0}, reinterpret_cast<uint64_t>(memory) - 64, ~uint64_t{63},
+	      reinterpret_cast<uint64_t>(memory) + kStack - 64, reinterpret_cast<uint64_t>(memory) + kStack,
+	      reinterpret_cast<uint64_t>(image) + 8, uint64_t{1} << 63}) {
 		SetFpstate(at);
 		EXPECT_EQ(Copy(), -EFAULT) << std::hex << at;
 	}

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole runtime under everything at once: threads that come and go call domains that are made, faulted, canceled, reset
-// and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every result is
-// checked, and at the end nothing may be left. Then: faults in a row leave nothing.
+// The whole runtime under everything at once: threads that come and go call domains that are made, faulted, canceled,
+// reset and freed, with callbacks, regions and heaps, while signals arrive whose handlers call domains, too. Every
+// result is checked, and at the end nothing may be left. Then: faults in a row leave nothing.
 //
-//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS] [gtest's options]
+//	soak [--threads=N] [--domains=N] [--calls=N] [--faults=PERMILLE] [--row=N] [--seed=N] [--patience=SECONDS]
+//	     [gtest's options]
 //
-// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is printed,
-// and LYCH_SEED repeats it; the order in which threads meet is not its to choose.
+// LYCH_LONG=1 is for hours; in the PKU machine (LYCH_VM=1) numbers are smaller, as it is emulated. The seed is
+// printed, and LYCH_SEED repeats it; the order in which threads meet is not its to choose.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -297,7 +298,8 @@ protected:
 			sigaddset(&ours, signal);
 		}
 		pthread_sigmask(SIG_BLOCK, &ours, nullptr);
-		printf("backend %s, seed %llu, %u threads, %u domains, %llu calls, %u faults in 1000 steps, %llu faults in a row\n",
+		printf("backend %s, seed %llu, %u threads, %u domains, %llu calls, %u faults in 1000 steps, %llu "
+		       "faults in a row\n",
 		       lych_backend_name(), (unsigned long long)settings.seed, settings.threads, settings.domains,
 		       (unsigned long long)settings.calls, settings.faults, (unsigned long long)settings.row);
 		FILE *file = tmpfile();
@@ -368,7 +370,8 @@ TEST_F(Soak, ResultsAreRightCountsBalanceAndNothingIsLeft)
 	ASSERT_EQ(lych_domain_new(&of_handlers, nullptr), 0);
 	for (unsigned i = 0; i < lanes.size(); i++) {
 		lanes[i].self.lane = i;
-		lanes[i].self.random.state = (settings.seed + 1) * 0x9e3779b97f4a7c15ull + (i + 1) * 0xd1342543de82ef95ull;
+		lanes[i].self.random.state =
+			(settings.seed + 1) * 0x9e3779b97f4a7c15ull + (i + 1) * 0xd1342543de82ef95ull;
 	}
 	inside_look(&before);
 	RunPhase(lanes, settings.calls / 8);
@@ -474,7 +477,9 @@ int main(int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!Option(argv[i], "--threads=", &threads) && !Option(argv[i], "--domains=", &domains) &&
 		    !Option(argv[i], "--calls=", &settings.calls) && !Option(argv[i], "--faults=", &faults) &&
-		    !Option(argv[i], "--row=", &settings.row) && !Option(argv[i], "--patience=", &settings.patience) && !Option(argv[i], "--seed=", &settings.seed)) {
+		    !Option(argv[i], "--row=", &settings.row) &&
+		    !Option(argv[i], "--patience=", &settings.patience) &&
+		    !Option(argv[i], "--seed=", &settings.seed)) {
 			fprintf(stderr, "soak: unknown option %s\n", argv[i]);
 			return 2;
 		}

@@ -93,9 +93,9 @@ static void spin(int *started, int *all)
 	}
 }
 
-// RAISE: what abort() does, but for taking a lock of the C library. A call that is ended while it has that, by a cancel or
-// by another thread's fault, leaves it taken, for everybody: domains inside the image share the C library. So abort() is
-// called only where nobody else ends calls.
+// RAISE: what abort() does, but for taking a lock of the C library. A call that is ended while it has that, by a
+// cancel or by another thread's fault, leaves it taken, for everybody: domains inside the image share the C library.
+// So abort() is called only where nobody else ends calls.
 enum soak_fault { SEGV, TOUCH, ILL, FPE, TRAP, RAISE, EXIT, STACK, BUS, FAULTS, ABORT = FAULTS, DEADLINE, ROW };
 
 static long deeper(volatile long *n)
@@ -123,7 +123,8 @@ static long stumble(int how, volatile char *where)
 		__asm__ volatile("ud2");
 		break;
 	case FPE:
-		__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; idivl %%ecx" ::: "eax", "ecx", "edx");
+		__asm__ volatile("xorl %%ecx, %%ecx; xorl %%edx, %%edx; movl $1, %%eax; idivl %%ecx"
+				 ::: "eax", "ecx", "edx");
 		break;
 	case TRAP:
 		__asm__ volatile("int3");

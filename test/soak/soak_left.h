@@ -113,10 +113,10 @@ Left Look()
 
 void Print(const char *when, const Left &left)
 {
-	printf("%s: %u mappings, %ld KiB resident, %u KiB of the monitor, %u descriptors, %u timers, %u tasks, %u attached, "
-	       "%u keys free\n",
-	       when, left.maps, left.resident, left.monitor_kib, left.descriptors, left.timers, left.tasks, left.attached,
-	       left.keys);
+	printf("%s: %u mappings, %ld KiB resident, %u KiB of the monitor, %u descriptors, %u timers, %u tasks, %u "
+	       "attached, %u keys free\n",
+	       when, left.maps, left.resident, left.monitor_kib, left.descriptors, left.timers, left.tasks,
+	       left.attached, left.keys);
 	fflush(stdout);
 }
 

@@ -306,7 +306,8 @@ void Mask(Life *life, Random &random)
 	CallAny(life, random);
 	pthread_sigmask(SIG_SETMASK, nullptr, &now);
 	for (int signal : signals) {
-		Expect((sigismember(&now, signal) != 0) == (sigismember(&set, signal) != 0 || sigismember(&old, signal) != 0),
+		Expect((sigismember(&now, signal) != 0) ==
+			       (sigismember(&set, signal) != 0 || sigismember(&old, signal) != 0),
 		       "the mask after a call");
 	}
 	pthread_sigmask(SIG_SETMASK, &old, nullptr);

@@ -39,7 +39,8 @@ struct Life {
 	soak_callback callback;
 	long (*pointer)(long, long, long, long, long, long, long, long);
 	std::atomic<int> pins{0};
-	// Pointers into a domain end with a reset: who has some holds it for reading. Nobody waits for it inside of a call.
+	// Pointers into a domain end with a reset: who has some holds it for reading. Nobody waits for it inside of a
+	// call.
 	pthread_rwlock_t memory = PTHREAD_RWLOCK_INITIALIZER;
 	int spinning = 0; // of those, inside until they are ended
 	std::atomic<bool> closing{false};
@@ -56,8 +57,9 @@ struct Place {
 
 enum Counter { CALLS, OK, FAULTED, CANCELED, TIMED_OUT, DEAD, FULL, CALLBACKS, NEW, FREED, RESET, NO_KEY, BUSY, REGIONS,
 	       HANDLED, HANDLER_CALLS, STINTS, COUNTERS };
-const char *const counter_names[COUNTERS] = {"calls", "ok", "faulted", "canceled", "timed out", "refused", "nested too deep",
-	"callbacks", "domains made", "freed", "reset", "no key", "busy", "region scopes", "signals handled",
+const char *const counter_names[COUNTERS] = {
+	"calls", "ok", "faulted", "canceled", "timed out", "refused", "nested too deep", "callbacks",
+	"domains made", "freed", "reset", "no key", "busy", "region scopes", "signals handled",
 	"calls by handlers", "threads"};
 std::atomic<uint64_t> counters[COUNTERS];
 std::atomic<uint64_t> reported; // by on_fault
@@ -111,7 +113,8 @@ struct Worker {
 	Random random{1};
 	Life *life = nullptr; // the innermost that is pinned
 	int depth = 0;        // of callbacks
-	volatile sig_atomic_t calm = 0; // host code that a handler may interrupt with a call: nothing of the library holds a lock
+	// host code that a handler may interrupt with a call: nothing of the library holds a lock
+	volatile sig_atomic_t calm = 0;
 	volatile sig_atomic_t in_handler = 0;
 	const char *volatile doing = "";
 };

@@ -337,7 +337,8 @@ void fake_start(enum lych_backend backend)
 	if (has_keys) {
 		pkey_free(key);
 	}
-	arena = mmap(NULL, bytes + AREA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	arena = mmap(NULL, bytes + AREA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		     0);
 	if (arena == MAP_FAILED) {
 		die("mmap");
 	}

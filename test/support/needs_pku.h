@@ -43,7 +43,8 @@ protected:
 	}
 };
 
-// Since Linux 6.12 a signal's frame is written with full rights; before, a domain has to be able to write where it goes.
+// Since Linux 6.12 a signal's frame is written with full rights; before, a domain has to be able to write where it
+// goes.
 inline bool KernelWritesFramesWhole()
 {
 	struct utsname name;

@@ -215,7 +215,8 @@ TEST(Attack, ObjectUnderTheNameOfASecondSymbolTableIsScanned)
 		std::vector<uint8_t> object = b.build();
 		object.resize((object.size() + 1) & ~size_t{1});
 		std::string archive = "!<arch>\n";
-		for (const std::string &contents : {std::string("\0\0\0\0", 4), std::string(object.begin(), object.end())}) {
+		for (const std::string &contents :
+		     {std::string("\0\0\0\0", 4), std::string(object.begin(), object.end())}) {
 			char size[16];
 			snprintf(size, sizeof(size), "%-10zu", contents.size());
 			archive += (contents.size() == 4 ? "/               " : name) +

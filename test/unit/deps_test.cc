@@ -90,8 +90,8 @@ std::vector<std::string> oracle(const std::string &exe, const char *library_path
 	if (library_path != nullptr) {
 		command += std::string("--library-path '") + library_path + "' ";
 	}
-	std::string out = output_of("env -u LD_LIBRARY_PATH -u LD_PRELOAD LD_TRACE_LOADED_OBJECTS=1 " + command + "'" + exe +
-				    "' 2>/dev/null");
+	std::string out = output_of("env -u LD_LIBRARY_PATH -u LD_PRELOAD LD_TRACE_LOADED_OBJECTS=1 " + command +
+				    "'" + exe + "' 2>/dev/null");
 	for (size_t at = 0; at < out.size();) {
 		const size_t end = out.find('\n', at);
 		std::string line = out.substr(at, end - at);
@@ -190,7 +190,8 @@ TEST_F(Deps, ProgramComesFirstThenItsInterpreterThenLibrariesBreadthFirst)
 	program("exe", "lib/liba.so lib/libb.so", runpath + "'$ORIGIN/lib'");
 	Result r = agree("exe");
 
-	EXPECT_THAT(r.paths, ElementsAre(at("exe"), ldso_path, at("lib/liba.so"), at("lib/libb.so"), at("lib/libc1.so")));
+	EXPECT_THAT(r.paths,
+		    ElementsAre(at("exe"), ldso_path, at("lib/liba.so"), at("lib/libb.so"), at("lib/libc1.so")));
 	EXPECT_THAT(r.names, ElementsAre(at("exe"), ldso_path, "liba.so", "libb.so", "libc1.so"));
 }
 
@@ -246,7 +247,8 @@ TEST_F(Deps, LibraryPathComesBehindRpathAndBeforeRunpath)
 	EXPECT_THAT(libraries(agree("with_rpath", env.c_str())), ElementsAre(at("own/liba.so")));
 	EXPECT_THAT(libraries(agree("with_runpath", env.c_str())), ElementsAre(at("env/liba.so")));
 	EXPECT_THAT(libraries(agree("with_runpath")), ElementsAre(at("own/liba.so")));
-	EXPECT_THAT(libraries(agree("with_runpath", ("/nonexistent;" + env + "//").c_str())), ElementsAre(at("env/liba.so")));
+	EXPECT_THAT(libraries(agree("with_runpath", ("/nonexistent;" + env + "//").c_str())),
+		    ElementsAre(at("env/liba.so")));
 	EXPECT_THAT(libraries(agree("with_runpath", "$ORIGIN/env")), ElementsAre(at("env/liba.so")));
 }
 
@@ -391,10 +393,21 @@ TEST_F(Deps, FilteesAreLoadedToo)
 TEST_F(Deps, SubdirectoriesForThisProcessorAreUsedAsLdSoUsesThem)
 {
 	// Whatever the processor and the version of glibc: the best of all is removed until none is left.
-	const char *subs[] = {"glibc-hwcaps/x86-64-v4", "glibc-hwcaps/x86-64-v3", "glibc-hwcaps/x86-64-v2",
-			      "tls/haswell/avx512_1/x86_64", "tls/haswell/avx512_1", "tls/haswell/x86_64", "tls/haswell",
-			      "tls/avx512_1/x86_64", "tls/x86_64/x86_64", "tls/x86_64", "tls", "haswell/avx512_1", "haswell",
-			      "avx512_1", "x86_64"};
+	const char *subs[] = {"glibc-hwcaps/x86-64-v4",
+			      "glibc-hwcaps/x86-64-v3",
+			      "glibc-hwcaps/x86-64-v2",
+			      "tls/haswell/avx512_1/x86_64",
+			      "tls/haswell/avx512_1",
+			      "tls/haswell/x86_64",
+			      "tls/haswell",
+			      "tls/avx512_1/x86_64",
+			      "tls/x86_64/x86_64",
+			      "tls/x86_64",
+			      "tls",
+			      "haswell/avx512_1",
+			      "haswell",
+			      "avx512_1",
+			      "x86_64"};
 	library("lib/liba.so");
 	for (const char *sub : subs) {
 		run(std::string("mkdir -p lib/") + sub + " && cp lib/liba.so lib/" + sub);
@@ -417,8 +430,8 @@ TEST_F(Deps, SubdirectoriesFollowTheLevelOfTheProcessor)
 	    "cp lib/liba.so lib/glibc-hwcaps/x86-64-v2 && cp lib/liba.so lib/glibc-hwcaps/x86-64-v3");
 	program("exe", "lib/liba.so", runpath + "'$ORIGIN/lib'");
 	deps_system system = deps_system_of_host();
-	const char *want[] = {"", "lib/liba.so", "lib/glibc-hwcaps/x86-64-v2/liba.so", "lib/glibc-hwcaps/x86-64-v3/liba.so",
-			      "lib/glibc-hwcaps/x86-64-v3/liba.so"};
+	const char *want[] = {"", "lib/liba.so", "lib/glibc-hwcaps/x86-64-v2/liba.so",
+			      "lib/glibc-hwcaps/x86-64-v3/liba.so", "lib/glibc-hwcaps/x86-64-v3/liba.so"};
 	for (unsigned level = 1; level <= 4; level++) {
 		system.cpu = {level, false, "x86_64"};
 		EXPECT_THAT(libraries(deps(at("exe"), nullptr, &system)), ElementsAre(at(want[level]))) << level;

@@ -22,7 +22,8 @@ std::set<std::string> listed()
 
 	for (std::string line; std::getline(header, line);) {
 		if (line.rfind(before + "E", 0) == 0) {
-			const std::string name = line.substr(before.size(), line.find(' ', before.size()) - before.size());
+			const std::string name =
+				line.substr(before.size(), line.find(' ', before.size()) - before.size());
 			// one number, two names; glibc knows the one
 			names.insert(name == "EOPNOTSUPP" ? "ENOTSUP" : name);
 		}

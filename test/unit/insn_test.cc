@@ -28,7 +28,8 @@ namespace {
 struct Row {
 	const char *name;
 	const char *code;
-	const char *parts; // one letter per byte: p prefix, o opcode, m ModRM/SIB, d disp, r RIP-relative, i imm, b branch; "" invalid
+	const char *parts; // one letter per byte: p prefix, o opcode, m ModRM/SIB, d disp, r RIP-relative, i imm, b
+			   // branch; "" invalid
 };
 
 std::ostream &operator<<(std::ostream &os, const Row &row)
@@ -298,8 +299,9 @@ private:
 			imm_bytes = o.imm_len;
 			imm_off = o.imm_off;
 		}
-		if (o.len != z.length || o.disp_len != disp_bytes || (disp_bytes != 0 && o.disp_off != z.raw.disp.offset) ||
-		    o.imm_len != imm_bytes || (imm_bytes != 0 && o.imm_off != imm_off) || o.has_modrm != modrm ||
+		if (o.len != z.length || o.disp_len != disp_bytes ||
+		    (disp_bytes != 0 && o.disp_off != z.raw.disp.offset) || o.imm_len != imm_bytes ||
+		    (imm_bytes != 0 && o.imm_off != imm_off) || o.has_modrm != modrm ||
 		    (modrm && o.modrm_off != z.raw.modrm.offset) || (o.sib_len != 0) != sib) {
 			fail(std::string("layout of ") + ZydisMnemonicGetString(z.mnemonic), code, z.length);
 		}
@@ -416,15 +418,17 @@ std::vector<uint8_t> text_of(const std::string &path, size_t limit)
 		return text;
 	}
 	Elf64_Ehdr eh;
-	if (pread(fd, &eh, sizeof(eh), 0) == static_cast<ssize_t>(sizeof(eh)) && memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 &&
-	    eh.e_shentsize == sizeof(Elf64_Shdr)) {
+	if (pread(fd, &eh, sizeof(eh), 0) == static_cast<ssize_t>(sizeof(eh)) &&
+	    memcmp(eh.e_ident, ELFMAG, SELFMAG) == 0 && eh.e_shentsize == sizeof(Elf64_Shdr)) {
 		std::vector<Elf64_Shdr> shdrs(eh.e_shnum);
 		size_t bytes = shdrs.size() * sizeof(Elf64_Shdr);
 		if (pread(fd, shdrs.data(), bytes, static_cast<off_t>(eh.e_shoff)) == static_cast<ssize_t>(bytes)) {
 			for (const Elf64_Shdr &sh : shdrs) {
-				if ((sh.sh_flags & SHF_EXECINSTR) && sh.sh_type == SHT_PROGBITS && sh.sh_size > text.size()) {
+				if ((sh.sh_flags & SHF_EXECINSTR) && sh.sh_type == SHT_PROGBITS &&
+				    sh.sh_size > text.size()) {
 					text.resize(std::min<size_t>(sh.sh_size, limit));
-					ssize_t got = pread(fd, text.data(), text.size(), static_cast<off_t>(sh.sh_offset));
+					ssize_t got =
+						pread(fd, text.data(), text.size(), static_cast<off_t>(sh.sh_offset));
 					text.resize(got > 0 ? static_cast<size_t>(got) : 0);
 				}
 			}

@@ -170,8 +170,11 @@ TEST(LdCache, BehindAnOldOneIsFound)
 TEST(LdCache, EntriesOfOtherMachinesArePassedOver)
 {
 	Writer w;
-	w.entries = {{"libz.so.1", "/libx32", 0, 0x0803}, {"libz.so.1", "/lib32", 0, 0x0003}, {"libz.so.1", "/elf", 0, 1},
-		     {"libz.so.1", "/right"}, {"libz.so.1", "/second"}};
+	w.entries = {{"libz.so.1", "/libx32", 0, 0x0803},
+		     {"libz.so.1", "/lib32", 0, 0x0003},
+		     {"libz.so.1", "/elf", 0, 1},
+		     {"libz.so.1", "/right"},
+		     {"libz.so.1", "/second"}};
 	EXPECT_EQ(Cache(w.build()).find("libz.so.1"), "/right");
 }
 

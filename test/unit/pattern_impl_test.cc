@@ -127,13 +127,18 @@ TEST_P(Impl, AgreesWithThePlainOneOnRandomBytes)
 			const size_t room = random() % 64;
 			Bytes bytes = random_bytes(random, alphabet, room + random() % 1200);
 			// Every set of classes counts: the policies, single ones, any mix.
-			uint32_t sets[] = {LYCH_POLICY_PKRU, LYCH_POLICY_HOST, LYCH_POLICY_DOMAIN, LYCH_ALL_CLASSES,
-					   LYCH_CLASS_BIT(round % LYCH_CLASS_COUNT), uint32_t(random()) & LYCH_ALL_CLASSES};
+			uint32_t sets[] = {LYCH_POLICY_PKRU,
+					   LYCH_POLICY_HOST,
+					   LYCH_POLICY_DOMAIN,
+					   LYCH_ALL_CLASSES,
+					   LYCH_CLASS_BIT(round % LYCH_CLASS_COUNT),
+					   uint32_t(random()) & LYCH_ALL_CLASSES};
 			for (uint32_t classes : sets) {
 				const uint8_t *buf = bytes.data() + room;
 				size_t len = bytes.size() - room;
 				std::vector<Hit> hits = scan(GetParam(), buf, len, classes);
-				ASSERT_EQ(hits, scan(PATTERN_PLAIN, buf, len, classes)) << classes << ": " << hex(bytes);
+				ASSERT_EQ(hits, scan(PATTERN_PLAIN, buf, len, classes))
+					<< classes << ": " << hex(bytes);
 				found += hits.size();
 			}
 		}
@@ -246,7 +251,9 @@ TEST_P(Impl, LeavesNoVectorStateBehindThatWouldSlowDownTheCaller)
 		asm volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n\tvinsertf128 $1, %%xmm0, %%ymm0, %%ymm0" ::: "xmm0");
 		EXPECT_FALSE(upper_halves_are_zero()) << "the test must see what it looks for";
 		asm volatile("vzeroupper");
-		EXPECT_EQ(pattern_scan_with(GetParam(), bytes.data(), bytes.size(), classes, look, &clean_in_callback), 0);
+		EXPECT_EQ(
+			pattern_scan_with(GetParam(), bytes.data(), bytes.size(), classes, look, &clean_in_callback),
+			0);
 		EXPECT_TRUE(upper_halves_are_zero()) << classes;
 		EXPECT_TRUE(clean_in_callback) << classes;
 	}

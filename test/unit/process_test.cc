@@ -336,7 +336,8 @@ TEST(Process, BiasOfThisProgramAgreesWithItsOwnHeaders)
 	for (const Elf64_Phdr &ph : phdrs) {
 		if (ph.p_type == PT_LOAD && ph.p_vaddr <= here - bias && here - bias < ph.p_vaddr + ph.p_memsz) {
 			uint8_t in_file[16];
-			ASSERT_EQ(pread(fd, in_file, 16, static_cast<off_t>(here - bias - ph.p_vaddr + ph.p_offset)), 16);
+			ASSERT_EQ(pread(fd, in_file, 16, static_cast<off_t>(here - bias - ph.p_vaddr + ph.p_offset)),
+				  16);
 			EXPECT_EQ(memcmp(in_file, reinterpret_cast<void *>(here), 16), 0);
 			EXPECT_TRUE(ph.p_flags & PF_X);
 		}

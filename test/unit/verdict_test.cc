@@ -263,7 +263,8 @@ TEST(Verdict, OtherClassesAreNeverGates)
 	site = make_site(enclu, enclu.base() + 7, LYCH_SITE_IMM, 7, 5);
 	for (int cls = 0; cls < LYCH_CLASS_COUNT; cls++) {
 		if (cls != LYCH_WRPKRU) {
-			EXPECT_EQ(judge(enclu, enclu.base() + 4, static_cast<enum lych_class>(cls), {site}).verdict, STRAY)
+			EXPECT_EQ(judge(enclu, enclu.base() + 4, static_cast<enum lych_class>(cls), {site}).verdict,
+				  STRAY)
 				<< cls;
 		}
 	}

@@ -3,7 +3,8 @@
 if(TARGET lychgate)
 	# The cases of test/cli once more, with LYCH_REQUIRE_PKU=1: what they skip elsewhere they show here.
 	add_executable(doctor_vm_test ${PROJECT_SOURCE_DIR}/test/cli/doctor_command_test.cc)
-	target_link_libraries(doctor_vm_test PRIVATE lych_flags GTest::gtest GTest::gmock GTest::gtest_main PkgConfig::jansson)
+	target_link_libraries(doctor_vm_test PRIVATE lych_flags GTest::gtest GTest::gmock GTest::gtest_main
+		PkgConfig::jansson)
 	target_compile_definitions(doctor_vm_test PRIVATE LYCHGATE_COMMAND="$<TARGET_FILE:lychgate>")
 	add_dependencies(doctor_vm_test lychgate)
 	lych_vm_test(doctor_vm_test VM_ARGS --with $<TARGET_FILE:lychgate>)

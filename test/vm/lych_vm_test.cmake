@@ -28,7 +28,8 @@ function(lych_vm_test target)
 	foreach(kernel ${arg_KERNELS})
 		set(list ${base}-${kernel}.cmake)
 		add_custom_command(TARGET ${target} POST_BUILD VERBATIM BYPRODUCTS ${list}
-			COMMAND ${CMAKE_COMMAND} -D binary=$<TARGET_FILE:${target}> -D name=vm.${kernel}${suffix}.${target}
+			COMMAND ${CMAKE_COMMAND} -D binary=$<TARGET_FILE:${target}>
+				-D name=vm.${kernel}${suffix}.${target}
 				-D kernel=${kernel} -D log=${base}-${kernel} -D timeout=${arg_TIMEOUT}
 				"-D vm_args=${arg_VM_ARGS}" -D list=${list} -P ${LYCH_VM_TEST_DIR}/discover.cmake)
 		file(CONFIGURE OUTPUT ${base}-${kernel}-include.cmake @ONLY CONTENT

@@ -71,7 +71,8 @@ lych_fetch_machine() {
 		flock 9
 		lych_machine_ready && exit 0
 		local state=$LYCH_CACHE/apt/bookworm kernel
-		echo "dev: fetching the PKU machine into ${LYCH_CACHE#"$PWD"/} (about 100 MB, once; nothing is installed)" >&2
+		echo "dev: fetching the PKU machine into ${LYCH_CACHE#"$PWD"/}" \
+			"(about 100 MB, once; nothing is installed)" >&2
 		lych_apt_open "$state" "bookworm bookworm-backports" || exit 1
 		lych_fetch_tools "$state" || exit 1
 		for kernel in "${LYCH_KERNELS[@]}"; do
@@ -93,7 +94,8 @@ lych_fetch_capstone5() {
 		echo "dev: fetching Debian 13's Capstone into ${LYCH_CACHE#"$PWD"/} (nothing is installed)" >&2
 		lych_apt_open "$state" trixie || exit 1
 		rm -rf "$into" "$into.new"
-		lych_apt_extract "$state" "$into.new" libcapstone5 './usr/lib/x86_64-linux-gnu/libcapstone.so.5*' || exit 1
+		lych_apt_extract "$state" "$into.new" libcapstone5 \
+			'./usr/lib/x86_64-linux-gnu/libcapstone.so.5*' || exit 1
 		lych_apt_extract "$state" "$into.new" libcapstone-dev './usr/include/capstone/*' || exit 1
 		mv "$into.new"/usr/lib/x86_64-linux-gnu/libcapstone.so.5* "$into.new/usr/include" "$into.new"
 		rm -r "$into.new/usr"

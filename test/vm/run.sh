@@ -342,7 +342,8 @@ lych_vm_boot() {
 		: >"$work/$port"
 		machine+=(-chardev "file,id=$port,path=$work/$port" -serial "chardev:$port")
 	done
-	"${lych_command[@]}" -nodefaults -no-user-config -display none -no-reboot -machine pc -accel "tcg,thread=$thread" \
+	"${lych_command[@]}" -nodefaults -no-user-config -display none -no-reboot -machine pc \
+		-accel "tcg,thread=$thread" \
 		-cpu "$model" -smp "$cpus" -m "$memory" -kernel "$image" -initrd "$work/initrd" "${machine[@]}" \
 		-append "console=ttyS0 panic=-1 oops=panic" </dev/null >"$work/qemu.log" 2>&1 &
 	pid=$!

@@ -70,8 +70,10 @@ protected:
 		}
 		argv.push_back(nullptr);
 		posix_spawn_file_actions_init(&files);
-		posix_spawn_file_actions_addopen(&files, 1, (folder / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-		posix_spawn_file_actions_addopen(&files, 2, (folder / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+		posix_spawn_file_actions_addopen(&files, 1, (folder / "out").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+						 0600);
+		posix_spawn_file_actions_addopen(&files, 2, (folder / "err").c_str(), O_WRONLY | O_CREAT | O_TRUNC,
+						 0600);
 		EXPECT_EQ(posix_spawn(&pid, argv[0], &files, nullptr, argv.data(), environ), 0);
 		posix_spawn_file_actions_destroy(&files);
 		return pid;
@@ -137,8 +139,8 @@ TEST_F(Vm, EveryByteComesBackAsItWasWritten)
 
 TEST_F(Vm, ArgumentsArriveAsTheyWereGiven)
 {
-	Result result = Run({"--", "/bin/sh", "-c", "printf '[%s]' \"$@\"", "sh", "a  b", "", "--", "$HOME", "\\n", "it's",
-			     "two\nlines"});
+	Result result = Run({"--", "/bin/sh", "-c", "printf '[%s]' \"$@\"", "sh", "a  b", "", "--", "$HOME", "\\n",
+			     "it's", "two\nlines"});
 	EXPECT_EQ(result.code, 0);
 	EXPECT_EQ(result.out, "[a  b][][--][$HOME][\\n][it's][two\nlines]");
 }
@@ -258,8 +260,8 @@ TEST_F(Vm, LargeFilesAndFoldersComeByTheDisk)
 	std::ofstream(large, std::ios::binary) << bytes << "end";
 
 	Result result = Run({"--with", large.string(), "--with", tree.string(), "--", "/bin/sh", "-c",
-			     "wc -c <\"$1\"; tail -c 3 \"$1\"; echo; cat \"$2/below/leaf\"; df -T \"$2\" | tail -n 1", "sh",
-			     large.string(), tree.string()});
+			     "wc -c <\"$1\"; tail -c 3 \"$1\"; echo; cat \"$2/below/leaf\"; df -T \"$2\" | tail -n 1",
+			     "sh", large.string(), tree.string()});
 	EXPECT_EQ(result.code, 0) << result.err;
 	EXPECT_THAT(result.out, HasSubstr(std::to_string(bytes.size() + 3) + "\nend\nleaf\n"));
 	EXPECT_THAT(result.out, HasSubstr("ext4"));
