@@ -135,8 +135,8 @@ look_into_machines() {
 	echo "  Exit code $code: there they work. The project's tests run in it, on any computer."
 }
 
-# run_sample NAME WHERE: compiles samples/*/NAME.c once and runs it, in the PKU machine or here with the backend mprotect.
-# Its output is in $work/NAME.out.
+# run_sample NAME WHERE: compiles samples/*/NAME.c once and runs it, in the PKU machine or here with the backend
+# mprotect. Its output is in $work/NAME.out.
 run_sample() {
 	local name=$1 where=$2 code library
 	local -a source=("$here"/*/"$name.c") libraries=(-lunwind-generic -lunwind -lseccomp)
@@ -164,8 +164,8 @@ says() { expect "$1's \"$2\"" 0 "$(grep -q -- "$2" "$work/$1.out" && echo 0)"; }
 show_the_runtime() {
 	heading "4. Keys at work: a tour"
 	words <<-'EOF'
-		A page of memory gets a key, rights to it are taken and given, and each access that is not allowed is tried and
-		explained. In the PKU machine:
+		A page of memory gets a key, rights to it are taken and given, and each access that is not allowed is
+		tried and explained. In the PKU machine:
 	EOF
 	run_sample tour machine
 	says tour "(backend pku)"
@@ -179,8 +179,8 @@ show_the_runtime() {
 
 	heading "5. A secret that is closed"
 	words <<-'EOF'
-		Keys that lie in memory for as long as a program runs belong in a region, which is closed but in the blocks of
-		code that name it. In the PKU machine, and here:
+		Keys that lie in memory for as long as a program runs belong in a region, which is closed but in the
+		blocks of code that name it. In the PKU machine, and here:
 	EOF
 	run_sample regions machine
 	says regions "a stray write to a key in a region: signal 11 stops it"
@@ -191,8 +191,8 @@ show_the_runtime() {
 	words <<-'EOF'
 		samples/parser is a server whose parser writes where a request says. First without a domain: the request
 		sets the server's own is_admin. Then the same function, unchanged, in a domain: the request ends that call,
-		the report says what it tried, and the server answers the next one. This one runs in the PKU machine only: it
-		needs Linux 6.12, and memory that is read-only for one thread, which mprotect cannot give.
+		the report says what it tried, and the server answers the next one. This one runs in the PKU machine
+		only: it needs Linux 6.12, and memory that is read-only for one thread, which mprotect cannot give.
 	EOF
 	run_sample parser machine
 	says parser "^the server's memory is as it was$"

@@ -45,7 +45,7 @@ struct lych_fault {
 	uint64_t gpr[16];       /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 */
 	int nframes;
 	uint64_t frames[LYCH_FAULT_FRAMES]; /* return addresses, innermost first, out of domain memory: hostile */
-	uint64_t refused;       /* system calls that were refused to the domain since it was made; lych_refused lists them */
+	uint64_t refused;       /* system calls refused to the domain since it was made; lych_refused lists them */
 	long last_refused;      /* number of the last one; 0 when there was none */
 	bool last_foreign;      /* that one was made as another architecture's: int 0x80, or with the x32 bit */
 	uint64_t count;         /* faults of this domain so far */

@@ -94,7 +94,8 @@ int main(int argc, char **argv)
 	}
 	memory = lych_region_address(region);
 	if (slow) {
-		printf("1. A page of memory at %p is a region (backend %s, without keys).\n", (void *)memory, lych_backend_name());
+		printf("1. A page of memory at %p is a region (backend %s, without keys).\n", (void *)memory,
+		       lych_backend_name());
 	} else {
 		printf("1. A page of memory at %p has a key of its own: %d (backend %s).\n", (void *)memory,
 		       lych_region_key(region), lych_backend_name());

@@ -136,11 +136,11 @@ uint64_t abi_raw_call(void *raw);
 void abi_callee(void);
 
 /*
- * For abi_checked, in a domain: calls target, a callback, with the argument registers of in and all of words on the stack;
- * with abi_hostile the direction flag is set, the x87 stack in use and an exception pending.
+ * For abi_checked, in a domain: calls target, a callback, with the argument registers of in and all of words on the
+ * stack; with abi_hostile the direction flag is set, the x87 stack in use and an exception pending.
  */
 uint64_t abi_raw_callback(void *raw);
-/* Function of the host for bindings of callbacks: notes what it finds, and returns with abi_left in all it may change. */
+/* The host's function for bindings of callbacks: notes what it finds, and leaves abi_left in all it may change. */
 void abi_host(void);
 extern struct abi_regs abi_left;
 

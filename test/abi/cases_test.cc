@@ -26,7 +26,8 @@ CHECK(masks, REGS_MASKS);
 CHECK(vectors, REGS_VECTORS);
 CHECK(fxsave, REGS_FXSAVE);
 static_assert(sizeof(abi_regs) == REGS_SIZE, "");
-static_assert(offsetof(abi_raw, words) == RAW_WORDS && offsetof(abi_raw, in) == RAW_IN && offsetof(abi_raw, target) == RAW_TARGET, "");
+static_assert(offsetof(abi_raw, words) == RAW_WORDS && offsetof(abi_raw, in) == RAW_IN, "");
+static_assert(offsetof(abi_raw, target) == RAW_TARGET, "");
 
 namespace {
 
@@ -122,7 +123,8 @@ TEST_P(AbiAtLevel, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
 
 	if (GetParam() > abi_level) {
 		each_case([&](const abi_case &, unsigned level) { skipped += level == GetParam(); });
-		GTEST_SKIP() << "this CPU has no " << kLevels[GetParam()] << ": " << skipped << " signatures are not called";
+		GTEST_SKIP() << "this CPU has no " << kLevels[GetParam()] << ": " << skipped
+			     << " signatures are not called";
 	}
 	std::mt19937_64 rng = rng_of_this_run();
 
@@ -165,7 +167,7 @@ TEST_P(AbiAtLevel, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
 }
 
 INSTANTIATE_TEST_SUITE_P(Each, AbiAtLevel, testing::Values(0, 1, 2),
-			 [](const testing::TestParamInfo<unsigned> &level) { return std::string(kLevels[level.param]); });
+			 [](const auto &level) { return std::string(kLevels[level.param]); });
 
 TEST_F(Abi, RegistersHoldTheArgumentsAndNothingElse)
 {

@@ -315,8 +315,8 @@ inline std::string back_faults(const lych_binding &b, const abi_regs &in, const 
 
 LYCH_BIND(domain, abi_checked, uint64_t, (uint64_t (*)(void *), void *, const abi_regs *, abi_regs *));
 
-// A callback of abi_host with a random signature, out of a domain where everything is chosen, from a host whose modes are.
-// hostile: the domain breaks what the ABI has callers keep.
+// A callback of abi_host with a random signature, out of a domain where everything is chosen, from a host whose modes
+// are. hostile: the domain breaks what the ABI has callers keep.
 inline std::string callback_faults(std::mt19937_64 &rng, bool hostile)
 {
 	const uint64_t masks[] = {0, 0xff, 0xffff, 0xffffffff, ~uint64_t{0}, ~uint64_t{0}};
@@ -359,7 +359,9 @@ inline std::string callback_faults(std::mt19937_64 &rng, bool hostile)
 	}
 	abi_hostile = hostile;
 	memset(&abi_entry, 0x5a, sizeof(abi_entry));
-	__asm__ volatile("stmxcsr %0\n fnstcw %1\n ldmxcsr %2\n fldcw %3" : "=m"(mxcsr), "=m"(fcw) : "m"(host_mxcsr), "m"(host_fcw));
+	__asm__ volatile("stmxcsr %0\n fnstcw %1\n ldmxcsr %2\n fldcw %3"
+			 : "=m"(mxcsr), "=m"(fcw)
+			 : "m"(host_mxcsr), "m"(host_fcw));
 	const int rc = LYCH_CALL(domain, &result, abi_checked, abi_raw_callback, &raw, &in, &got);
 	__asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(mxcsr), "m"(fcw));
 	abi_callback_end(raw.target);

@@ -300,7 +300,8 @@ global abi_host
 
 	.bss
 	.p2align 6
-	.globl	abi_entry, abi_left, abi_entry_words, abi_level, abi_hostile, abi_callee_rax, abi_callee_rdx, abi_callee_xmm
+	.globl	abi_left
+	.globl	abi_entry, abi_entry_words, abi_level, abi_hostile, abi_callee_rax, abi_callee_rdx, abi_callee_xmm
 abi_entry:
 	.skip	REGS_SIZE
 abi_left:

@@ -136,7 +136,8 @@ def signature(rng, level, clang):
 
 PROMOTED = [t for t in INTEGERS if t.size >= 4 and "(*)" not in t.text and "enum" not in t.text] # C++ promotes enums
 DOUBLE, LONG_DOUBLE = FLOATS[1], FLOATS[5]
-IN_VARIADIC = [t for t in STRUCTS if t.text in ("struct i3", "struct l2", "struct d2", "struct ld", "struct l3", "struct x1")]
+IN_VARIADIC = [t for t in STRUCTS if t.text in (
+    "struct i3", "struct l2", "struct d2", "struct ld", "struct l3", "struct x1")]
 
 
 def variadic(rng, clang):
@@ -161,7 +162,8 @@ def emit_variadic(out, i, result, fixed, use, m):
     out.append(f"{typedef} r{i} fn{i}({', '.join(t.text for t in fixed)}, ...); STUB(fn{i}, real{i})")
     keep = " ".join(f"GOT({k}, a{k});" for k in range(len(fixed)))
     keep += f" va_list ap; va_start(ap, a{last}); "
-    keep += " ".join(f"{{ {t.text} a{k} = va_arg(ap, {t.text}); GOT({k}, a{k}); }}" for k, t in enumerate(args) if k > last)
+    keep += " ".join(f"{{ {t.text} a{k} = va_arg(ap, {t.text}); GOT({k}, a{k}); }}"
+                     for k, t in enumerate(args) if k > last)
     out.append(f"USED static r{i} real{i}({', '.join(parameter(t, k) for k, t in enumerate(fixed))}, ...) "
                f"{{ {keep} va_end(ap); {f'RETURN(r{i})' if result else ''} }}")
     out.append(f"LYCH_BIND_VARIADIC(d, use{i}, fn{i}, {result.entry() if result else 'void'}, "

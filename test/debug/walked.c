@@ -36,7 +36,7 @@ FUNCTION static int outer(struct lych_domain *domain, int a)
 	return rc == 0 ? result : -1;
 }
 
-/* Without keys, which a debugger's machine need not have: frames are the same. test/live/unwind_test walks them with keys. */
+/* Without keys, which a debugger's machine need not have. test/live/unwind_test walks the same frames with them. */
 int main(void)
 {
 	struct lych_domain *domain;

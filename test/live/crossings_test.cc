@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How often PKRU is written on the way through a gate: seen by single-stepping, one WRPKRU after the other. The fewest there
-// can be, as each costs more than the rest of a call.
+// How often PKRU is written on the way through a gate: seen by single-stepping, one WRPKRU after the other. The fewest
+// there can be, as each costs more than the rest of a call.
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>
@@ -97,7 +97,8 @@ void SteppedBody(void *at)
 		_exit(2);
 	}
 	domain = live_domain("domain");
-	if (domain == nullptr || lych_region_new(&region, 4096, &opts) != 0 || lych_callback(&back, domain, crossings_callback, nullptr) != 0) {
+	if (domain == nullptr || lych_region_new(&region, 4096, &opts) != 0 ||
+	    lych_callback(&back, domain, crossings_callback, nullptr) != 0) {
 		_exit(3);
 	}
 	body->fn(nullptr);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions that deal with signals do what glibc's do: the same long sequence of calls is made with glibc's own, with
-// ours before lych_init, and with ours behind it; each line that is written down must be the same. And what was installed
-// before lych_init is there behind it.
+// The functions that deal with signals do what glibc's do: the same long sequence of calls is made with glibc's own,
+// with ours before lych_init, and with ours behind it; each line that is written down must be the same. And what was
+// installed before lych_init is there behind it.
 #include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <lychgate/lychgate.h>
@@ -30,22 +30,22 @@ namespace
 {
 
 // sigaltstack is not among them: LiveSignals.OnstackAreHandledOnTheHostsAlternateStack
-#define SIGNAL_FUNCTIONS(X)                                                                                                    \
-	X(sigaction)                                                                                                           \
-	X(signal)                                                                                                              \
-	X(bsd_signal)                                                                                                          \
-	X(ssignal)                                                                                                             \
-	X(sysv_signal)                                                                                                         \
-	X(__sysv_signal)                                                                                                       \
-	X(sigset)                                                                                                              \
-	X(sighold)                                                                                                             \
-	X(sigrelse)                                                                                                            \
-	X(sigignore)                                                                                                           \
-	X(siginterrupt)                                                                                                        \
-	X(sigblock)                                                                                                            \
-	X(sigsetmask)                                                                                                          \
-	X(siggetmask)                                                                                                          \
-	X(sigprocmask)                                                                                                         \
+#define SIGNAL_FUNCTIONS(X) \
+	X(sigaction) \
+	X(signal) \
+	X(bsd_signal) \
+	X(ssignal) \
+	X(sysv_signal) \
+	X(__sysv_signal) \
+	X(sigset) \
+	X(sighold) \
+	X(sigrelse) \
+	X(sigignore) \
+	X(siginterrupt) \
+	X(sigblock) \
+	X(sigsetmask) \
+	X(siggetmask) \
+	X(sigprocmask) \
 	X(pthread_sigmask)
 
 struct Functions {
@@ -146,8 +146,9 @@ private:
 		sigemptyset(&mask);
 		f_.sigprocmask_(SIG_BLOCK, nullptr, &mask);
 		sigpending(&pending);
-		text_ << " | " << Name(now.sa_handler) << " flags " << std::hex << (now.sa_flags & ~0x04000000 /* SA_RESTORER */)
-		      << std::dec << " masks itself " << sigismember(&now.sa_mask, sig_) << " blocked " << sigismember(&mask, sig_)
+		text_ << " | " << Name(now.sa_handler) << " flags " << std::hex
+		      << (now.sa_flags & ~0x04000000 /* SA_RESTORER */) << std::dec << " masks itself "
+		      << sigismember(&now.sa_mask, sig_) << " blocked " << sigismember(&mask, sig_)
 		      << " pending " << sigismember(&pending, sig_) << " ran " << ran << "\n";
 	}
 
@@ -303,8 +304,8 @@ std::vector<std::string> Lines(const std::string &text)
 TEST(SignalFunctions, AreOursAndNotGlibcs)
 {
 	Functions ours = Ours(), glibcs = Glibcs();
-#define EACH(name)                                                                                                             \
-	EXPECT_NE(glibcs.name##_, nullptr) << #name;                                                                           \
+#define EACH(name) \
+	EXPECT_NE(glibcs.name##_, nullptr) << #name; \
 	EXPECT_NE(ours.name##_, glibcs.name##_) << #name;
 	SIGNAL_FUNCTIONS(EACH)
 #undef EACH
@@ -314,13 +315,13 @@ TEST(SignalFunctions, DoWhatGlibcsDo)
 {
 	auto glibcs = Lines(InAChild(false, [] { return Sequence(Glibcs(), SIGUSR1); }));
 	ASSERT_GT(glibcs.size(), 100u);
-	EXPECT_THAT(glibcs, ::testing::Contains(::testing::HasSubstr("sigset, raised: | First flags 0 masks itself 0 blocked 0 "
-								      "pending 0 ran 1")));
+	EXPECT_THAT(glibcs, ::testing::Contains(::testing::HasSubstr(
+				    "sigset, raised: | First flags 0 masks itself 0 blocked 0 pending 0 ran 1")));
 	for (bool runtime : {false, true}) {
 		auto ours = Lines(InAChild(runtime, [] { return Sequence(Ours(), SIGUSR1); }));
 		ASSERT_EQ(ours.size(), glibcs.size());
 		for (size_t i = 0; i < ours.size(); i++) {
-			EXPECT_EQ(ours[i], glibcs[i]) << (runtime ? "behind lych_init" : "before lych_init") << ", line " << i;
+			EXPECT_EQ(ours[i], glibcs[i]) << (runtime ? "behind" : "before") << " lych_init, line " << i;
 		}
 	}
 }
@@ -344,7 +345,8 @@ std::string Blocked(const Functions &f, int sig)
 	int fd = signalfd(-1, &set, SFD_NONBLOCK);
 	kill(getpid(), sig);
 	sigpending(&pending);
-	text << "ran " << ran << " pending " << sigismember(&pending, sig) << " taken " << (sigtimedwait(&set, &info, &soon) == sig);
+	text << "ran " << ran << " pending " << sigismember(&pending, sig) << " taken "
+	     << (sigtimedwait(&set, &info, &soon) == sig);
 	raise(sig);
 	text << " read " << (read(fd, &told, sizeof(told)) == sizeof(told));
 	text << " ran " << ran;
@@ -356,12 +358,15 @@ std::string Blocked(const Functions &f, int sig)
 // SECURITY.md: the kernel does not know that they are blocked. The handler waits all the same.
 TEST(SignalFunctions, HoldTheSixBackButCannotHandThemOut)
 {
+	const char *const handed_out = "ran 0 pending 1 taken 1 read 1 ran 0 then 0";
+
 	for (int sig : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS}) {
-		EXPECT_EQ(InAChild(false, [sig] { return Blocked(Glibcs(), sig); }), "ran 0 pending 1 taken 1 read 1 ran 0 then 0");
-		EXPECT_EQ(InAChild(true, [sig] { return Blocked(Ours(), sig); }), "ran 0 pending 0 taken 0 read 0 ran 0 then 1")
+		EXPECT_EQ(InAChild(false, [sig] { return Blocked(Glibcs(), sig); }), handed_out);
+		EXPECT_EQ(InAChild(true, [sig] { return Blocked(Ours(), sig); }),
+			  "ran 0 pending 0 taken 0 read 0 ran 0 then 1")
 				<< strsignal(sig);
 	}
-	EXPECT_EQ(InAChild(true, [] { return Blocked(Ours(), SIGUSR1); }), "ran 0 pending 1 taken 1 read 1 ran 0 then 0");
+	EXPECT_EQ(InAChild(true, [] { return Blocked(Ours(), SIGUSR1); }), handed_out);
 }
 
 // ---- from before lych_init -----------------------------------------------------------------------
@@ -389,8 +394,9 @@ std::string HandledHere()
 	ran = on_main_stack = on_old_stack = masked = 0;
 	raise(SIGUSR1);
 	sigaltstack(nullptr, &stack);
-	text << "ran " << ran << " on main's " << on_main_stack << " on the thread's " << on_old_stack << " masked " << masked
-	     << " stack " << (stack.ss_sp == main_stack ? "main's" : stack.ss_sp == old_stack ? "the thread's" : "?") << " size "
+	text << "ran " << ran << " on main's " << on_main_stack << " on the thread's " << on_old_stack << " masked "
+	     << masked << " stack "
+	     << (stack.ss_sp == main_stack ? "main's" : stack.ss_sp == old_stack ? "the thread's" : "?") << " size "
 	     << stack.ss_size << " flags " << stack.ss_flags << "\n";
 	return text.str();
 }
@@ -448,8 +454,9 @@ std::string Before(bool runtime)
 	int rc = runtime ? live_start() : 0;
 	text << "lych_init " << rc << "\n" << HandledHere();
 	sigaction(SIGUSR1, nullptr, &now);
-	text << "same handler " << (now.sa_sigaction == Placed) << " flags " << std::hex << (now.sa_flags & ~0x04000000) << std::dec
-	     << " mask " << sigismember(&now.sa_mask, SIGHUP) << sigismember(&now.sa_mask, SIGTERM) << "\n";
+	text << "same handler " << (now.sa_sigaction == Placed) << " flags " << std::hex
+	     << (now.sa_flags & ~0x04000000) << std::dec << " mask " << sigismember(&now.sa_mask, SIGHUP)
+	     << sigismember(&now.sa_mask, SIGTERM) << "\n";
 	sigaction(SIGUSR2, nullptr, &now);
 	raise(SIGUSR2);
 	text << "SIGUSR2 is " << Name(now.sa_handler) << "\n";
@@ -470,7 +477,8 @@ std::string Before(bool runtime)
 		rc = LYCH_CALL(domain, &result, functions_wait, 41);
 		sender.join();
 		if (rc != 0 || result != 42 || ran != 1 || on_main_stack != 1 || masked != 1) {
-			text << "in a domain: " << rc << " " << result << " ran " << ran << " on main's " << on_main_stack << "\n";
+			text << "in a domain: " << rc << " " << result << " ran " << ran << " on main's "
+			     << on_main_stack << "\n";
 		}
 	}
 	return text.str();
@@ -480,8 +488,10 @@ TEST(SignalFunctions, FindHandlersAndStacksFromBeforeLychInit)
 {
 	std::string without = InAChild(false, [] { return Before(false); });
 	EXPECT_EQ(InAChild(false, [] { return Before(true); }), without);
-	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 1 on the thread's 0 masked 1 stack main's size 65536 flags 0\n"));
-	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 0 on the thread's 1 masked 1 stack the thread's size 65536 flags 0\n"));
+	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 1 on the thread's 0 masked 1 "
+						  "stack main's size 65536 flags 0\n"));
+	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 0 on the thread's 1 masked 1 "
+						  "stack the thread's size 65536 flags 0\n"));
 	EXPECT_THAT(without, ::testing::HasSubstr("same handler 1 flags 18000004 mask 10\nSIGUSR2 is SIG_IGN\n"));
 }
 

@@ -167,7 +167,7 @@ TEST_F(Tasks, AThreadThatHasThePlaceOfAnEndedOneStartsWithNothingOfIt)
 		EXPECT_EQ(seen.rc, 0);
 		EXPECT_NE(seen.after.area, 0u);
 		EXPECT_EQ(seen.after.gs, seen.after.area);
-		EXPECT_NE(seen.after.gs, seen.before.gs) << "that of who made it, which a new thread gets from the kernel";
+		EXPECT_NE(seen.after.gs, seen.before.gs) << "that of who made it: the kernel hands it on";
 		EXPECT_TRUE(seen.after.page_sound);
 		EXPECT_EQ(inside_threads(), threads);
 	}
@@ -212,8 +212,9 @@ TEST_F(Tasks, AChildForkedInACallbackReturnsThroughBothGatesAndSoDoesItsParent)
 	int rc = LYCH_CALL(domain, &result, through, back, 41);
 	if (forked == 0) {
 		// the calls it was forked in are its own, and over now
-		bool right = rc == 0 && result == 42 && in_callback == 0 && reset_in_callback == -EBUSY && use_gate() == 0 &&
-			     lych_domain_reset(domain) == 0 && use_gate() == 0 && lych_verify(nullptr, nullptr) == 0;
+		bool right = rc == 0 && result == 42 && in_callback == 0 && reset_in_callback == -EBUSY &&
+			     use_gate() == 0 && lych_domain_reset(domain) == 0 && use_gate() == 0 &&
+			     lych_verify(nullptr, nullptr) == 0;
 		_exit(right ? 7 : 1);
 	}
 	EXPECT_EQ(status_of(forked), 7);
@@ -239,8 +240,9 @@ TEST_F(Tasks, AChildOwesNothingToAThreadThatWasInADomainAndIsNotThere)
 	if (pid == 0) {
 		alarm(120); // it would wait for ever for the other thread
 		struct lych_domain *next = nullptr;
-		bool right = use_gate() == 0 && lych_domain_reset(domain) == 0 && use_gate() == 0 && lych_verify(nullptr, nullptr) == 0 &&
-			     lych_domain_free(domain) == 0 && lych_domain_new(&next, nullptr) == 0 && lych_domain_free(next) == 0;
+		bool right = use_gate() == 0 && lych_domain_reset(domain) == 0 && use_gate() == 0 &&
+			     lych_verify(nullptr, nullptr) == 0 && lych_domain_free(domain) == 0 &&
+			     lych_domain_new(&next, nullptr) == 0 && lych_domain_free(next) == 0;
 		_exit(right ? 7 : 1);
 	}
 	EXPECT_EQ(status_of(pid), 7);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A debugger walks through a gate from any of its instructions: a round trip is single-stepped, and before each
-// instruction the stack is unwound from the outside, with nothing but the unwind tables and the registers. Of signals the
-// entry and the way back are not stepped here: what they interrupt is on another stack, as SECURITY.md says.
+// instruction the stack is unwound from the outside, with nothing but the unwind tables and the registers. Of signals
+// the entry and the way back are not stepped here: what they interrupt is on another stack, as SECURITY.md says.
 #include <gtest/gtest.h>
 #include <libunwind-ptrace.h>
 #include <lychgate/lychgate.h>
@@ -71,7 +71,8 @@ __attribute__((noinline, noclone)) void walked_callback()
 struct walked_large {
 	long words[8];
 };
-__attribute__((noinline, noclone)) double walked_many(long a, long b, long c, long d, long e, long f, long g, double h, long i)
+__attribute__((noinline, noclone)) double walked_many(long a, long b, long c, long d, long e, long f, long g,
+							double h, long i)
 {
 	return static_cast<double>(a + b + c + d + e + f + g + i) + h;
 }
