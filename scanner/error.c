@@ -57,7 +57,7 @@ const char *lych_strerror(int err)
 	case -EALREADY:
 		return "already started";
 	case -EBUSY:
-		return "in use";
+		return "in use, or a thread does not answer";
 	case -EPERM:
 		return "not possible in a task that shares its thread area";
 	case -E2BIG:

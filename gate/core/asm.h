@@ -151,8 +151,8 @@ LYCH_HIDDEN void lych_gate_leave_soft(struct record *record);
 LYCH_HIDDEN int lych_gate_enter_soft(struct record *call);
 
 /* signal.c. On the monitor's stack, everything open, all signals blocked. selector: what it was, and
- * SELECTOR_FORGED. */
-LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector);
+ * SELECTOR_FORGED. sig: as the kernel gave it in a register. */
+LYCH_HIDDEN _Noreturn void lych_signal(struct area *area, struct sigframe *frame, uint32_t selector, int sig);
 LYCH_HIDDEN _Noreturn void lych_signal_done(struct area *area, uint64_t rsp);
 /* A signal on a thread that is not attached: with whatever rights it came, nothing was granted. */
 LYCH_HIDDEN void lych_signal_unattached(int sig, siginfo_t *info, void *context);

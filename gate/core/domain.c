@@ -157,10 +157,7 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 	d->key = (uint32_t)key;
 	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
 	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
-	if (opts->kind != LYCH_KIND_VAULT) {
-		threads_allow(key);
-	}
-	rc = tables_new(d, opts);
+	rc = opts->kind == LYCH_KIND_VAULT || threads_allow(key) ? tables_new(d, opts) : -EBUSY;
 	if (rc != 0) {
 		goto no_tables;
 	}
@@ -251,50 +248,46 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 struct round {
 	struct lych_domain *domain;
 	struct thread *self;
-	bool mark;         /* also calls nobody has canceled yet */
+	bool ask;          /* cancel: of calls that nobody wants to end yet, too */
+	bool close;        /* id is 0: all of them are to end */
 	bool others;       /* a call of another thread that is to end has not ended */
 	bool self_is_to_end;
 };
 
 /*
- * The thread goes on meanwhile. A record that was ended and made again for another domain between look and store
- * must not keep the mark.
+ * The others go on meanwhile, so their records are only looked at: by the time a mark was written there, the record could
+ * be that of another call, of another domain. A thread that is asked marks its own calls (cancels_follow). Those it
+ * begins before it answers end, too: the cancel has not returned yet.
  */
-static void mark(struct record *r, const struct lych_domain *domain)
-{
-	int32_t unmarked = 0, marked = -ECANCELED;
-
-	if (!atomic_compare_exchange_strong(&r->cancel, &unmarked, marked)) {
-		return;
-	}
-	if (!record_is_of(r, domain)) {
-		atomic_compare_exchange_strong(&r->cancel, &marked, 0);
-	}
-}
-
 static int round_of_thread(struct thread *t, void *ctx)
 {
 	struct round *round = ctx;
-	const struct record *top = thread_top(t);
-	bool kick = false;
+	struct record *top = thread_top(t);
+	uint64_t bit = domain_bit(round->domain);
+	bool inside = false, to_end = round->close;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
 		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
 		if (record_is_of(r, round->domain)) {
-			if (round->mark) {
-				mark(r, round->domain);
-			}
-			kick = kick || atomic_load(&r->cancel) != 0;
+			inside = true;
+			to_end = to_end || atomic_load(&r->cancel) != 0;
 		}
-		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is
-		 * in. */
-		if (t == round->self && atomic_load(&r->cancel) != 0) {
+		/* Whoever wants it to end may be the one that is waited for: it does not matter which domain it is in. */
+		if (t == round->self &&
+		    (atomic_load(&r->cancel) != 0 || atomic_load(&r->domain->state) == DOMAIN_RESETTING)) {
 			round->self_is_to_end = true;
 		}
 	}
-	if (kick && t != round->self) {
+	if (inside && round->ask) {
+		atomic_fetch_or(&t->cancel_asked, bit);
+	} else if (!inside) {
+		atomic_fetch_and(&t->cancel_asked, ~bit);
+	}
+	if (t == round->self) {
+		cancels_follow(t);
+	} else if (inside && (to_end || (atomic_load(&t->cancel_asked) & bit) != 0)) {
 		round->others = true;
 		thread_kick(t);
 	}
@@ -317,7 +310,7 @@ static void one_millisecond(void)
 static int wait_until_empty(struct lych_domain *d, struct thread *self)
 {
 	for (int tries = 0;; tries++) {
-		struct round round = {.domain = d, .self = self, .mark = true};
+		struct round round = {.domain = d, .self = self, .close = true};
 		bool inside;
 
 		lock();
@@ -419,7 +412,7 @@ out:
 
 int lych_domain_cancel(struct lych_domain *d)
 {
-	struct round round = {.domain = d, .mark = true};
+	struct round round = {.domain = d, .ask = true};
 	struct thread *self;
 	int rc = thread_self(&self);
 
@@ -442,7 +435,7 @@ int lych_domain_cancel(struct lych_domain *d)
 		if (round.self_is_to_end && tries >= PATIENCE) {
 			return -EBUSY;
 		}
-		round.mark = false; /* calls that begin from now on are not meant */
+		round.ask = false; /* calls that begin from now on are not meant */
 		one_millisecond();
 	}
 }
@@ -564,6 +557,10 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 	int rc = thread_self(&self);
 
 	if (rc != 0 || record == NULL) {
+		return rc;
+	}
+	rc = thread_has_timer(self);
+	if (rc != 0) {
 		return rc;
 	}
 	rc = atomic_load(&record->cancel);

@@ -93,7 +93,7 @@
 #define REC_DEADLINE 176 /* u64: CLOCK_MONOTONIC ns; 0: none */
 #define REC_ARGS_OFF 184 /* u32: distance from REC_RSP to the first stack argument */
 #define ARGS_OFF_POINTER 8 /* called through a typed pointer: a fault gives the binding's value */
-#define REC_CANCEL 188   /* i32: negative errno the call shall end with; written by other threads */
+#define REC_CANCEL 188   /* i32: negative errno the call shall end with; written by its own thread, in C */
 #define REC_ST1 208      /* 16 bytes: the second one of a complex long double */
 #define REC_THUNK 192    /* CALLBACK: its struct lych_callback_entry * */
 

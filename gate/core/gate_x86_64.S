@@ -203,6 +203,18 @@
 .endm
 
 /*
+ * The views that were in force before this record. A key may be taken from this thread in between, from the record and the
+ * gate page: then it starts again, else a call that waits below would return with the right. (G8)
+ */
+.macro views_back start:req, end:req
+\start:
+	mov	REC_VIEWS(%r11), %rcx
+	mov	%rcx, %gs:GATE_NOT_VIEW
+\end:
+	restart	\start, \end, \start
+.endm
+
+/*
  * MXCSR := memory. On some processors a store of MXCSR that follows too closely, such as that of the next call, costs a
  * hundred cycles and more when this changes the flags in it.
  */
@@ -676,8 +688,7 @@ label V(lych_call_returns)
 .Lret_left:
 #endif
 	restore_callee_saved
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Lret_views, .Lret_views_end
 	.cfi_restore_state
 	.cfi_remember_state
 	subq	$REC_SIZE, %gs:MON_TOP
@@ -789,8 +800,7 @@ label V(lych_call_returns)
 	jmp	.Lcall_gone
 
 .Lcall_no_stack:
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Lno_stack_views, .Lno_stack_views_end
 	mov	$-54, %eax /* -EXFULL */
 	jmp	.Lcall_refused
 
@@ -995,8 +1005,7 @@ label V(lych_abort)
 	jz	1f
 	fldenv	REC_FENV(%r11)
 1:	restore_callee_saved
-	mov	REC_VIEWS(%r11), %rcx
-	mov	%rcx, %gs:GATE_NOT_VIEW
+	views_back .Labort_views, .Labort_views_end
 	mov	REC_STATUS(%r11), %rdx
 	mov	REC_BINDING(%r11), %rcx
 	mov	REC_ARGS_OFF(%r11), %r10d
@@ -1264,6 +1273,8 @@ label V(lych_callback_returns)
 	cfi_record_r11
 	cmpl	$KIND_CALLBACK, REC_KIND(%r11)
 	jne	.Lback_host_trap
+	cmp	%r11, %rbp /* that of another callback, which was left by longjmp? */
+	jne	.Lback_host_trap
 	mov	REC_DOMAIN(%r11), %r10
 	mov	%rax, %r8
 	mov	%rdx, %r9
@@ -1528,6 +1539,7 @@ function V(lych_signal_entry)
 	cmp	lych_root_page+ROOT_STACKS_SIZE(%rip), %rax
 	jae	.Lsignal_unattached
 	mov	%rdx, %r10
+	mov	%edi, %ebp /* which signal: by the kernel, not by what lies in memory */
 #ifndef LYCH_SOFT
 	xor	%eax, %eax
 	xor	%ecx, %ecx
@@ -1624,6 +1636,7 @@ function V(lych_signal_entry)
 	popfq
 	mov	%r8, %rdi
 	mov	%r9, %rsi
+	mov	%ebp, %ecx
 	xor	%ebp, %ebp
 	call	lych_signal
 	ud2

@@ -51,8 +51,9 @@ const char *lych_backend_name(void)
 int lych_attach(void)
 {
 	struct thread *self;
+	int rc = ROOT.ready ? thread_self(&self) : -ENOSYS;
 
-	return ROOT.ready ? thread_self(&self) : -ENOSYS;
+	return rc != 0 ? rc : thread_has_timer(self);
 }
 
 /* Options of another version of the header: members this one lacks must be zero, members it has in excess are. */

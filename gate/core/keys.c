@@ -258,7 +258,7 @@ static int take_pku(struct key_table *t)
 		}
 		/* Somebody has freed a key of ours, and this has taken it back: it stays with its owner. */
 		if (atomic_load(&t->key[key].owner) == OWNER_DOMAIN) {
-			threads_allow(key);
+			(void)!threads_allow(key); /* who does not answer follows later */
 		}
 	}
 }
@@ -281,18 +281,16 @@ int keys_take(int *key, enum key_owner owner, const char *name)
 	if (t->held >= t->max) {
 		return -ENOSPC;
 	}
-	for (;;) {
-		taken = ROOT.backend == LYCH_PKU ? take_pku(t) : take_number(t);
-		if (taken < 0) {
-			return taken;
-		}
-		/* Whoever had this number before may have left rights on other threads. */
-		if (threads_shoot_down(taken)) {
-			break;
-		}
-		own(t, taken, OWNER_RETIRED, "");
-		why_set("a protection key is given up: a thread blocks every signal, or threads cannot be listed "
-			"because /proc is not mounted");
+	taken = ROOT.backend == LYCH_PKU ? take_pku(t) : take_number(t);
+	if (taken < 0) {
+		return taken;
+	}
+	/* Whoever had this number before may have left rights on other threads. */
+	if (!threads_shoot_down(taken)) {
+		free_raw(taken); /* nobody's, as it was: another would be no better, and it is asked again next time */
+		why_set("a thread does not answer (it blocks every signal, or is stopped), or threads cannot be listed because "
+			"/proc is not mounted");
+		return -EBUSY;
 	}
 	own(t, taken, owner, name);
 	t->held++;

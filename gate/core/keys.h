@@ -22,7 +22,7 @@ enum key_owner {
 	OWNER_DOMAIN,
 	OWNER_VAULT,
 	OWNER_REGION,
-	OWNER_RETIRED, /* pages that have it could not be retagged: held, and never used again */
+	OWNER_RETIRED, /* pages or threads that have it could not be made to lose it: held, and never used again */
 };
 
 /*
@@ -42,13 +42,14 @@ LYCH_HIDDEN int keys_start(unsigned int max_keys);
 LYCH_HIDDEN void keys_stop(void);
 
 /*
- * A key for owner, denied on every attached thread. name is copied. -ENOSPC: none is free, or max_keys are held.
+ * A key for owner, denied on every thread. name is copied. -ENOSPC: none is free, or max_keys are held; -EBUSY: a thread
+ * could not be made to lose it (lych_why).
  * Called with monitor->lock by an attached thread.
  */
 LYCH_HIDDEN int keys_take(int *key, enum key_owner owner, const char *name);
 /*
  * Every range of its ledger gets key 0 and PROT_NONE, every attached thread loses its rights to it, then it is freed.
- * A key whose pages cannot all be retagged is never used again.
+ * A key whose pages cannot all be retagged, or that a thread does not lose, is never used again.
  * Called with monitor->lock by an attached thread.
  */
 LYCH_HIDDEN void keys_give_back(int key);

@@ -52,6 +52,21 @@ void domain_poison(struct lych_domain *d)
 	threads_each(kick_inside, &p);
 }
 
+/* In lych_signal, on a kick, or of the calling thread's own: nobody else changes the records. */
+void cancels_follow(struct thread *t)
+{
+	uint64_t asked = atomic_load(&t->cancel_asked);
+
+	for (struct record *r = &t->records[1]; asked != 0 && r <= t->top; r++) {
+		int32_t none = 0;
+
+		if (r->kind == KIND_CALL && (asked & domain_bit(r->domain)) != 0) {
+			atomic_compare_exchange_strong(&r->cancel, &none, -ECANCELED);
+		}
+	}
+	atomic_fetch_and(&t->cancel_asked, ~asked);
+}
+
 int lych_callback_refused(struct record *call)
 {
 	int32_t cancel = atomic_load(&call->cancel);

@@ -97,13 +97,14 @@ struct thread {
 	uint64_t levels; /* struct signal_state (signal.h): signals put aside; 0: none */
 	uint32_t level;  /* how many of them are in use */
 	uint32_t nlevels;
-	_Atomic uint64_t view_epoch; /* of the last shoot-down this thread has followed */
+	_Atomic uint64_t view_epoch;   /* of the last shoot-down this thread has followed */
+	_Atomic uint64_t cancel_asked; /* bit i: its calls of monitor->domains[i] are to end; others set it */
 	uint64_t host_mask;    /* signals the host wants blocked though the kernel does not block them */
 	timer_t timer;
 	uint32_t timer_made;
 	uint32_t rseq_bytes; /* length rseq was registered with before we unregistered it; 0: it was not */
 	uint64_t armed_ns; /* deadline of a call that is being made: its record may not be there yet */
-	uint8_t pad[1024 - 128 - KEYS * sizeof(struct slot) - 112];
+	uint8_t pad[1024 - 128 - KEYS * sizeof(struct slot) - 120];
 	struct record records[DEPTH_MAX];
 };
 

@@ -293,7 +293,16 @@ static _Noreturn void destroyed(struct context *c)
 	end_jumper(c);
 }
 
-_Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uint32_t selector)
+/* Before 6.12 the mask of a frame can be forged, too. Who has the six blocked ends the process by a system call of a domain,
+ * and a domain that has the kick blocked would hear of no deadline. */
+static void keep_ours_unblocked(struct context *c)
+{
+	if (!ROOT.frames_whole) {
+		c->frame->uc.mask &= ~SIGNALS_SIX & ~(c->domain ? SIGNAL_BIT(SIGNAL_KICK) : 0);
+	}
+}
+
+_Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uint32_t selector, int sig)
 {
 	struct thread *t = &area->thread;
 	struct context c = {.area = area, .thread = t, .state = state_of(t),
@@ -324,6 +333,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 			destroyed(&c);
 		}
 		sigframe_repair(c.frame, &c.state->sw);
+		c.frame->info.si_signo = sig;
 	}
 	if (!c.domain && is_entry(c.frame->uc.mc.rip)) {
 		end_jumper(&c);
@@ -336,6 +346,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 	signals_own_stack(t, &c.frame->uc.stack);
 	resuming = leave_resume(&c);
 	c.domain = c.domain || resuming;
+	keep_ours_unblocked(&c);
 	if (c.domain) {
 		if (signal_top_call(t) == NULL) {
 			signal_broken();
@@ -359,6 +370,7 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 
 	if (is_kick(info)) {
 		signal_follow(&c);
+		cancels_follow(t);
 		deadlines_follow(t, c.domain);
 		signal_go_on(&c);
 	}

@@ -34,7 +34,7 @@ struct thread *thread_attached(void)
 	return lych_tls != NULL ? &lych_tls->thread : NULL;
 }
 
-static void pkru_update(uint32_t clear, uint32_t set)
+void thread_pkru_update(uint32_t clear, uint32_t set)
 {
 	if (ROOT.backend == LYCH_PKU) {
 		lych_pkru_update_pku(clear, set);
@@ -266,7 +266,7 @@ static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 	attaching(m, (int)sys0(SYS_gettid), 0);
 	pthread_mutex_unlock(&m->lock);
 	if (err == 0) {
-		pkru_update(~0U, view);
+		thread_pkru_update(~0U, view);
 		pthread_setspecific(end_key, a);
 		*out = a;
 	} else {
@@ -361,7 +361,7 @@ static void detach(void *arg)
 	pthread_mutex_lock(&m->lock);
 	/* With the lock, so that no key changes its owner meanwhile: nobody could take a right that outlives the area.
 	 * Those to the runtime's two keys, which never get another owner, do no harm. */
-	pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
+	thread_pkru_update(0, keys_not_foreign() & VIEW_DENY_ALL);
 	memory_stacks_of_thread_free(&a->thread);
 	rseq_register(a->thread.rseq_bytes);
 	lych_tls = NULL;
@@ -464,84 +464,6 @@ void threads_barrier(void)
 	}
 }
 
-uint32_t thread_view(uint32_t view)
-{
-	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;
-}
-
-uint64_t thread_follow(struct thread *t)
-{
-	uint64_t epoch = atomic_load(&ROOT.monitor->view_epoch); /* before the bits that belong to it */
-	struct gate_page *g = &t->area->gate;
-
-	g->not_host = ~thread_view(~g->not_host);
-	g->not_caller = ~thread_view(~g->not_caller);
-	for (struct record *r = &t->records[1]; r <= t->top; r++) {
-		if (r->kind == KIND_CALL) {
-			r->not_caller = ~thread_view(~r->not_caller);
-		}
-	}
-	return epoch;
-}
-
-void thread_followed(struct thread *t, uint64_t epoch)
-{
-	atomic_store(&t->view_epoch, epoch);
-}
-
-/* The calling thread at once, the others by the kick; a thread that is gone has no rights. */
-static void all_follow(void)
-{
-	struct monitor *m = ROOT.monitor;
-	struct thread *self = thread_attached();
-	const struct timespec pause = {.tv_nsec = 50000};
-	uint64_t epoch = atomic_fetch_add(&m->view_epoch, 1) + 1;
-	pid_t pid = (pid_t)sys0(SYS_getpid);
-
-	if (self != NULL) {
-		uint64_t all = ~0ULL, mask;
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-		uint64_t followed = thread_follow(self);
-		pkru_update(m->allow_bits, m->deny_bits);
-		thread_followed(self, followed);
-		sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	}
-	for (size_t i = 0; i < THREADS_MAX; i++) {
-		struct area *a;
-		for (unsigned int tries = 0; (a = atomic_load(&m->threads[i])) != NULL; tries++) {
-			if (&a->thread == self || a->thread.state != THREAD_LIVE ||
-			    atomic_load(&a->thread.view_epoch) >= epoch ||
-			    sys3(SYS_tgkill, pid, a->thread.tid, 0) == -ESRCH) {
-				break;
-			}
-			if (tries % 64 == 0) {
-				thread_kick(&a->thread);
-			}
-			sys2(SYS_nanosleep, &pause, NULL);
-		}
-	}
-}
-
-bool threads_shoot_down(int key)
-{
-	struct monitor *m = ROOT.monitor;
-	bool all;
-
-	atomic_fetch_and(&m->allow_bits, ~VIEW_BITS(key));
-	atomic_fetch_or(&m->deny_bits, VIEW_AD(key));
-	all_follow();
-	/* After those who could hand the right down. */
-	all = ROOT.backend != LYCH_PKU || strangers_deny(key);
-	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
-	return all;
-}
-
-void threads_allow(int key)
-{
-	atomic_fetch_or(&ROOT.monitor->allow_bits, VIEW_BITS(key));
-	all_follow();
-}
-
 bool threads_inside(const struct lych_domain *domain, bool self_only)
 {
 	struct thread *self = thread_attached();
@@ -569,7 +491,20 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 
 	when.it_value.tv_sec = (time_t)(deadline_ns / 1000000000);
 	when.it_value.tv_nsec = (long)(deadline_ns % 1000000000);
-	sys4(SYS_timer_settime, __atomic_load_n(&t->timer, __ATOMIC_ACQUIRE), TIMER_ABSTIME, &when, NULL);
+	if (t->timer_made) {
+		sys4(SYS_timer_settime, __atomic_load_n(&t->timer, __ATOMIC_ACQUIRE), TIMER_ABSTIME, &when, NULL);
+	}
+}
+
+int thread_has_timer(struct thread *t)
+{
+	int err = 0;
+
+	if (!t->timer_made) {
+		err = timer_make(t);
+		thread_timer(t, 1); /* the kick looks for deadlines there are */
+	}
+	return err;
 }
 
 /* ---- fork ------------------------------------------------------------------------------------ */
@@ -582,12 +517,16 @@ static struct area *fork_copy(void)
 
 void threads_fork_prepare(void)
 {
+	uint64_t kick = SIGNAL_BIT(SIGNAL_KICK);
 	struct thread *self;
 
 	if (ROOT.monitor == NULL || thread_self(&self) != 0) {
 		return;
 	}
+	/* All signals are blocked. Who has the lock may wait for this thread to answer a kick, which takes no lock. */
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick, NULL, sizeof(kick));
 	pthread_mutex_lock(&ROOT.monitor->lock);
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &kick, NULL, sizeof(kick));
 	memory_fork_prepare();
 	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
@@ -599,6 +538,25 @@ void threads_fork_parent(void)
 		ledger_thaw();
 		memory_fork_parent();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
+	}
+}
+
+/*
+ * Timers are not inherited, and the child may have none (RLIMIT_SIGPENDING). Without it a call could be past its deadline,
+ * or in a poisoned domain, and nobody would end it: so each goes the slow way, where one is asked for again, and those
+ * the child is inside of end where their callbacks return. Both with -ENOMEM, as where a thread cannot attach.
+ */
+static void fork_without_timer(struct thread *t)
+{
+	for (size_t key = 0; key < KEYS; key++) {
+		t->slots[key].id = SLOT_NOBODY;
+	}
+	for (struct record *r = &t->records[1]; r <= t->top; r++) {
+		int32_t none = 0;
+
+		if (r->kind == KIND_CALL) {
+			atomic_compare_exchange_strong(&r->cancel, &none, -ENOMEM);
+		}
 	}
 }
 
@@ -615,9 +573,10 @@ void threads_fork_child(void)
 	ledger_thaw();
 	memory_fork_child(&a->thread);
 	a->thread.tid = (int)sys0(SYS_gettid);
+	a->thread.cancel_asked = 0; /* the parent's calls are meant */
 	a->thread.timer_made = 0;
 	if (timer_make(&a->thread) != 0) {
-		__builtin_trap();
+		fork_without_timer(&a->thread);
 	}
 	a->thread.rseq_bytes = rseq_unregister() | a->thread.rseq_bytes;
 	for (size_t i = 0; i < THREADS_MAX; i++) {
@@ -633,7 +592,8 @@ void threads_fork_child(void)
 	pthread_mutex_init(&m->lock, &attr);
 	signals_fork_child(a);
 	if (dispatch_arm(a) != 0) {
-		/* Protection is never lost silently: without dispatch no domain may run here. */
+		/* Protection is never lost silently: without dispatch no domain may run here. The kernel did it for the
+		 * parent, with the same arguments, and needs no memory for it. */
 		__builtin_trap();
 	}
 }

@@ -36,8 +36,8 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
 
 /*
  * No task of this process has a right to key any more: attached threads (the caller, too) are kicked and waited for,
- * and so are those that never attached. Called with monitor->lock. false: one could not be reached (it blocks every
- * signal), or tasks cannot be listed (no /proc): the key must not get another owner.
+ * and so are those that never attached. Called with monitor->lock. false: one could not be reached (for some seconds it
+ * has blocked every signal, or been stopped), or tasks cannot be listed (no /proc): the key must not get another owner.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
@@ -63,9 +63,10 @@ LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its
- * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view().
+ * host view before this returns. Called with monitor->lock. Threads that attach later take keys_host_view(). false: one
+ * could not be reached, and has not got them yet.
  */
-LYCH_HIDDEN void threads_allow(int key);
+LYCH_HIDDEN LYCH_MUST_CHECK bool threads_allow(int key);
 
 /*
  * What the last changes of keys make of a view of the host. thread_follow applies it to everything the thread keeps
@@ -74,12 +75,16 @@ LYCH_HIDDEN void threads_allow(int key);
  * thread_follow gave: earlier, and the bits that are to be denied could be gone before the frame has lost them.
  * Async-signal-safe.
  */
+LYCH_HIDDEN void thread_pkru_update(uint32_t clear, uint32_t set); /* PKRU of the calling thread (asm.h), by backend */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
 LYCH_HIDDEN uint64_t thread_follow(struct thread *t);
 LYCH_HIDDEN void thread_followed(struct thread *t, uint64_t epoch);
 
 /* The thread's timer, made when it attaches, fires (the kick, SI_TIMER) at deadline_ns, CLOCK_MONOTONIC; 0 stops it. */
 LYCH_HIDDEN void thread_timer(struct thread *t, uint64_t deadline_ns);
+
+/* Every thread has it but one that fork could not make one for: makes it. 0, or -ENOMEM: no call may be made. The caller's. */
+LYCH_HIDDEN LYCH_MUST_CHECK int thread_has_timer(struct thread *t);
 
 /* CLOCK_MONOTONIC, not by the vDSO: its data is ordinary memory. Async-signal-safe. */
 LYCH_HIDDEN uint64_t monotonic_ns(void);
@@ -90,6 +95,17 @@ LYCH_HIDDEN uint64_t monotonic_ns(void);
  * domain was interrupted. Async-signal-safe.
  */
 LYCH_HIDDEN void deadlines_follow(struct thread *t, bool in_domain);
+
+/*
+ * Calls of the thread in domains that lych_domain_cancel has asked about (thread.cancel_asked) get their mark. By the thread
+ * itself: on a kick, or when it is the one that cancels. Async-signal-safe.
+ */
+LYCH_HIDDEN void cancels_follow(struct thread *t);
+_Static_assert(DOMAINS_MAX <= 64, "a bit for each");
+static inline uint64_t domain_bit(const struct lych_domain *domain)
+{
+	return 1ull << (domain - ROOT.monitor->domains);
+}
 
 /* Any record (CALL or CALLBACK) of any thread in domain? self: of the calling thread only. */
 LYCH_HIDDEN bool threads_inside(const struct lych_domain *domain, bool self);

@@ -94,10 +94,13 @@ struct lych_domain_opts {
 
 /*
  * lych_domain_new takes one protection key and stores a new domain in *out, which the caller owns and gives
- * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held.
+ * back with lych_domain_free. opts may be NULL. On failure *out is NULL and no key is held. What is in its heap and
+ * stacks stays out of core files.
  *
  * Returns 0, or
  *	-ENOSPC      no key is left, or there are 64 domains
+ *	-EBUSY       a thread has not answered for some seconds: it blocks every signal by a bare system call, or is stopped.
+ *	             It could have kept a right to the key; lych_why() says so
  *	-ENOMEM      heap or tables could not be mapped
  *	-EINVAL      opts->size is zero, or an option is out of range
  *	-EOPNOTSUPP  this kind cannot be had on this kernel or backend; lych_why() says why

@@ -31,6 +31,7 @@ struct lych_region_opts {
  *
  * Returns 0, or
  *	-ENOSPC   no key is left
+ *	-EBUSY    as lych_domain_new
  *	-ENOMEM   it could not be mapped, or not be locked (RLIMIT_MEMLOCK)
  *	-EINVAL   bytes is 0 or above 16 GiB, opts->size is zero, or an option is not known to this library
  *	others    as lych_attach

@@ -57,11 +57,12 @@ int lych_callback_refused(struct record *call)
 	abort();
 }
 
-void lych_signal(struct area *a, struct sigframe *frame, uint32_t selector)
+void lych_signal(struct area *a, struct sigframe *frame, uint32_t selector, int sig)
 {
 	(void)a;
 	(void)frame;
 	(void)selector;
+	(void)sig;
 	abort();
 }
 

@@ -40,6 +40,28 @@ fn attack_flags
 1:	ret
 fn_end attack_flags
 
+/* Sets rflags, acts, and gives what they are then. */
+fn attack_flags_act
+	push	%rdi
+	popfq
+	act	%rsi
+	pushfq
+	pop	%rax
+	pushq	$2
+	popfq
+	ret
+fn_end attack_flags_act
+
+/* ds, es and fs := selector; then acts. gives fs */
+fn attack_segments
+	mov	%edi, %ds
+	mov	%edi, %es
+	mov	%edi, %fs
+	act	%rsi
+	mov	%fs, %eax
+	ret
+fn_end attack_segments
+
 /* rbp and rbx keep what is needed when the call is refused */
 fn attack_sigreturn
 	push	%rbx

@@ -18,6 +18,7 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <string>
 
 #include "inside.h"
 #include "model.h"
@@ -141,6 +142,28 @@ inline void ExpectNotMade(lych_kind kind)
 	EXPECT_STRNE(lych_why(), "");
 }
 
+// Attacks on what each in-image kind promises. Where a kind is not made that is the promise, and the attacks are skipped.
+class OfEachKind : public NeedsPku, public ::testing::WithParamInterface<lych_kind>
+{
+protected:
+	void SetUp() override
+	{
+		NeedsPku::SetUp();
+		if (!IsSkipped() && !HasFatalFailure() && On61() && GetParam() != LYCH_KIND_CONTAIN) {
+			IN_A_CHILD({ ExpectNotMade(GetParam()); });
+			GTEST_SKIP() << "not made before Linux 6.12, and refused with the reason";
+		}
+	}
+	static bool Pure()
+	{
+		return GetParam() == LYCH_KIND_PURE;
+	}
+};
+#define OF_EACH_KIND(suite)                                                                                         \
+	INSTANTIATE_TEST_SUITE_P(Kinds, suite, ::testing::Values(LYCH_KIND_CONTAIN, LYCH_KIND_PURE), [](const auto &one) { \
+		return std::string(one.param == LYCH_KIND_PURE ? "Pure" : "Contain");                               \
+	})
+
 // In the child: the runtime, an attacker, a victim and a closed region with a secret each.
 inline bool Start(lych_kind kind = LYCH_KIND_CONTAIN)
 {
@@ -247,6 +270,8 @@ inline void ExpectFault(lych_fault_kind kind, const char *owner = nullptr)
 extern "C" {
 // attack.S
 long attack_flags(unsigned long flags, long back);          // sets rflags; back: returns with them set
+long attack_flags_act(unsigned long flags, long act);       // sets rflags, acts as attack_fs, gives what they are then
+long attack_segments(long selector, long act);              // the same with ds, es and fs; gives fs
 long attack_sigreturn(void *frame, void *scratch);          // rt_sigreturn of a frame: -errno when refused
 long attack_clone(long flags, void *stack, long (*fn)(void *), void *arg);
 long attack_far(void *code, void *stack);                   // calls code in compatibility mode: eax

@@ -2,6 +2,9 @@
 // G2: the gate is given stack pointers, indices, jumps and callers that it does not expect.
 #include "attack.h"
 
+#include <setjmp.h>
+#include <signal.h>
+
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -21,6 +24,7 @@ LYCH_CALLBACK(host_function, long, (long, long, long, long, long, long, long, lo
 LYCH_CALLBACK(host_plain, void, (void));
 LYCH_CALLBACK(host_nested, long, (void));
 LYCH_BIND(domain, nested, long, (long (*)(void)));
+LYCH_BIND(victim, nested, long, (long (*)(void)));
 LYCH_BIND(other, attack_do, long, (attack_fn, struct prey *));
 
 namespace
@@ -56,7 +60,7 @@ extern "C" long nested(long (*fn)(void))
 namespace
 {
 
-class Gate : public NeedsPku
+class Gate : public OfEachKind
 {
 };
 
@@ -67,10 +71,10 @@ long GoesWithStack(prey *p)
 	return attack_stack(reinterpret_cast<void *>(p->more[0]), reinterpret_cast<void (*)(void)>(p->more[1]));
 }
 
-TEST_F(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
+TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		void (*plain)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
 		static uint64_t program[1024];
@@ -147,10 +151,10 @@ long CallsWithNumber(prey *p)
 	return 0;
 }
 
-TEST_F(Gate, TakesNoCallbackThatIsNotRegistered)
+TEST_P(Gate, TakesNoCallbackThatIsNotRegistered)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		void (*plain)(void) = nullptr, (*gone)(void) = nullptr, (*others)(void) = nullptr, (*more)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
 		ASSERT_EQ(lych_callback(&gone, domain, host_plain, nullptr), 0);
@@ -232,10 +236,10 @@ long ReadsTwice(prey *p) // the control: what is not copied changes between two 
 	}
 }
 
-TEST_F(Gate, ReadsStackArgumentsOnce)
+TEST_P(Gate, ReadsStackArgumentsOnce)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		eight fn = nullptr;
 		ASSERT_EQ(lych_callback(&fn, domain, host_function, nullptr), 0);
 		target->more[0] = reinterpret_cast<uint64_t>(fn);
@@ -295,10 +299,10 @@ int JumpTo(const void *at)
 	return rc;
 }
 
-TEST_F(Gate, ReturnsOfTheOtherKindAreNotTaken)
+TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		// from a call to where callbacks return: it begins with a read of the monitor's page
 		EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
 		ExpectFault(LYCH_FAULT_KEY, "monitor");
@@ -328,9 +332,138 @@ TEST_F(Gate, ReturnsOfTheOtherKindAreNotTaken)
 	});
 }
 
+// To every WRPKRU itself, with what the attacker would like PKRU to be, and all other registers leading to where it takes the secret.
+TEST_P(Gate, EverySiteComparesWhatIsInForce)
+{
+	std::vector<uint64_t> sites;
+	auto *text = reinterpret_cast<const unsigned char *>(inside_gate_text());
+	for (uint64_t i = 0; i + 2 < inside_gate_text_end() - inside_gate_text(); i++) {
+		if (text[i] == 0x0f && text[i + 1] == 0x01 && text[i + 2] == 0xef) {
+			sites.push_back(inside_gate_text() + i);
+		}
+	}
+	ASSERT_GE(sites.size(), 7u);
+	IN_A_CHILD({
+		ASSERT_TRUE(Start(GetParam()));
+		inside before, after;
+		inside_look(&before);
+		uint32_t own = inside_view_of(domain), host = ~before.not_host;
+		auto jump_to = [&](uint64_t at, uint32_t wanted, uint64_t rsp, const void *reads) {
+			auto *frame = reinterpret_cast<jump *>(target->own + 4096);
+			memset(frame, 0, sizeof(*frame));
+			for (uint64_t &reg : frame->gpr) {
+				reg = reinterpret_cast<uint64_t>(&model_landed);
+			}
+			frame->gpr[0] = wanted;
+			frame->gpr[1] = frame->gpr[2] = 0;
+			frame->gpr[5] = reinterpret_cast<uint64_t>(target->own) + 8192;
+			frame->rip = at;
+			frame->rflags = 0x202;
+			frame->rsp = rsp != 0 ? rsp : reinterpret_cast<uint64_t>(target->own) + 12288;
+			for (size_t i = 8192; i < kOwn; i += 8) {
+				uint64_t landed = reinterpret_cast<uint64_t>(&model_landed);
+				memcpy(target->own + i, &landed, 8);
+			}
+			model_loot = reinterpret_cast<loot *>(target->own);
+			memset(model_loot, 0, sizeof(*model_loot));
+			model_loot->read = reads;
+			model_loot->write = target->own + 256;
+			int rc = LYCH_CALL(domain, LYCH_NOTHING, model_jump, frame);
+			uint64_t taken = model_loot->taken;
+			inside_look(&after);
+			EXPECT_STREQ(inside_differences(&before, &after), "") << std::hex << at - inside_gate_text() << ", " << wanted;
+			if (rc != 0) {
+				EXPECT_EQ(rc, -EFAULT);
+				Anew();
+			}
+			return taken;
+		};
+		for (uint64_t at : sites) {
+			for (uint32_t wanted : {0u, host, own, ~host, own & ~(3u << 2 * lych_region_key(region)), 0x55555554u}) {
+				if (On61() && (wanted & 3) != 0) {
+					continue; // whoever has no ordinary memory there cannot be interrupted: the process ends
+				}
+				for (uint64_t rsp : {uint64_t{0}, before.altstack + before.altstack_bytes - 512}) {
+					EXPECT_NE(jump_to(at, wanted, rsp, closed), kSecret)
+						<< std::hex << "gate text + " << at - inside_gate_text() << ", " << wanted;
+				}
+			}
+		}
+		// the control: the same, to where all these registers lead, with memory it may read
+		uint64_t *mine = reinterpret_cast<uint64_t *>(target->own + 512);
+		*mine = kSecret;
+		EXPECT_EQ(jump_to(reinterpret_cast<uint64_t>(&model_landed), own, 0, mine), kSecret);
+	});
+}
+
+// Host code that comes where only calls return, or to a thunk that is a domain's: nothing of a domain is run with its rights.
+jmp_buf to_the_outer;
+
+TEST_P(Gate, HostCodeAtThePlacesOfTheOtherKindTraps)
+{
+	static const struct {
+		const char *name;
+		std::function<long()> in_callback;
+	} rows[] = {
+		{"to where calls return", []() -> long {
+			 __asm__ volatile("xor %%eax, %%eax\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n jmp *%0" ::"r"(lych_call_returns_pku)
+					  : "rax", "rcx", "rdx");
+			 return 0;
+		 }},
+		{"to a thunk of the domain", []() -> long {
+			 reinterpret_cast<void (*)(void)>(target->more[0])();
+			 return 0;
+		 }},
+		// the record on top is the inner callback's, which is not this one's
+		{"out of the callback of an inner call", []() -> long {
+			 if (setjmp(to_the_outer) == 0) {
+				 in_nested = []() -> long { longjmp(to_the_outer, 1); };
+				 long result = 0;
+				 long (*fn)(void) = nullptr;
+				 if (lych_callback(&fn, victim, host_nested, nullptr) == 0 && LYCH_CALL(victim, &result, nested, fn) == 0) {
+					 _exit(3);
+				 }
+			 }
+			 return 41;
+		 }},
+	};
+	for (auto &row : rows) {
+		int status = ChildStatus([&] {
+			long (*fn)(void) = nullptr;
+			long result = 0;
+			if (!Start(GetParam()) || lych_callback(&fn, domain, host_nested, nullptr) != 0) {
+				_exit(2);
+			}
+			target->more[0] = reinterpret_cast<uint64_t>(fn);
+			in_nested = row.in_callback;
+			(void)!LYCH_CALL(domain, &result, nested, fn);
+			_exit(1);
+		});
+		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << row.name << ": " << status;
+	}
+	// the control: the same callback, that returns
+	IN_A_CHILD({
+		long (*fn)(void) = nullptr;
+		long result = 0;
+		ASSERT_TRUE(Start(GetParam()));
+		ASSERT_EQ(lych_callback(&fn, domain, host_nested, nullptr), 0);
+		in_nested = [] { return 41L; };
+		EXPECT_EQ(LYCH_CALL(domain, &result, nested, fn), 0);
+		EXPECT_EQ(result, 42);
+	});
+	// and with no call at all
+	int status = ChildStatus([] {
+		void (*plain)(void) = nullptr;
+		if (Start() && lych_callback(&plain, domain, host_plain, nullptr) == 0) {
+			plain();
+		}
+	});
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << status;
+}
+
 // ---- the library's own functions, from inside
 
-TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
+TEST_P(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 {
 	static const struct {
 		const char *name;
@@ -385,7 +518,7 @@ TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 	for (auto &row : rows) {
 		IN_A_CHILD({
 			SCOPED_TRACE(row.name);
-			ASSERT_TRUE(Start());
+			ASSERT_TRUE(Start(GetParam()));
 			auto aim = [] {
 				target->more[0] = reinterpret_cast<uint64_t>(victim);
 				target->more[1] = reinterpret_cast<uint64_t>(domain);
@@ -419,5 +552,7 @@ TEST_F(Gate, FunctionsOfTheLibraryGiveADomainNothing)
 		});
 	}
 }
+
+OF_EACH_KIND(Gate);
 
 } // namespace

@@ -6,7 +6,7 @@
 namespace
 {
 
-class Reports : public NeedsPku
+class Reports : public OfEachKind
 {
 protected:
 	static void ExpectShort(size_t most)
@@ -27,10 +27,10 @@ long Wild(prey *p)
 	return attack_wild(p->more[0], p->more[1]);
 }
 
-TEST_F(Reports, OfWildStacksAndFramePointersAreShort)
+TEST_P(Reports, OfWildStacksAndFramePointersAreShort)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside state;
 		inside_look(&state);
 		static uint64_t program[64];
@@ -74,10 +74,10 @@ long ByTablesThatLoop(prey *p)
 	return attack_tables_loop(p->more[0]);
 }
 
-TEST_F(Reports, OfHostileUnwindTablesReadNothingOfOthers)
+TEST_P(Reports, OfHostileUnwindTablesReadNothingOfOthers)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside state;
 		inside_look(&state);
 		static uint64_t program[4] = {kSecret, kSecret, kSecret, kSecret};
@@ -105,5 +105,7 @@ TEST_F(Reports, OfHostileUnwindTablesReadNothingOfOthers)
 		Anew();
 	});
 }
+
+OF_EACH_KIND(Reports);
 
 } // namespace

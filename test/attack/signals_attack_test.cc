@@ -14,7 +14,7 @@
 namespace
 {
 
-class Frames : public NeedsPku
+class Frames : public OfEachKind
 {
 };
 
@@ -83,12 +83,12 @@ void Landed()
 	__asm__ volatile("ud2");
 }
 
-TEST_F(Frames, ForgedForSigreturnGiveNoRights)
+TEST_P(Frames, ForgedForSigreturnGiveNoRights)
 {
 	attack_fn attack = [](prey *p) -> long { return attack_sigreturn(p->own, nullptr); };
 	IN_A_CHILD({
 		CaptureFrame();
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		Forge(target->own, target, Landed);
 		Ended ended = Attack(attack);
 		EXPECT_EQ(ended.rc, 0);
@@ -117,10 +117,36 @@ long FaultsWithStack(prey *p)
 
 char page_before[4096];
 
-TEST_F(Frames, AreNotWrittenWhereAFaultingDomainPoints)
+// A vault, whom nobody but itself can look at: words of its page that are not zero.
+uint64_t *kept;
+extern "C" inline long vault_counts(uint64_t *page)
+{
+	long n = 0;
+	for (int i = 0; i < 512; i++) {
+		n += page[i] != 0;
+	}
+	return n;
+}
+LYCH_BIND(vault, vault_counts, long, (uint64_t *));
+
+lych_domain *Vault()
+{
+	lych_domain *vault = nullptr;
+	lych_domain_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.kind = LYCH_KIND_VAULT;
+	if (lych_domain_new(&vault, &opts) != 0 ||
+	    lych_vault_allow(vault, reinterpret_cast<void (*)(void)>(vault_counts)) != 0) {
+		return nullptr;
+	}
+	kept = static_cast<uint64_t *>(lych_alloc_aligned(vault, 4096, 4096));
+	return vault;
+}
+
+TEST_P(Frames, AreNotWrittenWhereAFaultingDomainPoints)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside state;
 		inside_look(&state);
 		LYCH_READ(char, page, region)
@@ -135,6 +161,17 @@ TEST_F(Frames, AreNotWrittenWhereAFaultingDomainPoints)
 				     state.altstack + 64, state.altstack + 4096, state.altstack + state.altstack_bytes,
 				     state.altstack + state.altstack_bytes - 512, state.altstack + state.altstack_bytes - 4096,
 				     0, 8, ~7ull, 1ull << 63};
+		lych_domain *vault = On61() ? nullptr : Vault();
+		ASSERT_EQ(vault != nullptr, !On61());
+		if (vault != nullptr) {
+			target->more[0] = reinterpret_cast<uint64_t>(kept) + 4096 - 64;
+			EXPECT_EQ(Attack(FaultsWithStack).rc, -EFAULT);
+			ExpectFault(LYCH_FAULT_ILL);
+			Anew();
+			long words = -1;
+			ASSERT_EQ(LYCH_CALL(vault, &words, vault_counts, kept), 0);
+			EXPECT_EQ(words, 0) << "written to the vault";
+		}
 		for (uint64_t rsp : stacks) {
 			target->more[0] = rsp;
 			Ended ended = Attack(FaultsWithStack);
@@ -155,7 +192,7 @@ TEST_F(Frames, AreNotWrittenWhereAFaultingDomainPoints)
 	});
 }
 
-TEST_F(Frames, AreWrittenThereByTheKernelWithoutTheRuntimeFrom612On)
+TEST_F(NeedsPku, AreWrittenThereByTheKernelWithoutTheRuntimeFrom612On)
 {
 	auto *page = static_cast<uint64_t *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	ASSERT_NE(page, MAP_FAILED);
@@ -201,11 +238,11 @@ int JumpToEntry(uint64_t rsp)
 	return rc;
 }
 
-TEST_F(Frames, StaleOrForgedAreNotTakenAtTheEntry)
+TEST_P(Frames, StaleOrForgedAreNotTakenAtTheEntry)
 {
 	IN_A_CHILD({
 		CaptureFrame();
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		inside state;
 		// the place of the last frame is known to everybody who has looked once
 		Ended ended = Attack([](prey *) -> long { return raw(SYS_getpid); });
@@ -251,7 +288,7 @@ TEST_F(Frames, StaleOrForgedAreNotTakenAtTheEntry)
 	});
 	// the control: the same jump, to where it may land, with memory it may read
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		auto *frame = reinterpret_cast<jump *>(target->own + 4096);
 		model_loot = reinterpret_cast<loot *>(target->own);
 		memset(frame, 0, sizeof(*frame));
@@ -289,10 +326,10 @@ long SaysAndSpins(prey *p)
 	return 0;
 }
 
-TEST_F(Frames, AHandlerThatLeavesADomainByLongjmpLeavesItsRightsThere)
+TEST_P(Frames, AHandlerThatLeavesADomainByLongjmpLeavesItsRightsThere)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		struct sigaction act = {};
 		act.sa_handler = [](int) { siglongjmp(out_of_here, 1); };
 		ASSERT_EQ(sigaction(SIGUSR1, &act, nullptr), 0);
@@ -332,11 +369,11 @@ TEST_F(Frames, AHandlerThatLeavesADomainByLongjmpLeavesItsRightsThere)
 	});
 }
 
-TEST_F(Frames, ADomainsSystemCallsAreMediatedWhateverTheHostBlocks)
+TEST_P(Frames, ADomainsSystemCallsAreMediatedWhateverTheHostBlocks)
 {
 	attack_fn attack = [](prey *) -> long { return raw(SYS_getpid); };
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		sigset_t all, before;
 		sigfillset(&all);
 		ASSERT_EQ(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
@@ -377,10 +414,10 @@ TEST_F(Frames, ADomainsSystemCallsAreMediatedWhateverTheHostBlocks)
 
 // ---- row 4: whoever is in a handler of the kernel's has key 0
 
-TEST_F(Frames, AHandlerInterruptingADomainRunsWithTheHostsRightsAndRegionsClosed)
+TEST_P(Frames, AHandlerInterruptingADomainRunsWithTheHostsRightsAndRegionsClosed)
 {
 	IN_A_CHILD({
-		ASSERT_TRUE(Start());
+		ASSERT_TRUE(Start(GetParam()));
 		static inside now;
 		static volatile uint64_t shown;
 		struct sigaction act = {};
@@ -419,5 +456,7 @@ TEST_F(Frames, AHandlerInterruptingADomainRunsWithTheHostsRightsAndRegionsClosed
 		EXPECT_EQ(rights, 1 + PKEY_DISABLE_ACCESS);
 	});
 }
+
+OF_EACH_KIND(Frames);
 
 } // namespace

@@ -141,6 +141,7 @@ void thread_kick(struct thread *t)
 		world.stuck[i]--;
 		return;
 	}
+	cancels_follow(t);
 	if (top->kind == KIND_CALL && (top->cancel != 0 || top->domain->id != top->call_id)) {
 		world.ended[i] = top->cancel != 0 ? top->cancel : -ECANCELED;
 		t->top--;
@@ -153,6 +154,12 @@ void thread_timer(struct thread *t, uint64_t deadline_ns)
 	(void)deadline_ns;
 }
 
+int thread_has_timer(struct thread *t)
+{
+	(void)t;
+	return 0;
+}
+
 bool threads_shoot_down(int key)
 {
 	world.shot_down[key]++;
@@ -162,12 +169,13 @@ bool threads_shoot_down(int key)
 	return true;
 }
 
-void threads_allow(int key)
+bool threads_allow(int key)
 {
 	world.allowed[key]++;
 	if (ROOT.backend == LYCH_PKU) {
 		pkey_set(key, 0);
 	}
+	return true;
 }
 
 int world_shot_down(int key)

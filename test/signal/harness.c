@@ -355,6 +355,11 @@ void deadlines_follow(struct thread *t, bool in_domain)
 	(void)t, (void)in_domain;
 }
 
+void cancels_follow(struct thread *t)
+{
+	(void)t;
+}
+
 void memory_stacks_of_thread_free(struct thread *t)
 {
 	for (int key = 1; key < KEYS; key++) {

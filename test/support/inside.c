@@ -10,8 +10,11 @@
 #include "asm.h"
 #include "keys.h"
 #include "ranges.h"
+#include "signal_context.h"
 #include "signal_levels.h"
 #include "thread.h"
+
+extern LYCH_HIDDEN const char lych_gate_soft[], lych_gate_soft_text_end[];
 
 void inside_look(struct inside *s)
 {
@@ -97,6 +100,17 @@ unsigned int inside_threads(void)
 	return count;
 }
 
+unsigned int inside_calls(uint64_t area, const struct lych_domain *domain)
+{
+	const struct thread *t = &((const struct area *)area)->thread;
+	unsigned int count = 0;
+
+	for (const struct record *r = &t->records[1]; r <= t->top; r++) {
+		count += r->kind == KIND_CALL && r->domain == domain;
+	}
+	return count;
+}
+
 uint64_t inside_monitor_bytes(void)
 {
 	uint64_t bytes = 0;
@@ -114,6 +128,11 @@ uint64_t inside_monitor_bytes(void)
 uint32_t inside_view_of(const struct lych_domain *domain)
 {
 	return ~domain->not_view;
+}
+
+int inside_key_of(const struct lych_domain *domain)
+{
+	return (int)domain->key;
 }
 
 bool inside_rights(uint32_t pkru, int key)
@@ -137,6 +156,33 @@ bool inside_gate_thunks(uint64_t at)
 
 	return (at >= pointers + 32 && at < pointers + (uint64_t)16 * LYCH_THUNKS) ||
 	       (at >= callbacks + 32 && at < callbacks + (uint64_t)16 * LYCH_CALLBACK_THUNKS);
+}
+
+uint64_t inside_follow(void)
+{
+	return (uint64_t)signal_follow;
+}
+
+uint64_t inside_follow_end(void)
+{
+	return (uint64_t)deadlines_follow;
+}
+
+void inside_disarm(void)
+{
+	thread_timer(thread_attached(), 0);
+}
+
+bool inside_in_gate(uint64_t at)
+{
+	return (at >= (uint64_t)lych_gate_text && at < (uint64_t)lych_gate_text_end) ||
+	       (at >= (uint64_t)lych_gate_soft && at < (uint64_t)lych_gate_soft_text_end);
+}
+
+bool inside_in_entry(uint64_t at)
+{
+	return (at >= (uint64_t)lych_signal_entry_pku && at < (uint64_t)lych_signal_entry_end_pku) ||
+	       (at >= (uint64_t)lych_signal_entry_soft && at < (uint64_t)lych_signal_entry_end_soft);
 }
 
 uint64_t inside_resume(void)

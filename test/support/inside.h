@@ -34,14 +34,24 @@ const char *inside_differences(const struct inside *before, const struct inside 
 /* Has the handler that runs interrupted a domain? */
 bool inside_interrupted_domain(void);
 unsigned int inside_threads(void); /* attached */
+/* Calls into domain that the thread with this area (inside.area), which stands still, has on record. */
+unsigned int inside_calls(uint64_t area, const struct lych_domain *domain);
 uint64_t inside_monitor_bytes(void);
 uint32_t inside_view_of(const struct lych_domain *domain);
+int inside_key_of(const struct lych_domain *domain); /* its number, also where there are no keys */
 bool inside_rights(uint32_t pkru, int key); /* any */
 
 /* Text of the gate, and what of it is thunks but for the first two of each table. */
 uint64_t inside_gate_text(void);
 uint64_t inside_gate_text_end(void);
 bool inside_gate_thunks(uint64_t at);
+/* Where a thread that has been kicked takes on what has become of its rights, and where it goes on from that. */
+uint64_t inside_follow(void);
+uint64_t inside_follow_end(void);
+/* Stops the calling thread's timer: what was to be asked again of a call that has ended meanwhile. */
+void inside_disarm(void);
+bool inside_in_gate(uint64_t at); /* in either instance */
+bool inside_in_entry(uint64_t at); /* of signals, in either instance */
 uint64_t inside_resume(void);
 uint64_t inside_resume_end(void);
 uint64_t inside_entry(void);
