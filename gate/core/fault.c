@@ -138,6 +138,12 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 	fault->tid = tid;
 	copy_text(fault->domain, sizeof(fault->domain), domain->name);
 	copy_text(fault->function, sizeof(fault->function), call->binding != NULL ? call->binding->name : "");
+	fault->refused = atomic_load(&domain->refused);
+	if (fault->refused != 0) {
+		uint64_t last = atomic_load(&domain->last_refused);
+		fault->last_refused = (int32_t)(uint32_t)last;
+		fault->last_foreign = (last & REFUSED_FOREIGN) != 0;
+	}
 	if (frame != NULL) {
 		fault_registers(fault, domain, frame);
 		fault_classify(fault, domain, frame);

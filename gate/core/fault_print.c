@@ -130,6 +130,10 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 	if (fault->address != 0 || fault->key >= 0) {
 		print_address(fault, fd, &rc);
 	}
+	if (fault->refused != 0) {
+		line(fd, &rc, "  system calls refused to it: %" PRIu64 ", the last one number %ld%s\n", fault->refused,
+		     fault->last_refused, fault->last_foreign ? " of another architecture" : "");
+	}
 	if (fault->rip != 0) {
 		print_advice(fault, fd, &rc);
 		print_registers(fault, fd, &rc);

@@ -138,9 +138,13 @@ struct lych_domain {
 	struct domain_memory *memory; /* gate/memory/ */
 	struct domain_policy *policy; /* gate/library/ */
 	struct fault_slot *fault;     /* what happened last */
+	_Atomic uint64_t refused;      /* system calls of its code, since it was made */
+	_Atomic uint64_t last_refused; /* number of the last one, and REFUSED_FOREIGN */
 	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
 	bool ending; /* under monitor->lock: somebody resets or frees it */
 };
+
+#define REFUSED_FOREIGN (1ULL << 32) /* made as another architecture's */
 
 enum domain_state {
 	DOMAIN_FREE,

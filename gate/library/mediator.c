@@ -55,10 +55,14 @@ void mediator_domain_free(struct lych_domain *d)
 }
 
 /* Many threads may be here at once, none may wait: a slot is claimed by the number it is for. */
-static void note_refusal(struct domain_policy *p, const struct mediated *call)
+static void note_refusal(struct lych_domain *d, const struct mediated *call)
 {
-	uint64_t what = REFUSAL_USED | (policy_foreign(call) ? REFUSAL_FOREIGN : 0) | (uint32_t)call->nr;
+	struct domain_policy *p = d->policy;
+	bool foreign = policy_foreign(call);
+	uint64_t what = REFUSAL_USED | (foreign ? REFUSAL_FOREIGN : 0) | (uint32_t)call->nr;
 
+	atomic_fetch_add(&d->refused, 1);
+	atomic_store(&d->last_refused, (uint32_t)call->nr | (foreign ? REFUSED_FOREIGN : 0));
 	for (size_t i = 0; p != NULL && i < REFUSALS; i++) {
 		uint64_t is = 0;
 		if (atomic_compare_exchange_strong(&p->refusals[i].what, &is, what) || is == what) {
@@ -524,7 +528,7 @@ enum mediated_end mediator_call(struct lych_domain *d, struct thread *t, const s
 	struct policy_decision decision = policy_decide(call, &self, open);
 	switch (decision.action) {
 	case POLICY_REFUSE:
-		note_refusal(d->policy, call);
+		note_refusal(d, call);
 		*result = -decision.err;
 		break;
 	case POLICY_ZERO:

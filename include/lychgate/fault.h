@@ -16,7 +16,9 @@ enum lych_fault_kind {
 	LYCH_FAULT_FPE,
 	LYCH_FAULT_TRAP,      /* SIGTRAP: int3, single step */
 	LYCH_FAULT_STACK,     /* ran into the guard page below its stack */
-	LYCH_FAULT_ABORT,     /* abort(), std::terminate (an exception nobody caught), or a signal it sent to itself */
+	LYCH_FAULT_ABORT,     /* abort(), a failed stack protector, std::terminate (an exception nobody caught), or a
+				 signal it sent to itself. In a LYCH_KIND_PURE domain the first three are
+				 LYCH_FAULT_KEY of key 0, "host": libc writes its own memory first */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
 	LYCH_FAULT_DEADLINE,
@@ -43,6 +45,9 @@ struct lych_fault {
 	uint64_t gpr[16];       /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 */
 	int nframes;
 	uint64_t frames[LYCH_FAULT_FRAMES]; /* return addresses, innermost first, out of domain memory: hostile */
+	uint64_t refused;       /* system calls refused to the domain since it was made; lych_refused lists them */
+	long last_refused;      /* number of the last one; 0 when there was none */
+	bool last_foreign;      /* that one was made as another architecture's: int 0x80, or with the x32 bit */
 	uint64_t count;         /* faults of this domain so far */
 };
 

@@ -93,8 +93,13 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	memory = lych_region_address(region);
-	printf("1. A page of memory at %p has a key of its own: %d (backend %s).\n", (void *)memory,
-	       lych_region_key(region), lych_backend_name());
+	if (slow) {
+		printf("1. A page of memory at %p is a region (backend %s, without keys).\n", (void *)memory,
+		       lych_backend_name());
+	} else {
+		printf("1. A page of memory at %p has a key of its own: %d (backend %s).\n", (void *)memory,
+		       lych_region_key(region), lych_backend_name());
+	}
 	puts("2. Nobody has the right to it. Each of these is tried in a child process:");
 	try_it("read it", read_it, SIGSEGV);
 	try_it("write it", write_it, SIGSEGV);

@@ -34,6 +34,7 @@
 #define RAW_WORDS 32
 #define RAW_NWORDS 16
 #define RAW_IN 160
+#define RAW_TARGET 168
 
 /* What a stand-in for the gate does wrong. */
 #define WRONG_RBX 1
@@ -56,7 +57,14 @@
 #define WRONG_RESULT_XMM1 18
 #define WRONG_CALLEE_DF 19
 #define WRONG_CALLEE_MXCSR 20
-#define WRONG_COUNT 21
+#define WRONG_BACK_LEAK_RDX 21 /* callbacks: what goes wrong on the way back to the domain, or in the host */
+#define WRONG_BACK_LEAK_XMM5 22
+#define WRONG_BACK_LEAK_RSI 23
+#define WRONG_BACK_RBX 24
+#define WRONG_BACK_MXCSR 25
+#define WRONG_BACK_HOST_MXCSR 26
+#define WRONG_BACK_LOST_WORD 27
+#define WRONG_COUNT 28
 
 #ifndef __ASSEMBLER__
 #include <lychgate/gate.h>
@@ -92,6 +100,7 @@ struct abi_raw {
 	uint64_t deadline;
 	uint64_t words[RAW_NWORDS];
 	const struct abi_regs *in;
+	void (*target)(void); /* abi_raw_callback: what is called */
 };
 
 /* One generated signature: what the generator's own model says of it, and how to call it. */
@@ -105,6 +114,7 @@ struct abi_case {
 	uint32_t widths;
 	uint8_t sizes[ABI_ARGS]; /* bytes that hold a value; 0: bool */
 	uint8_t result_size;     /* 255: void; 0: bool */
+	uint8_t variadic;        /* one use of a variadic function */
 };
 
 extern uint8_t abi_sent[ABI_ARGS][ABI_ARG], abi_got[ABI_ARGS][ABI_ARG];
@@ -124,6 +134,19 @@ uint64_t abi_checked(uint64_t (*fn)(void *), void *arg, const struct abi_regs *i
 uint64_t abi_raw_call(void *raw);
 /* Function for bindings of struct abi_raw. */
 void abi_callee(void);
+
+/*
+ * For abi_checked, in a domain: calls target, a callback, with the argument registers of in and all of words on the
+ * stack; with abi_hostile the direction flag is set, the x87 stack in use and an exception pending.
+ */
+uint64_t abi_raw_callback(void *raw);
+/* The host's function for bindings of callbacks: notes what it finds, and leaves abi_left in all it may change. */
+void abi_host(void);
+extern struct abi_regs abi_left;
+
+/* Makes a callback of abi_domain()'s of binding, whose fn is abi_host. NULL: it could not be had. */
+void (*abi_callback(const struct lych_binding *binding))(void);
+void abi_callback_end(void (*callback)(void));
 
 /* Every generated file has one. */
 struct abi_table {

@@ -3,6 +3,7 @@
 #ifndef ABI_CASES_H
 #define ABI_CASES_H
 
+#include <stdarg.h>
 #include <string.h>
 
 #include "abi.h"

@@ -27,6 +27,7 @@ CHECK(vectors, REGS_VECTORS);
 CHECK(fxsave, REGS_FXSAVE);
 static_assert(sizeof(abi_regs) == REGS_SIZE, "");
 static_assert(offsetof(abi_raw, words) == RAW_WORDS && offsetof(abi_raw, in) == RAW_IN, "");
+static_assert(offsetof(abi_raw, target) == RAW_TARGET, "");
 
 namespace {
 
@@ -77,6 +78,10 @@ bool same(const uint8_t *a, const uint8_t *b, unsigned size)
 	return memcmp(a, b, size ? size : 1) == 0;
 }
 
+const char *const kLevels[] = {"Sse", "Avx", "Avx512"};
+
+class AbiAtLevel : public Abi, public testing::WithParamInterface<unsigned> {};
+
 uint64_t call_case(void *at)
 {
 	return static_cast<uint64_t>(static_cast<const abi_case *>(at)->call(abi_domain()));
@@ -86,14 +91,16 @@ uint64_t call_case(void *at)
 
 TEST_F(Abi, BindingsAreWhatTheModelSays)
 {
-	unsigned count = 0, wrong = 0;
+	unsigned count = 0, variadic = 0, wrong = 0;
 
 	each_case([&](const abi_case &c, unsigned) {
 		const lych_binding &b = *c.binding;
 		const uint8_t skips[] = {0, 2, 4, 7, 10, 13, 16};
-		const uint32_t extra = (c.words ? 1 : 0) | (c.nvec ? 2 : 0) | (c.narrow ? 4 : 0) | (c.result ? 8 : 0);
+		const uint32_t extra = (c.words ? 1 : 0) | (c.nvec ? 2 : 0) | (c.narrow ? 4 : 0) | (c.result ? 8 : 0) |
+				       (c.variadic ? BINDX_VARIADIC : 0);
 
 		count++;
+		variadic += c.variadic;
 		if (b.ngpr != c.ngpr || b.nvec != c.nvec || b.words != c.words || b.narrow != c.narrow ||
 		    b.widths != c.widths || b.result != c.result || b.skip != skips[c.ngpr] || b.extra != extra) {
 			if (wrong++ < 10) {
@@ -107,18 +114,25 @@ TEST_F(Abi, BindingsAreWhatTheModelSays)
 	});
 	EXPECT_EQ(wrong, 0u);
 	EXPECT_GE(count, 500u);
+	EXPECT_GE(variadic, count / 25);
 }
 
-TEST_F(Abi, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
+TEST_P(AbiAtLevel, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
 {
+	unsigned run = 0, wrong = 0, skipped = 0;
+
+	if (GetParam() > abi_level) {
+		each_case([&](const abi_case &, unsigned level) { skipped += level == GetParam(); });
+		GTEST_SKIP() << "this CPU has no " << kLevels[GetParam()] << ": " << skipped
+			     << " signatures are not called";
+	}
 	std::mt19937_64 rng = rng_of_this_run();
-	unsigned run = 0, wrong = 0;
 
 	each_case([&](const abi_case &c, unsigned level) {
 		static abi_regs in, out;
 		std::string what;
 
-		if (level > abi_level) {
+		if (level != GetParam()) {
 			return;
 		}
 		run++;
@@ -148,8 +162,12 @@ TEST_F(Abi, ArgumentsAndResultsArriveAsTheCompilerPassesThem)
 		}
 	});
 	EXPECT_EQ(wrong, 0u) << "of " << run;
-	EXPECT_GE(run, 200u);
+	EXPECT_GE(run, 100u);
+	printf("%u signatures of level %s\n", run, kLevels[GetParam()]);
 }
+
+INSTANTIATE_TEST_SUITE_P(Each, AbiAtLevel, testing::Values(0, 1, 2),
+			 [](const auto &level) { return std::string(kLevels[level.param]); });
 
 TEST_F(Abi, RegistersHoldTheArgumentsAndNothingElse)
 {
@@ -170,5 +188,27 @@ TEST_F(Abi, CallersRegistersSurviveACalleeThatLeavesDisorder)
 		const std::string what = checker::raw_faults(rng, true);
 
 		ASSERT_EQ(what, "") << "call " << i;
+	}
+}
+
+TEST_F(Abi, CallbacksGetTheirArgumentsAndTheirDomainsKeepTheResultAndNothingElse)
+{
+	std::mt19937_64 rng = rng_of_this_run();
+
+	for (unsigned i = 0; i < 5000; i++) {
+		const std::string what = checker::callback_faults(rng, false);
+
+		ASSERT_EQ(what, "") << "callback " << i;
+	}
+}
+
+TEST_F(Abi, CallbacksOutOfDisorderFindTheHostInOrder)
+{
+	std::mt19937_64 rng = rng_of_this_run();
+
+	for (unsigned i = 0; i < 5000; i++) {
+		const std::string what = checker::callback_faults(rng, true);
+
+		ASSERT_EQ(what, "") << "callback " << i;
 	}
 }

@@ -229,6 +229,149 @@ inline std::string raw_faults(std::mt19937_64 &rng, bool hostile)
 	return out;
 }
 
+// The host's function that a callback reached: its arguments, and what the ABI promises a function.
+inline std::string host_faults(const lych_binding &b, const abi_raw &raw, uint32_t mxcsr, uint16_t fcw)
+{
+	const abi_regs &e = abi_entry, &in = *raw.in;
+	std::string out;
+
+	for (unsigned i = 0; i < b.ngpr; i++) {
+		if (e.args[i] != in.args[i]) {
+			say(&out, "argument", i, e.args[i], in.args[i]);
+		}
+	}
+	for (unsigned i = 0; i < b.nvec; i++) {
+		if (memcmp(e.vectors[i], in.vectors[i], size_t{1} << (b.widths >> 4 * i & 15)) != 0) {
+			say(&out, "vector argument", i, 0, 1);
+		}
+	}
+	for (unsigned i = 0; i < b.words; i++) {
+		if (abi_entry_words[i] != raw.words[i]) {
+			say(&out, "stack word", i, abi_entry_words[i], raw.words[i]);
+		}
+	}
+	if (e.flags & kHostileFlags) {
+		say(&out, "the host's flags", 0, e.flags & kHostileFlags, 0);
+	}
+	if ((e.mxcsr & 0xffc0) != (mxcsr & 0xffc0)) {
+		say(&out, "the host's mxcsr", 0, e.mxcsr, mxcsr);
+	}
+	if (e.fcw != fcw) {
+		say(&out, "the host's x87 control word", 0, e.fcw, fcw);
+	}
+	if (e.tags != 0) {
+		say(&out, "the host's x87 registers in use", 0, e.tags, 0);
+	}
+	if (e.rsp % 16 != 8) {
+		say(&out, "stack alignment", 0, e.rsp % 16, 8);
+	}
+	return out;
+}
+
+// The domain, behind its callback: the result, what the ABI has functions keep, and nothing of the host's.
+inline std::string back_faults(const lych_binding &b, const abi_regs &in, const abi_regs &got)
+{
+	const uint64_t rax = abi_left.rax & b.values[0], rdx = abi_left.args[2] & b.values[1];
+	const char *const names[] = {"rdi", "rsi", "rdx", "rcx", "r8", "r9"};
+	std::string out = exit_faults(in, got);
+
+	if (got.rax != rax) {
+		say(&out, "rax", 0, got.rax, rax);
+	}
+	for (unsigned i = 0; i < 6; i++) {
+		const uint64_t want = i == 2 ? rdx : 0;
+		if (got.args[i] != want) {
+			say(&out, names[i], 0, got.args[i], want);
+		}
+	}
+	if (got.r10 != 0 || got.r11 != 0) {
+		say(&out, "r10 or r11", 0, got.r10 | got.r11, 0);
+	}
+	for (unsigned i = 0; i < vectors(); i++) {
+		uint8_t want[64] = {};
+
+		if (i == 0 && (b.result > RESULT_XMM || (b.result == RESULT_XMM && b.width == 4))) {
+			memcpy(want, abi_left.vectors[0], 16u << (b.result - RESULT_XMM));
+		} else if (i < 2 && b.result == RESULT_XMM && b.width != 4) {
+			uint64_t low;
+			memcpy(&low, abi_left.vectors[i], 8);
+			low &= b.values[2 + i];
+			memcpy(want, &low, 8);
+		}
+		if (memcmp(got.vectors[i], want, vector_bytes()) != 0) {
+			say(&out, "vector register", i, got.vectors[i][vector_bytes() - 1], want[vector_bytes() - 1]);
+		}
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		if (abi_level == 2 && static_cast<uint16_t>(got.masks[i]) != 0) {
+			say(&out, "mask register", i, got.masks[i], 0);
+		}
+		if (got.st[i] != 0) {
+			say(&out, "x87 register", i, got.st[i], 0);
+		}
+	}
+	return out;
+}
+
+LYCH_BIND(domain, abi_checked, uint64_t, (uint64_t (*)(void *), void *, const abi_regs *, abi_regs *));
+
+// A callback of abi_host with a random signature, out of a domain where everything is chosen, from a host whose modes
+// are. hostile: the domain breaks what the ABI has callers keep.
+inline std::string callback_faults(std::mt19937_64 &rng, bool hostile)
+{
+	const uint64_t masks[] = {0, 0xff, 0xffff, 0xffffffff, ~uint64_t{0}, ~uint64_t{0}};
+	struct lych_domain *domain = abi_domain();
+	abi_regs in, got;
+	abi_raw raw = {};
+	lych_binding b = {};
+	std::string out;
+	uint64_t result = 0;
+	uint32_t mxcsr = 0, host_mxcsr = 0x1f80 | (rng() & 3) << 13;
+	uint16_t fcw = 0, host_fcw = static_cast<uint16_t>(rng() % 2 ? FCW_DEFAULT : FCW_DEFAULT | 0x400);
+
+	fill(&in, rng);
+	fill(&abi_left, rng);
+	if (hostile) {
+		in.mxcsr = 0x9f80 | 0x6000;
+		in.fcw = 0x027b; // double precision; division by zero is not masked
+	}
+	b.fn = abi_host;
+	b.name = "abi_host";
+	b.align = 4;
+	b.ngpr = static_cast<uint8_t>(rng() % 7);
+	b.nvec = static_cast<uint8_t>(rng() % 9);
+	b.words = static_cast<uint16_t>(rng() % 3 ? rng() % (RAW_NWORDS + 1) : 0);
+	for (unsigned i = 0; i < b.nvec; i++) {
+		b.widths |= static_cast<uint32_t>(2 + rng() % (3 + abi_level)) << 4 * i;
+	}
+	b.result = static_cast<uint8_t>(rng() % (2 + abi_level));
+	b.width = b.result > RESULT_XMM || rng() % 2 ? static_cast<uint8_t>(3 + b.result) : 3;
+	for (uint64_t &value : b.values) {
+		value = masks[rng() % 6];
+	}
+	for (uint64_t &word : raw.words) {
+		word = rng();
+	}
+	raw.in = &in;
+	raw.target = abi_callback(&b);
+	if (raw.target == nullptr) {
+		return "no callback";
+	}
+	abi_hostile = hostile;
+	memset(&abi_entry, 0x5a, sizeof(abi_entry));
+	__asm__ volatile("stmxcsr %0\n fnstcw %1\n ldmxcsr %2\n fldcw %3"
+			 : "=m"(mxcsr), "=m"(fcw)
+			 : "m"(host_mxcsr), "m"(host_fcw));
+	const int rc = LYCH_CALL(domain, &result, abi_checked, abi_raw_callback, &raw, &in, &got);
+	__asm__ volatile("ldmxcsr %0\n fldcw %1" : : "m"(mxcsr), "m"(fcw));
+	abi_callback_end(raw.target);
+	if (rc != 0) {
+		say(&out, "status", 0, static_cast<uint64_t>(rc), 0);
+		return out;
+	}
+	return host_faults(b, raw, host_mxcsr, host_fcw) + back_faults(b, in, got);
+}
+
 } // namespace checker
 
 #endif

@@ -133,6 +133,7 @@ global abi_checked
 	pop	%rax
 	cld
 	mov	%rdx, abi_rdx(%rip)
+	mov	%rcx, abi_rcx(%rip)
 	mov	%rsp, %rdx
 	mov	abi_rsp(%rip), %rsp
 	mov	16(%rsp), %rcx
@@ -143,6 +144,8 @@ global abi_checked
 	vectors save %rcx
 	/* the stack pointer's error: 0 when all is right */
 	sub	%rsp, REGS_RSP(%rcx)
+	mov	abi_rcx(%rip), %rax
+	mov	%rax, (REGS_ARGS + 24)(%rcx)
 	mov	abi_rax(%rip), %rax
 	mov	%rax, REGS_RAX(%rcx)
 	fninit
@@ -227,6 +230,65 @@ global abi_callee
 	ret
 	.size	abi_callee, . - abi_callee
 
+/* uint64_t abi_raw_callback(struct abi_raw *) */
+global abi_raw_callback
+	.set	.Lback_frame, 8 * RAW_NWORDS + 8
+	sub	$.Lback_frame, %rsp
+	.set	.Li, 0
+	.rept	RAW_NWORDS
+	mov	(RAW_WORDS + .Li)(%rdi), %rax
+	mov	%rax, .Li(%rsp)
+	.set	.Li, .Li + 8
+	.endr
+	mov	RAW_TARGET(%rdi), %rax
+	mov	%rax, abi_target(%rip)
+	cmpl	$0, abi_hostile(%rip)
+	je	1f
+	fld1
+	fld1
+	fidivs	.Lzero(%rip) /* pending from here on */
+	std
+1:	mov	RAW_IN(%rdi), %r11
+	mov	REGS_RAX(%r11), %rax
+	mov	REGS_R10(%r11), %r10
+	mov	(REGS_ARGS + 0)(%r11), %rdi
+	mov	(REGS_ARGS + 8)(%r11), %rsi
+	mov	(REGS_ARGS + 16)(%r11), %rdx
+	mov	(REGS_ARGS + 24)(%r11), %rcx
+	mov	(REGS_ARGS + 32)(%r11), %r8
+	mov	(REGS_ARGS + 40)(%r11), %r9
+	mov	REGS_R11(%r11), %r11
+	call	*abi_target(%rip)
+	lea	.Lback_frame(%rsp), %rsp
+	ret
+	.size	abi_raw_callback, . - abi_raw_callback
+
+global abi_host
+	save_entry 0
+	.set	.Li, 0
+	.rept	RAW_NWORDS
+	mov	(8 + .Li)(%rsp), %rax
+	mov	%rax, (abi_entry_words + .Li)(%rip)
+	.set	.Li, .Li + 8
+	.endr
+	lea	abi_left(%rip), %r11
+	vectors load %r11
+	.irp n, 0,1,2,3,4,5,6,7
+	movq	(REGS_ST + 8*\n)(%r11), %mm\n
+	.endr
+	emms
+	mov	(REGS_ARGS + 0)(%r11), %rdi
+	mov	(REGS_ARGS + 8)(%r11), %rsi
+	mov	(REGS_ARGS + 16)(%r11), %rdx
+	mov	(REGS_ARGS + 24)(%r11), %rcx
+	mov	(REGS_ARGS + 32)(%r11), %r8
+	mov	(REGS_ARGS + 40)(%r11), %r9
+	mov	REGS_R10(%r11), %r10
+	mov	REGS_RAX(%r11), %rax
+	mov	REGS_R11(%r11), %r11
+	ret
+	.size	abi_host, . - abi_host
+
 	.section .rodata
 	.p2align 2
 .Lodd_mxcsr:
@@ -238,8 +300,11 @@ global abi_callee
 
 	.bss
 	.p2align 6
+	.globl	abi_left
 	.globl	abi_entry, abi_entry_words, abi_level, abi_hostile, abi_callee_rax, abi_callee_rdx, abi_callee_xmm
 abi_entry:
+	.skip	REGS_SIZE
+abi_left:
 	.skip	REGS_SIZE
 abi_callee_xmm:
 	.skip	32
@@ -249,9 +314,13 @@ abi_callee_rax:
 	.skip	8
 abi_callee_rdx:
 	.skip	8
+abi_target:
+	.skip	8
 abi_rsp:
 	.skip	8
 abi_rax:
+	.skip	8
+abi_rcx:
 	.skip	8
 abi_rdx:
 	.skip	8

@@ -196,3 +196,17 @@ bool fixture_on_stack(struct lych_domain *domain, const void *at)
 
 	return (uint64_t)(uintptr_t)at >= slot->low && (uint64_t)(uintptr_t)at < slot->top;
 }
+
+void (*abi_callback(const struct lych_binding *binding))(void)
+{
+	void (*callback)(void);
+
+	return lych_callback_new(&callback, abi_domain(), binding, NULL) == 0 ? callback : NULL;
+}
+
+void abi_callback_end(void (*callback)(void))
+{
+	if (lych_callback_free(abi_domain(), callback) != 0) {
+		abort();
+	}
+}

@@ -6,6 +6,7 @@ usage: generate.py --seed N --count N --files N --out DIR [--suffix cc] [--clang
 
 Writes DIR/cases_I.c (I < files; the last fifth needs AVX-512, the two fifths before it AVX) and DIR/tables.c. With
 --suffix cc they are C++; with --clang no __int128 lies on the stack, where clang before 18 breaks the ABI.
+Every 20th is variadic.
 Each case is a function that keeps what it gets, a binding, a function that calls it through the binding, and what this
 file's own model of System V AMD64 says of the signature. The model shares nothing with bind_class.h.
 """
@@ -133,28 +134,70 @@ def signature(rng, level, clang):
             return result, args, m
 
 
+PROMOTED = [t for t in INTEGERS if t.size >= 4 and "(*)" not in t.text and "enum" not in t.text] # C++ promotes enums
+DOUBLE, LONG_DOUBLE = FLOATS[1], FLOATS[5]
+IN_VARIADIC = [t for t in STRUCTS if t.text in (
+    "struct i3", "struct l2", "struct d2", "struct ld", "struct l3", "struct x1")]
+
+
+def variadic(rng, clang):
+    """(result, fixed arguments, arguments of the use, model): registers of one class, at least, run out."""
+    while True:
+        fixed = [rng.choice(INTEGERS + FLOATS) for _ in range(rng.randint(1, 3))]
+        use = rng.choice([[rng.choice(PROMOTED) for _ in range(7)], [DOUBLE] * 9,
+                          [rng.choice(PROMOTED) for _ in range(5)] + [DOUBLE] * 5])
+        use = use + [LONG_DOUBLE] + [rng.choice(PROMOTED + IN_VARIADIC) for _ in range(rng.randint(0, 2))]
+        rng.shuffle(use)
+        result = VOID if rng.random() < 0.1 else pick(rng, 0)
+        m = model(result, fixed + use, clang)
+        if m:
+            return result, fixed, use, m
+
+
+def emit_variadic(out, i, result, fixed, use, m):
+    args = fixed + use
+    ret = result.text if result else "void"
+    last = len(fixed) - 1
+    typedef = f"typedef __typeof__({ret}) r{i};" if result else f"typedef void r{i};"
+    out.append(f"{typedef} r{i} fn{i}({', '.join(t.text for t in fixed)}, ...); STUB(fn{i}, real{i})")
+    keep = " ".join(f"GOT({k}, a{k});" for k in range(len(fixed)))
+    keep += f" va_list ap; va_start(ap, a{last}); "
+    keep += " ".join(f"{{ {t.text} a{k} = va_arg(ap, {t.text}); GOT({k}, a{k}); }}"
+                     for k, t in enumerate(args) if k > last)
+    out.append(f"USED static r{i} real{i}({', '.join(parameter(t, k) for k, t in enumerate(fixed))}, ...) "
+               f"{{ {keep} va_end(ap); {f'RETURN(r{i})' if result else ''} }}")
+    out.append(f"LYCH_BIND_VARIADIC(d, use{i}, fn{i}, {result.entry() if result else 'void'}, "
+               f"({', '.join(t.entry() for t in fixed)}), ({', '.join(t.entry() for t in use)}));")
+    text = f"{ret} ({', '.join(t.text for t in fixed)}, ... {', '.join(t.text for t in use)})"
+    return caller(out, i, f"use{i}", text, result, args, m, True)
+
+
 def emit(out, i, result, args, m):
     types = ", ".join(t.text for t in args) or "void"
     entries = ", ".join(t.entry() for t in args) or "void"
     ret = result.text if result else "void"
-    names = ", ".join(f"a{k}" for k in range(len(args)))
     declare = ", ".join(parameter(t, k) for k, t in enumerate(args)) or "void"
     typedef = f"typedef __typeof__({ret}) r{i};" if result else f"typedef void r{i};"
     out.append(f"{typedef} r{i} fn{i}({types}); STUB(fn{i}, real{i})")
     keep = " ".join(f"GOT({k}, a{k});" for k in range(len(args)))
     out.append(f"USED static r{i} real{i}({declare}) {{ {keep} {f'RETURN(r{i})' if result else ''} }}")
     out.append(f"LYCH_BIND(d, fn{i}, {result.entry() if result else 'void'}, ({entries}));")
+    return caller(out, i, f"fn{i}", f"{ret} ({types})", result, args, m, False)
+
+
+def caller(out, i, bound, text, result, args, m, is_variadic):
+    names = ", ".join(f"a{k}" for k in range(len(args)))
     sent = " ".join(f"SENT({parameter(t, k)}, a{k}, {k});" for k, t in enumerate(args))
-    call = f"fn{i}{', ' + names if names else ''}"
+    call = f"{bound}{', ' + names if names else ''}"
     if result:
         out.append(f"static int call{i}(struct lych_domain *d) {{ {sent} r{i} r; int rc = LYCH_CALL(d, &r, {call}); "
                    "KEEP(r); return rc; }")
     else:
         out.append(f"static int call{i}(struct lych_domain *d) {{ {sent} return LYCH_CALL(d, NULL, {call}); }}")
     sizes = ", ".join(str(t.checked) for t in args) or "0"
-    entry = (f'{{ "{ret} ({types})", &lych_binding_d_fn{i}, call{i}, {m["ngpr"]}, {m["nvec"]}, {m["result"]}, '
+    entry = (f'{{ "{text}", &lych_binding_d_{bound}, call{i}, {m["ngpr"]}, {m["nvec"]}, {m["result"]}, '
              f'{m["narrow"]}, {m["words"]}, {len(args)}, {m["widths"]:#x}, {{ {sizes} }}, '
-             f'{result.checked if result else 255} }}')
+             f'{result.checked if result else 255}, {int(is_variadic)} }}')
     return entry
 
 
@@ -180,7 +223,10 @@ def main():
             lines.append("struct w32 { v8sf a; };")
         entries = []
         for i in range(a.count // a.files + (f < a.count % a.files)):
-            entries.append(emit(lines, i, *signature(rng, level, a.clang)))
+            if i % 20 == 19:
+                entries.append(emit_variadic(lines, i, *variadic(rng, a.clang)))
+            else:
+                entries.append(emit(lines, i, *signature(rng, level, a.clang)))
         lines.append("static const struct abi_case cases[] = {")
         lines += [e + "," for e in entries]
         lines.append("};")

@@ -32,3 +32,17 @@ extern "C" struct lych_domain *abi_domain()
 	}
 	return domain;
 }
+
+extern "C" void (*abi_callback(const struct lych_binding *binding))()
+{
+	void (*callback)() = nullptr;
+
+	return lych_callback_new(&callback, abi_domain(), binding, nullptr) == 0 ? callback : nullptr;
+}
+
+extern "C" void abi_callback_end(void (*callback)())
+{
+	if (lych_callback_free(abi_domain(), callback) != 0) {
+		abort();
+	}
+}

@@ -30,6 +30,8 @@ lych_gate:
 	sub	$40, %rsp
 	stmxcsr	-48(%rbp)
 	fnstcw	-44(%rbp)
+	stmxcsr	stand_in_mxcsr(%rip)
+	fnstcw	stand_in_fcw(%rip)
 	ldmxcsr	.Lmxcsr(%rip)
 	mov	(HIDDEN_BINDING + 8)(%rbp), %rbx
 	mov	%rcx, %r12
@@ -182,6 +184,102 @@ lych_gate:
 1:	ret
 	.size	lych_gate, . - lych_gate
 
+/* A callback, of stand_in_binding, from within stand-in's lych_gate. */
+	.globl	stand_in_callback
+	.type	stand_in_callback, @function
+	.p2align 4
+stand_in_callback:
+	push	%rbp
+	mov	%rsp, %rbp
+	push	%rbx
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	sub	$40, %rsp
+	stmxcsr	-48(%rbp)
+	fnstcw	-44(%rbp)
+	mov	stand_in_binding(%rip), %rbx
+	/* the host's modes */
+	cld
+	when	WRONG_BACK_HOST_MXCSR, 1f
+	ldmxcsr	stand_in_mxcsr(%rip)
+1:	fnclex
+	fninit
+	fldcw	stand_in_fcw(%rip)
+	/* stack words */
+	movzwl	BIND_WORDS(%rbx), %r10d
+	lea	(,%r10,8), %rax
+	sub	%rax, %rsp
+	and	$-16, %rsp
+	unless	WRONG_BACK_LOST_WORD, 1f
+	test	%r10d, %r10d
+	jz	1f
+	dec	%r10d
+1:	test	%r10d, %r10d
+	jz	2f
+	mov	8(%rbp,%r10,8), %rax
+	mov	%rax, -8(%rsp,%r10,8)
+	dec	%r10d
+	jmp	1b
+2:	call	*BIND_FN(%rbx)
+
+	/* the result, and nothing else */
+	mov	%rax, %r12
+	and	BIND_VALUES(%rbx), %r12
+	mov	%rdx, %r13
+	when	WRONG_BACK_LEAK_RDX, 1f
+	and	(BIND_VALUES + 8)(%rbx), %r13
+1:	sub	$1024, %rsp
+	and	$-64, %rsp
+	call	vectors_keep
+	mov	%rsp, %r14
+	xor	%edx, %edx
+	movzbl	BIND_RESULT(%rbx), %eax
+	test	%eax, %eax
+	jz	2f
+	lea	3(%rax), %edx /* 4, 5, 6: its width */
+	cmp	$RESULT_XMM, %eax
+	jne	2f
+	cmpb	$4, BIND_WIDTH(%rbx)
+	je	2f
+	mov	$0x33, %edx
+	mov	(BIND_VALUES + 16)(%rbx), %rax
+	and	%rax, (%r14)
+	mov	(BIND_VALUES + 24)(%rbx), %rax
+	and	%rax, 64(%r14)
+2:	call	vectors_only
+	unless	WRONG_BACK_LEAK_XMM5, 1f
+	movups	(64*5)(%r14), %xmm5
+1:	.irp n, 0,1,2,3,4,5,6,7
+	pxor	%mm\n, %mm\n
+	.endr
+	emms
+	xor	%ecx, %ecx
+	xor	%edi, %edi
+	when	WRONG_BACK_LEAK_RSI, 1f
+	xor	%esi, %esi
+1:	xor	%r8d, %r8d
+	xor	%r9d, %r9d
+	xor	%r10d, %r10d
+	xor	%r11d, %r11d
+	mov	%r12, %rax
+	mov	%r13, %rdx
+	fldcw	-44(%rbp)
+	when	WRONG_BACK_MXCSR, 1f
+	ldmxcsr	-48(%rbp)
+1:	lea	-40(%rbp), %rsp
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbx
+	pop	%rbp
+	unless	WRONG_BACK_RBX, 1f
+	xor	%ebx, %ebx
+1:	ret
+	.size	stand_in_callback, . - stand_in_callback
+
 /* xmm, ymm or zmm 0-7 at 8(%rsp), 64 bytes each */
 vectors_keep:
 	cmpl	$1, abi_level(%rip)
@@ -258,6 +356,13 @@ vectors_only:
 	.p2align 3
 stand_in_rbp:
 	.skip	8
+	.globl	stand_in_binding
+stand_in_binding:
+	.skip	8
+stand_in_mxcsr:
+	.skip	4
+stand_in_fcw:
+	.skip	2
 	.globl	abi_wrong
 	.data
 	.p2align 2

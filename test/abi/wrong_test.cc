@@ -12,6 +12,7 @@ struct Wrong {
 	bool hostile;       // seen only when the callee leaves disorder
 	uint32_t level;     // needs AVX, AVX-512
 	const char *expect; // in what the checker says
+	bool back = false;  // a callback
 };
 
 const Wrong kWrong[] = {
@@ -35,6 +36,13 @@ const Wrong kWrong[] = {
 	{WRONG_RESULT_XMM1, "LostSecondVectorOfResult", false, 0, "result in vector register 1"},
 	{WRONG_CALLEE_DF, "CalleeStartsWithDirectionFlag", false, 0, "flags"},
 	{WRONG_CALLEE_MXCSR, "CalleeStartsWithHostMxcsr", false, 0, "mxcsr"},
+	{WRONG_BACK_LEAK_RDX, "CallbackLeavesRdx", false, 0, "rdx", true},
+	{WRONG_BACK_LEAK_XMM5, "CallbackLeavesXmm5", false, 0, "vector register 5", true},
+	{WRONG_BACK_LEAK_RSI, "CallbackLeavesRsi", false, 0, "rsi", true},
+	{WRONG_BACK_RBX, "CallbackLosesRbx", false, 0, "rbx", true},
+	{WRONG_BACK_MXCSR, "CallbackLeavesHostMxcsr", true, 0, "mxcsr", true},
+	{WRONG_BACK_HOST_MXCSR, "CallbackRunsWithDomainsMxcsr", true, 0, "the host's mxcsr", true},
+	{WRONG_BACK_LOST_WORD, "CallbackLostStackWord", false, 0, "stack word", true},
 };
 
 void PrintTo(const Wrong &wrong, std::ostream *out)
@@ -60,15 +68,16 @@ TEST_P(WrongGate, IsSeen)
 {
 	const Wrong &wrong = GetParam();
 	std::mt19937_64 rng(1);
+	const auto faults = wrong.back ? checker::callback_faults : checker::raw_faults;
 
 	if (wrong.level > abi_level) {
 		GTEST_SKIP() << "this CPU has no such register";
 	}
 	for (unsigned i = 0; i < 500; i++) {
 		abi_wrong = 0;
-		ASSERT_EQ(checker::raw_faults(rng, wrong.hostile), "") << "the same gate without the mistake";
+		ASSERT_EQ(faults(rng, wrong.hostile), "") << "the same gate without the mistake";
 		abi_wrong = wrong.what;
-		const std::string said = checker::raw_faults(rng, wrong.hostile);
+		const std::string said = faults(rng, wrong.hostile);
 		if (said.find(wrong.expect) != std::string::npos) {
 			return;
 		}

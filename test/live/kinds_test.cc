@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <thread>
@@ -49,6 +50,20 @@ int Store(char *at)
 	return *at;
 }
 
+void Aborts()
+{
+	abort();
+}
+
+__attribute__((noipa)) long Smashes(long bytes)
+{
+	volatile char room[8];
+	for (long i = 0; i < bytes; i++) {
+		const_cast<volatile char *>(room)[i] = 'A';
+	}
+	return room[0];
+}
+
 long Sum(long a, long b, long c, long d, long e, long f, long g, long h)
 {
 	return a + 2 * b + 3 * c + 4 * d + 5 * e + 6 * f + 7 * g + 8 * h;
@@ -89,6 +104,8 @@ LYCH_BIND(domain, Returns, Large, (long));
 LYCH_BIND(domain, CallsBack, long, (Back));
 LYCH_BIND(domain, UsesItsHeap, long, (void));
 LYCH_BIND(domain, SpinWithASecret, long, (Work *, const long *));
+LYCH_BIND(domain, Aborts, void, (void));
+LYCH_BIND(domain, Smashes, long, (long));
 LYCH_BIND(domain, Fault, int, (const int *));
 LYCH_BIND(domain, Store, int, (char *));
 
@@ -123,7 +140,8 @@ protected:
 			     {reinterpret_cast<void (*)()>(SpinWithASecret), reinterpret_cast<void (*)()>(Fault),
 			      reinterpret_cast<void (*)()>(Store), reinterpret_cast<void (*)()>(Sum),
 			      reinterpret_cast<void (*)()>(Returns), reinterpret_cast<void (*)()>(CallsBack),
-			      reinterpret_cast<void (*)()>(UsesItsHeap)}) {
+			      reinterpret_cast<void (*)()>(UsesItsHeap), Aborts,
+			      reinterpret_cast<void (*)()>(Smashes)}) {
 				ASSERT_EQ(lych_vault_allow(domain, fn), 0);
 			}
 		}
@@ -216,6 +234,27 @@ TEST_P(Kinds, OnlyAPureOneCannotWriteOrdinaryMemory)
 		EXPECT_EQ(rc, 0);
 		EXPECT_EQ(ordinary[0], 1);
 	}
+}
+
+// libc prepares both by writing ordinary memory, which ends the call of a pure domain there.
+TEST_P(Kinds, AbortAndAnOverrunStackEndTheCallWhateverTheReportCallsIt)
+{
+	if (domain == nullptr) {
+		return;
+	}
+	bool pure = GetParam() == LYCH_KIND_PURE;
+	long value = 0;
+
+	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, Aborts), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->kind, pure ? LYCH_FAULT_KEY : LYCH_FAULT_ABORT);
+	EXPECT_STREQ(lych_fault(domain)->owner, pure ? "host" : "");
+	ASSERT_EQ(lych_domain_reset(domain), 0);
+	EXPECT_EQ(LYCH_CALL(domain, &value, Smashes, 8), 0) << "the control";
+	EXPECT_EQ(LYCH_CALL(domain, &value, Smashes, 40), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->kind, pure ? LYCH_FAULT_KEY : LYCH_FAULT_ABORT);
+	EXPECT_STREQ(lych_fault(domain)->owner, pure ? "host" : "");
+	ASSERT_EQ(lych_domain_reset(domain), 0);
+	EXPECT_EQ(LYCH_CALL(domain, &value, Smashes, 8), 0);
 }
 
 TEST_P(Kinds, TakesArgumentsOnItsStack)

@@ -132,6 +132,17 @@ protected:
 		EXPECT_EQ(LYCH_CALL(domain, &result, do_raw, nr, a, b, c), 0);
 		return result;
 	}
+	static std::string printed(const struct lych_fault *fault)
+	{
+		char text[8192];
+		int fds[2];
+		EXPECT_EQ(pipe(fds), 0);
+		EXPECT_EQ(lych_fault_print(fault, fds[1]), 0);
+		close(fds[1]);
+		ssize_t n = read(fds[0], text, sizeof(text));
+		close(fds[0]);
+		return n > 0 ? std::string(text, static_cast<size_t>(n)) : "";
+	}
 	struct lych_domain *domain = nullptr;
 };
 
@@ -263,6 +274,38 @@ TEST_F(Mediated, WhatOpensTheWayOutIsRefusedAndWrittenDown)
 	EXPECT_EQ(list[0].nr, SYS_open);
 	EXPECT_EQ(list[0].count, 1u);
 	EXPECT_EQ(memcmp(reinterpret_cast<const void *>(list[0].rip - 2), "\x0f\x05", 2), 0) << "behind a SYSCALL";
+}
+
+TEST_F(Mediated, WhatWasRefusedStandsInTheReportOfAFault)
+{
+	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->refused, 0u) << "the control";
+	EXPECT_EQ(printed(lych_fault(domain)).find("refused"), std::string::npos);
+
+	ASSERT_EQ(lych_domain_reset(domain), 0);
+	EXPECT_EQ(inside(SYS_getpid), getpid());
+	EXPECT_EQ(inside(SYS_mmap), -EPERM);
+	EXPECT_EQ(inside(SYS_execve), -EPERM);
+	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->refused, 2u);
+	EXPECT_EQ(lych_fault(domain)->last_refused, SYS_execve);
+	EXPECT_FALSE(lych_fault(domain)->last_foreign);
+	std::string line = "\n  system calls refused to it: 2, the last one number 59\n";
+	EXPECT_NE(printed(lych_fault(domain)).find(line), std::string::npos) << printed(lych_fault(domain));
+
+	ASSERT_EQ(lych_domain_reset(domain), 0);
+	EXPECT_EQ(inside(-5), -ENOSYS);
+	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->refused, 3u) << "since it was made";
+	EXPECT_EQ(lych_fault(domain)->last_refused, -5);
+
+	ASSERT_EQ(lych_domain_reset(domain), 0);
+	long result = 0;
+	ASSERT_EQ(LYCH_CALL(domain, &result, do_int80, 20 /* getpid of i386 */), 0);
+	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
+	EXPECT_TRUE(lych_fault(domain)->last_foreign);
+	line = "\n  system calls refused to it: 4, the last one number 20 of another architecture\n";
+	EXPECT_NE(printed(lych_fault(domain)).find(line), std::string::npos) << printed(lych_fault(domain));
 }
 
 TEST_F(Mediated, DispatchCannotBeSwitchedOffFromInside)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals, threads and processes: what is waited for, what was never attached, what is forked, and glibc's own signals.
+#include <gmock/gmock.h>
 #include <lychgate/lychgate.h>
 #include <sys/signalfd.h>
 
@@ -62,6 +63,26 @@ TEST_F(LiveSignals, ReachAThreadThatNeverAttached)
 	std::thread([] { raise(SIGUSR1); }).join();
 	EXPECT_EQ(ran, 1);
 	EXPECT_EQ(attached, 0);
+}
+
+// This program did not ask for reports; Faults.OfTheHostEndItAsIfWeWereNotThere did.
+TEST_F(LiveSignals, OfFaultsInTheHostEndItWithoutAWordUnlessItAskedForOne)
+{
+	static volatile long nowhere = 16;
+	EXPECT_EXIT(live_touch(nowhere), ::testing::KilledBySignal(SIGSEGV), ::testing::StrEq(""));
+	EXPECT_EXIT(__asm__ volatile("ud2"), ::testing::KilledBySignal(SIGILL), ::testing::StrEq(""));
+	EXPECT_EXIT(
+		{
+			Install(SIGUSR1, [](int, siginfo_t *, void *) { live_touch(nowhere); });
+			raise(SIGUSR1);
+		},
+		::testing::KilledBySignal(SIGSEGV), ::testing::StrEq(""));
+	EXPECT_EXIT(
+		{
+			Install(SIGSEGV, [](int, siginfo_t *, void *) { _exit(4); });
+			live_touch(nowhere);
+		},
+		::testing::ExitedWithCode(4), ::testing::StrEq(""));
 }
 
 int StatusOf(pid_t pid)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A debugger walks through a gate from any of its instructions: a round trip is single-stepped, and before each
-// instruction the stack is unwound from the outside, with nothing but the unwind tables and the registers.
+// instruction the stack is unwound from the outside, with nothing but the unwind tables and the registers. Of signals
+// the entry and the way back are not stepped here: what they interrupt is on another stack, as SECURITY.md says.
 #include <gtest/gtest.h>
 #include <libunwind-ptrace.h>
 #include <lychgate/lychgate.h>
@@ -8,8 +9,10 @@
 #include <xmmintrin.h>
 
 #include <array>
+#include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "single_step.h"
@@ -65,7 +68,27 @@ __attribute__((noinline, noclone)) void walked_callback()
 {
 	__asm__ volatile("" ::: "memory");
 }
+struct walked_large {
+	long words[8];
+};
+__attribute__((noinline, noclone)) double walked_many(long a, long b, long c, long d, long e, long f, long g,
+							double h, long i)
+{
+	return static_cast<double>(a + b + c + d + e + f + g + i) + h;
+}
+__attribute__((noinline, noclone)) struct walked_large walked_makes_large(long n)
+{
+	return walked_large{{n, n, n, n, n, n, n, n}};
+}
+__attribute__((noinline, noclone)) long double walked_long_double(long double x)
+{
+	return x + 1;
+}
 LYCH_BIND(domain, walked_leaf, int, (int));
+LYCH_BIND(domain, walked_many, double, (long, long, long, long, long, long, long, double, long));
+LYCH_BIND(domain, walked_makes_large, struct walked_large, (long));
+LYCH_BIND(domain, walked_long_double, long double, (long double));
+LYCH_BIND_POINTER(domain, walked_many, double, (long, long, long, long, long, long, long, double, long), -1);
 LYCH_BIND(domain, walked_caller, int, (void (*)(), int));
 LYCH_CALLBACK(walked_callback, void, (void));
 
@@ -81,6 +104,54 @@ __attribute__((noinline, noclone)) void walked_call(void *)
 		}
 		if (LYCH_CALL(domain, &got, walked_leaf, 41) != 0 || got != 42) {
 			_exit(97);
+		}
+	}
+	STEP_END();
+	trips++;
+}
+// The first one finds the thread without a stack in the domain.
+__attribute__((noinline, noclone)) void walked_first_call(void *)
+{
+	int got = 0;
+
+	start_or_exit();
+	STEP_BEGIN();
+	if (LYCH_CALL(domain, &got, walked_leaf, 41) != 0 || got != 42) {
+		_exit(97);
+	}
+	STEP_END();
+	trips++;
+}
+__attribute__((noinline, noclone)) void walked_calls_of_each_kind(void *)
+{
+	double (*pointer)(long, long, long, long, long, long, long, double, long) = nullptr;
+	double sum = 0;
+	long double next = 0;
+	walked_large large = {};
+	int got = 0;
+
+	start_or_exit();
+	if (LYCH_POINTER(&pointer, domain, walked_many) != 0) {
+		_exit(96);
+	}
+	for (int round = 0; round < 2; round++) {
+		if (round == 1) {
+			STEP_BEGIN();
+		}
+		if (LYCH_CALL(domain, &sum, walked_many, 1, 2, 3, 4, 5, 6, 7, 8.0, 9) != 0 || sum != 45) {
+			_exit(95);
+		}
+		if (pointer(1, 2, 3, 4, 5, 6, 7, 8.0, 9) != 45) {
+			_exit(94);
+		}
+		if (LYCH_CALL(domain, &next, walked_long_double, 3.0L) != 0 || next != 4) {
+			_exit(93);
+		}
+		if (LYCH_CALL_TIMEOUT(domain, 600000, &got, walked_leaf, 41) != 0 || got != 42) {
+			_exit(92);
+		}
+		if (LYCH_CALL(domain, &large, walked_makes_large, 3) != 0 || large.words[7] != 3) {
+			_exit(91);
 		}
 	}
 	STEP_END();
@@ -121,6 +192,7 @@ struct Walk {
 	void *upt = nullptr;
 	unw_addr_space_t space = nullptr;
 	size_t in_gate = 0;                  // instructions outside of outer itself
+	std::set<std::pair<uint64_t, uint64_t>> seen; // rip and rsp: loops are walked from once
 	std::vector<std::string> failures;
 };
 
@@ -172,6 +244,9 @@ int before_each(const struct step *step, void *ctx)
 	std::array<unw_word_t, 8> saved{};
 	std::vector<std::string> frames;
 
+	if (!w.seen.insert({step->regs.rip, step->regs.rsp}).second) {
+		return 0;
+	}
 	if (w.upt == nullptr) {
 		w.upt = _UPT_create(step->pid);
 		w.space = unw_create_addr_space(&_UPT_accessors, 0);
@@ -224,6 +299,17 @@ TEST(Unwinding, NoticesOneRegisterThatIsNotTheCallers)
 TEST(Unwinding, ReachesTheCallerFromEachInstructionOfACall)
 {
 	expect_a_walk_from_everywhere(walked_call);
+}
+
+TEST(Unwinding, ReachesTheCallerFromEachInstructionOfAThreadsFirstCall)
+{
+	expect_a_walk_from_everywhere(walked_first_call);
+}
+
+// Many arguments, a typed pointer, a long double, a deadline, a result in memory.
+TEST(Unwinding, ReachesTheCallerFromEachInstructionOfCallsOfEachKind)
+{
+	expect_a_walk_from_everywhere(walked_calls_of_each_kind);
 }
 
 TEST(Unwinding, ReachesTheCallerFromEachInstructionOfACallback)

@@ -2,6 +2,7 @@
 #include "life_world.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -214,6 +215,25 @@ int signals_attach(struct area *area, uint64_t *mask)
 {
 	(void)area, (void)mask;
 	return 0;
+}
+
+/* No thread attaches by a fault here. */
+void signals_own_stack(const struct thread *t, stack_t *out)
+{
+	(void)t, (void)out;
+	abort();
+}
+
+uint32_t strangers_rights(const struct kernel_ucontext *uc)
+{
+	(void)uc;
+	abort();
+}
+
+void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
+{
+	(void)uc, (void)pkru;
+	abort();
 }
 
 void signals_detach(struct area *area, uint64_t *mask)
