@@ -46,12 +46,18 @@ static bool high_byte(const struct spot *spot)
 	return byte_register(&spot->in) && spot->in.rex == 0 && (spot->in.modrm >> 3 & 7) >= 4;
 }
 
+/* The 64-bit register that ModRM.reg names a part of. */
+static unsigned whole_reg(const struct spot *spot)
+{
+	return operand_reg(spot) - (high_byte(spot) ? 4 : 0);
+}
+
 unsigned split_used(const struct split *s)
 {
 	unsigned used = 1u << RSP | operand_implicit(s->spot);
 
 	if (s->in->has_modrm) {
-		used |= 1u << (operand_reg(s->spot) - (high_byte(s->spot) ? 4 : 0));
+		used |= 1u << whole_reg(s->spot);
 		used |= s->in->modrm >= 0xc0 ? 1u << operand_rm(s->spot) : 0;
 	}
 	if (s->in->encoding != INSN_LEGACY) {
@@ -68,7 +74,7 @@ bool split_scratch(const struct split *s, unsigned *reg, unsigned *used)
 {
 	/* Those that callees need not save come first: unwinding does not ask for them. */
 	static const uint8_t any[] = {R9, R10, R11, R8, R14, R15};
-	static const uint8_t low[] = {RSI, RDI};
+	static const uint8_t low[] = {RSI, RDI, RDX, RCX, RAX, RBX};
 	const uint8_t *set = high_byte(s->spot) ? low : any;
 	size_t n = high_byte(s->spot) ? sizeof(low) : sizeof(any);
 
@@ -218,12 +224,9 @@ static bool split_by_base(struct split *s)
 
 	if (op.base == NO_REG || op.base == RSP || op.base == op.index ||
 	    (operand_implicit(s->spot) >> op.base & 1) != 0 ||
-	    (operand_reg_is_general(s->spot) && operand_reg(s->spot) == op.base) ||
+	    (operand_reg_is_general(s->spot) && whole_reg(s->spot) == op.base) ||
 	    (s->in->encoding != INSN_LEGACY && operand_vvvv(s->spot) == op.base) || !split_add_disp(&op, -s->part)) {
 		return false;
-	}
-	if (high_byte(s->spot) && operand_reg(s->spot) - 4 == op.base) {
-		return false; /* AH is a part of RAX */
 	}
 	emit_step(s->t, false, 0);
 	emit_lea_add(s->t, op.base, op.base, s->part);
@@ -240,7 +243,7 @@ static bool split_by_base(struct split *s)
 static bool uses_rsp(const struct split *s)
 {
 	return (operand_implicit(s->spot) >> RSP & 1) != 0 ||
-	       (operand_reg_is_general(s->spot) && operand_reg(s->spot) == RSP && !high_byte(s->spot)) ||
+	       (operand_reg_is_general(s->spot) && whole_reg(s->spot) == RSP) ||
 	       (s->in->encoding != INSN_LEGACY && operand_vvvv(s->spot) == RSP);
 }
 
