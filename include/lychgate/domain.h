@@ -69,9 +69,9 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, or touches memory of a domain that is younger than
- * it is, and detaches when it ends. (The last not where it runs on an alternate signal stack that it set before lych_init:
- * it must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no more than the others. Returns 0, or what every function that attaches
- * may return ("as lych_attach"):
+ * it is, and detaches when it ends. (The last not where it has an alternate signal stack that it set before lych_init: it
+ * must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no more
+ * than the others. Returns 0, or what every function that attaches may return ("as lych_attach"):
  *	-ENOSYS      lych_init has not succeeded
  *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without
  *	             CLONE_SETTLS), or is a child that no fork handler has seen (_Fork, a bare system call)

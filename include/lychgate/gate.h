@@ -108,7 +108,7 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
  * and freed: that costs as much as lych_alloc, lych_copy_out and lych_free for each call, and -ENOMEM is possible.
  * Where another thread resets the domain when the call has returned and its result has not been fetched, that is
- * -ECANCELED.
+ * -ECANCELED. It must not free the domain then: fetching, unlike the call itself, is not waited for.
  *
  * Thread-safe. Not async-signal-safe.
  */

@@ -12,6 +12,7 @@
 
 #include "callback_result.h"
 #include "inside.h"
+#include "live.h"
 
 namespace
 {
@@ -166,19 +167,11 @@ class CallbackResult : public testing::TestWithParam<Row>
 protected:
 	static void SetUpTestSuite()
 	{
-		lych_init_opts opts = {};
 
 		if (domain != nullptr) {
 			return; // by the other suite
 		}
-		opts.size = sizeof(opts);
-		opts.backend = LYCH_PKU;
-		int rc = lych_init(&opts);
-		if (rc == -EOPNOTSUPP && getenv("LYCH_REQUIRE_PKU") == nullptr) {
-			opts.backend = LYCH_MPROTECT;
-			rc = lych_init(&opts);
-		}
-		ASSERT_EQ(rc, 0) << lych_why();
+		ASSERT_EQ(live_start(), 0) << lych_why();
 		ASSERT_EQ(lych_domain_new(&domain, nullptr), 0);
 		result_level = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx") ? 1 : 0;
 	}

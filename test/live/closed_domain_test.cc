@@ -9,6 +9,8 @@
 
 #include <lychgate/lychgate.h>
 
+#include "live.h"
+
 namespace
 {
 
@@ -65,15 +67,7 @@ class ClosedDomain : public testing::Test
 protected:
 	static void SetUpTestSuite()
 	{
-		lych_init_opts opts = {};
-		opts.size = sizeof(opts);
-		opts.backend = LYCH_PKU;
-		int rc = lych_init(&opts);
-		if (rc == -EOPNOTSUPP && getenv("LYCH_REQUIRE_PKU") == nullptr) {
-			opts.backend = LYCH_MPROTECT;
-			rc = lych_init(&opts);
-		}
-		ASSERT_EQ(rc, 0) << lych_why();
+		ASSERT_EQ(live_start(), 0) << lych_why();
 	}
 
 	static void CallFromANewThread(lych_domain *d, int want)

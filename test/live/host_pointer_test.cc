@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "inside.h"
+#include "live.h"
 
 namespace
 {
@@ -144,17 +145,8 @@ class HostPointer : public testing::TestWithParam<Way>
 protected:
 	static void SetUpTestSuite()
 	{
-		lych_init_opts opts = {};
 		const rlimit no_core = {};
-
-		opts.size = sizeof(opts);
-		opts.backend = LYCH_PKU;
-		int rc = lych_init(&opts);
-		if (rc == -EOPNOTSUPP && getenv("LYCH_REQUIRE_PKU") == nullptr) {
-			opts.backend = LYCH_MPROTECT;
-			rc = lych_init(&opts);
-		}
-		ASSERT_EQ(rc, 0) << lych_why();
+		ASSERT_EQ(live_start(), 0) << lych_why();
 		ASSERT_EQ(lych_domain_new(&domain, nullptr), 0);
 		block = lych_alloc(domain, 64);
 		ASSERT_NE(block, nullptr);

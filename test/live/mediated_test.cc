@@ -21,6 +21,8 @@
 #include <lychgate/lychgate.h>
 #include <lychgate/policy.h>
 
+#include "live.h"
+
 extern "C" {
 
 // By an instruction of its own: no libc, no errno.
@@ -107,15 +109,7 @@ class Mediated : public testing::Test
 protected:
 	static void SetUpTestSuite()
 	{
-		struct lych_init_opts opts = {};
-		opts.size = sizeof(opts);
-		opts.backend = LYCH_PKU;
-		int rc = lych_init(&opts);
-		if (rc == -EOPNOTSUPP && getenv("LYCH_REQUIRE_PKU") == nullptr) {
-			opts.backend = LYCH_MPROTECT;
-			rc = lych_init(&opts);
-		}
-		ASSERT_TRUE(rc == 0 || rc == -EALREADY) << lych_why();
+		ASSERT_EQ(live_start(), 0) << lych_why();
 	}
 	void SetUp() override
 	{

@@ -27,6 +27,7 @@
 #include <lychgate/lychgate.h>
 
 #include "inside.h"
+#include "live.h"
 #include "soak_guests.h"
 #include "soak_left.h"
 #include "soak_steps.h"
@@ -276,16 +277,8 @@ protected:
 		lych_init_opts opts = {};
 		struct sigaction action = {};
 		sigset_t ours;
-
-		opts.size = sizeof(opts);
-		opts.backend = LYCH_PKU;
 		opts.on_fault = OnFault;
-		int rc = lych_init(&opts);
-		if (rc == -EOPNOTSUPP && getenv("LYCH_REQUIRE_PKU") == nullptr) {
-			opts.backend = LYCH_MPROTECT;
-			rc = lych_init(&opts);
-		}
-		ASSERT_EQ(rc, 0) << lych_why();
+		ASSERT_EQ(live_start(opts), 0) << lych_why();
 		action.sa_sigaction = OnSignal;
 		action.sa_flags = SA_SIGINFO | SA_RESTART;
 		sigaction(SIGALRM, &action, nullptr);

@@ -342,10 +342,11 @@ lych_vm_boot() {
 		: >"$work/$port"
 		machine+=(-chardev "file,id=$port,path=$work/$port" -serial "chardev:$port")
 	done
+	# no_timer_check: on a busy host the ticks come too late by which the kernel tries its timer, and it panics.
 	"${lych_command[@]}" -nodefaults -no-user-config -display none -no-reboot -machine pc \
 		-accel "tcg,thread=$thread" \
 		-cpu "$model" -smp "$cpus" -m "$memory" -kernel "$image" -initrd "$work/initrd" "${machine[@]}" \
-		-append "console=ttyS0 panic=-1 oops=panic" </dev/null >"$work/qemu.log" 2>&1 &
+		-append "console=ttyS0 panic=-1 oops=panic no_timer_check" </dev/null >"$work/qemu.log" 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # the process as it is now
 	trap "kill -KILL $pid 2>/dev/null; rm -rf '$work'" EXIT
