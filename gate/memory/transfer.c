@@ -223,7 +223,7 @@ int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int 
 	if (err != 0) {
 		return status != 0 ? status : err;
 	}
-	if (status == 0) {
+	if (status == 0 && memory_contains(domain, v.thread, (uintptr_t)block, bytes)) {
 		touch(dst, bytes);
 	}
 	err = WAITING(heap_fetch(domain, block, life, status == 0 ? dst : NULL, bytes));

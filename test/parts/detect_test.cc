@@ -241,6 +241,7 @@ protected:
 	ThisMachine()
 	{
 		detect_machine(&m);
+		m.gates = good().gates; // its caller's to say
 	}
 	struct machine m;
 };
