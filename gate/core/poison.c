@@ -13,8 +13,6 @@
 
 /* A call that was let in just before, and one that waits for its thread to come back from a callback. */
 #define ASK_AGAIN_NS 1000000ull
-/* How long a deadline may wait for the record of its call: arguments are evaluated, a stack is mapped. */
-#define GRACE_NS 1000000000ull
 
 struct poisoned {
 	const struct lych_domain *domain;
@@ -118,13 +116,13 @@ void deadlines_follow(struct thread *t, bool in_domain)
 		}
 	}
 	if (t->armed_ns != 0) {
-		if (t->armed_ns > now) {
-			next = sooner(next, t->armed_ns);
-		} else if (now - t->armed_ns < GRACE_NS) {
-			next = sooner(next, now + ASK_AGAIN_NS);
-		} else {
-			t->armed_ns = 0;
-		}
+		/*
+		 * The record of its call may come yet, however long that takes: arguments are evaluated, the thread does not run.
+		 * Asked again after as long as it is late, it is noticed at most twice as late, and one whose call never comes
+		 * costs fewer and fewer kicks.
+		 */
+		uint64_t late = now > t->armed_ns ? now - t->armed_ns : 0;
+		next = sooner(next, late == 0 ? t->armed_ns : now + (late > ASK_AGAIN_NS ? late : ASK_AGAIN_NS));
 	}
 	thread_timer(t, next);
 }

@@ -419,6 +419,25 @@ std::string Printed(const struct lych_fault &fault)
 	return text;
 }
 
+// A thread may stand for long between the moment a deadline is counted from and the gate.
+TEST_F(Faults, OfADeadlineThatPassedLongBeforeTheCallEndIt)
+{
+	for (long ms : {0L, 1L, 3000L}) {
+		uint64_t deadline = lych_deadline_in(0);
+		const struct timespec nap = {ms / 1000, ms % 1000 * 1000000};
+		struct timespec rest = nap;
+		long result = 77;
+
+		while (nanosleep(&rest, &rest) != 0) {
+		}
+		EXPECT_EQ(LYCH_I_CALL(domain, deadline, &result, fault_do, Spin, 0), -ETIMEDOUT) << ms;
+		EXPECT_EQ(result, 77);
+		if (lych_fault(domain)->kind == LYCH_FAULT_DEADLINE) {
+			EXPECT_EQ(lych_domain_reset(domain), 0);
+		}
+	}
+}
+
 // What a pure domain does that calls a library's function for the first time.
 TEST_F(Faults, OfTheLoaderAreToldHowToBeAvoided)
 {
