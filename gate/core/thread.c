@@ -323,7 +323,6 @@ bool thread_attach_at_fault(struct kernel_ucontext *uc)
 	return true;
 }
 
-
 int thread_self(struct thread **out)
 {
 	struct area *a = lych_tls;
