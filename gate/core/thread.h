@@ -60,6 +60,14 @@ LYCH_HIDDEN void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
 LYCH_HIDDEN bool thread_attach_at_fault(struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
+/*
+ * Frames that wait below a handler of the host lose nothing by a kick that interrupts the handler: so each thread counts how
+ * often it lost each key while it was not attached. lose counts for keys that bits deny; since gives bits that deny what
+ * was lost since then.
+ */
+LYCH_HIDDEN void strangers_lost(uint32_t counts[KEYS]);
+LYCH_HIDDEN void strangers_lose(uint32_t bits);
+LYCH_HIDDEN uint32_t strangers_lost_since(const uint32_t counts[KEYS]);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its

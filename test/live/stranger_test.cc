@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+// Threads that are not attached, where it is hard: in a handler of the host, and while keys get other owners. Who waits
+// to attach is given no right that was taken from everybody meanwhile (G8), and who attaches in a handler is attached
+// behind it, too.
+#include "needs_pku.h"
+
+#include <cpuid.h>
+#include <lychgate/lychgate.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+
+#include <atomic>
+#include <cerrno>
+#include <thread>
+#include <vector>
+
+#include "inside.h"
+#include "live.h"
+
+namespace
+{
+
+// In a child, as lych_init is once for a process, and a thread that has a right too many is to end it.
+template <typename Code> void InAChild(Code code)
+{
+	fflush(nullptr);
+	pid_t child = fork();
+	if (child == 0) {
+		alarm(100);
+		code();
+		fflush(nullptr);
+		_exit(::testing::Test::HasFailure() ? 1 : 0);
+	}
+	int status = -1;
+	EXPECT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0) << "wait status";
+}
+
+uint32_t Pkru()
+{
+	uint32_t low = 0, high;
+
+	if (live_keys()) {
+		__asm__ volatile(".byte 0x0f, 0x01, 0xee" : "=a"(low), "=d"(high) : "c"(0)); // rdpkru
+	}
+	return low;
+}
+
+int Tid()
+{
+	return static_cast<int>(syscall(SYS_gettid));
+}
+
+std::atomic<int> step;
+
+void WaitFor(int value)
+{
+	while (step != value) {
+		sched_yield();
+	}
+}
+
+void Handle(int sig, void (*handler)(int))
+{
+	struct sigaction action = {};
+	action.sa_handler = handler;
+	ASSERT_EQ(sigaction(sig, &action, nullptr), 0);
+}
+
+lych_domain *domain;
+volatile long *word;
+
+} // namespace
+
+extern "C" {
+static long stranger_add(long n)
+{
+	return n + 1;
+}
+static long stranger_asks(void)
+{
+	long nr = SYS_getpid;
+	__asm__ volatile("syscall" : "+a"(nr) : : "rcx", "r11", "memory");
+	return nr;
+}
+static long stranger_faults(void)
+{
+	__asm__ volatile("ud2");
+	return 0;
+}
+}
+LYCH_BIND(domain, stranger_add, long, (long));
+LYCH_BIND(domain, stranger_asks, long, (void));
+LYCH_BIND(domain, stranger_faults, long, (void));
+
+namespace
+{
+
+// ---- in a handler of the host
+
+// What an attached thread is: the kernel knows the monitor's stack, blocks none of what the runtime needs, and domains
+// work whatever they do.
+void ExpectAttached(const char *where)
+{
+	inside now;
+	stack_t stack = {};
+	long result = 0;
+
+	SCOPED_TRACE(where);
+	inside_look(&now);
+	ASSERT_NE(now.area, 0u);
+	ASSERT_EQ(syscall(SYS_sigaltstack, nullptr, &stack), 0);
+	EXPECT_EQ(reinterpret_cast<uint64_t>(stack.ss_sp), now.altstack);
+	EXPECT_EQ(stack.ss_size, now.altstack_bytes);
+	for (int sig : {SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, 33}) {
+		EXPECT_EQ(now.kernel_mask >> (sig - 1) & 1, 0u) << strsignal(sig);
+	}
+	if (live_keys()) {
+		EXPECT_EQ(now.pkru, static_cast<uint32_t>(~now.not_host));
+	}
+	EXPECT_EQ(LYCH_CALL(domain, &result, stranger_add, 41), 0);
+	EXPECT_EQ(result, 42);
+	EXPECT_EQ(LYCH_CALL(domain, &result, stranger_asks), 0);
+	EXPECT_EQ(result, getpid());
+	EXPECT_EQ(LYCH_CALL(domain, &result, stranger_faults), -EFAULT);
+	EXPECT_EQ(lych_domain_reset(domain), 0);
+}
+
+sigset_t BlockedNow()
+{
+	sigset_t set;
+	EXPECT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &set), 0);
+	return set;
+}
+
+enum Age { OLDER, YOUNGER };
+
+// A thread, older than lych_init or not, attaches in a handler: by what it does there.
+void AttachesInAHandler(Age age, int deep, void (*handler)(int))
+{
+	InAChild([=] {
+		static int levels;
+		static void (*innermost)(int);
+		levels = deep;
+		innermost = handler;
+		auto body = [] {
+			sigset_t bus, set;
+			WaitFor(1);
+			sigemptyset(&bus);
+			sigaddset(&bus, SIGBUS);
+			sigaddset(&bus, SIGUSR2);
+			ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &bus, nullptr), 0);
+			raise(SIGUSR1);
+			set = BlockedNow();
+			EXPECT_EQ(sigismember(&set, SIGBUS), 1) << "as the host sees it";
+			EXPECT_EQ(sigismember(&set, SIGUSR2), 1);
+			EXPECT_EQ(sigismember(&set, SIGUSR1), 0);
+			ExpectAttached("behind the handler");
+		};
+		std::thread older, younger;
+		if (age == OLDER) {
+			older = std::thread(body);
+		}
+		ASSERT_EQ(live_start(), 0) << lych_why();
+		domain = live_domain("domain");
+		word = static_cast<long *>(lych_alloc(domain, sizeof(long)));
+		ASSERT_NE(word, nullptr);
+		struct sigaction action = {};
+		action.sa_flags = SA_NODEFER;
+		action.sa_handler = [](int sig) {
+			inside now;
+			inside_look(&now);
+			EXPECT_EQ(now.area, 0u) << "the control: not attached yet";
+			if (--levels > 0) {
+				raise(sig);
+				ExpectAttached("behind the inner handler, in the outer one");
+			} else {
+				innermost(sig);
+				ExpectAttached("in the handler");
+			}
+		};
+		ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+		if (age == YOUNGER) {
+			younger = std::thread(body);
+		}
+		step = 1;
+		(age == OLDER ? older : younger).join();
+	});
+}
+
+void Calls(int)
+{
+	long result = 0;
+	EXPECT_EQ(LYCH_CALL(domain, &result, stranger_add, 1), 0);
+}
+
+void Touches(int)
+{
+	*word = 7;
+}
+
+TEST(Stranger, WhoCallsADomainInAHandlerIsAttachedBehindItToo)
+{
+	for (Age age : {OLDER, YOUNGER}) {
+		for (int deep : {1, 2}) {
+			SCOPED_TRACE(testing::Message() << (age == OLDER ? "older" : "younger") << ", " << deep << " deep");
+			AttachesInAHandler(age, deep, Calls);
+		}
+	}
+}
+
+class StrangerWithKeys : public NeedsPku {};
+
+// A handler has key 0 alone, however old its thread is.
+TEST_F(StrangerWithKeys, WhoTouchesADomainsMemoryInAHandlerIsAttachedBehindItToo)
+{
+	for (Age age : {OLDER, YOUNGER}) {
+		for (int deep : {1, 2}) {
+			SCOPED_TRACE(testing::Message() << (age == OLDER ? "older" : "younger") << ", " << deep << " deep");
+			AttachesInAHandler(age, deep, Touches);
+		}
+	}
+}
+
+// The key that it has keys of others for stays open to it, too.
+TEST_F(StrangerWithKeys, WhoAttachesInAHandlerKeepsItsRightsToKeysOfOthers)
+{
+	InAChild([] {
+		static int others;
+		others = pkey_alloc(0, 0);
+		ASSERT_GT(others, 0);
+		ASSERT_EQ(live_start(), 0) << lych_why();
+		domain = live_domain("domain");
+		Handle(SIGUSR1, Calls);
+		std::thread([] {
+			EXPECT_TRUE(inside_rights(Pkru(), others)) << "the control: it has it from its creator";
+			raise(SIGUSR1);
+			EXPECT_TRUE(inside_rights(Pkru(), others));
+		}).join();
+	});
+}
+
+// What it had when the handler interrupted it, it would have again when that returns.
+TEST_F(StrangerWithKeys, AKeyThatGetsAnotherOwnerDuringItsHandlerIsNotItsBehindIt)
+{
+	for (int deep : {0, 1, 2}) {
+		SCOPED_TRACE(testing::Message() << deep << " handlers");
+		InAChild([deep] {
+			static lych_region *first, *next;
+			static std::atomic<int> levels;
+			static int key;
+			ASSERT_EQ(live_start(), 0) << lych_why();
+			ASSERT_EQ(lych_region_new(&first, 4096, nullptr), 0);
+			key = lych_region_key(first);
+			levels = deep;
+			struct sigaction action = {};
+			action.sa_flags = SA_NODEFER;
+			action.sa_handler = [](int sig) {
+				if (--levels > 0) {
+					raise(sig);
+				} else {
+					step = 2;
+					WaitFor(3);
+				}
+			};
+			ASSERT_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
+			std::thread thread;
+			LYCH_WRITE(long, at, first)
+			{
+				thread = std::thread([deep, at] {
+					*at = 5; // the control: it has the right, from its creator
+					EXPECT_TRUE(inside_rights(Pkru(), key));
+					step = 1;
+					if (deep > 0) {
+						raise(SIGUSR1);
+					} else {
+						step = 2;
+						WaitFor(3);
+					}
+					EXPECT_FALSE(inside_rights(Pkru(), key));
+				});
+				WaitFor(2);
+			}
+			ASSERT_EQ(lych_region_free(first), 0);
+			ASSERT_EQ(lych_region_new(&next, 4096, nullptr), 0) << lych_why();
+			EXPECT_EQ(lych_region_key(next), key) << "the control: the next owner has the same key";
+			step = 3;
+			thread.join();
+		});
+	}
+}
+
+// It is left by siglongjmp, time and again, and what it is left for must not be looked for.
+TEST_F(StrangerWithKeys, AHandlerThatIsLeftIsNotWaitedForAndNothingIsWrittenWhereItWas)
+{
+	InAChild([] {
+		static sigjmp_buf out;
+		static lych_region *first;
+		ASSERT_EQ(live_start(), 0) << lych_why();
+		Handle(SIGUSR1, [](int) { siglongjmp(out, 1); });
+		Handle(SIGUSR2, [](int) {
+			step = 2;
+			WaitFor(3);
+		});
+		for (int round = 0; round < 3; round++) {
+			std::thread thread;
+			ASSERT_EQ(lych_region_new(&first, 4096, nullptr), 0);
+			int key = lych_region_key(first);
+			step = 0;
+			LYCH_WRITE(long, at, first)
+			{
+				thread = std::thread([at, key] {
+					*at = 1;
+					for (volatile int i = 0; i < 20; i = i + 1) {
+						if (sigsetjmp(out, 1) == 0) {
+							raise(SIGUSR1);
+						}
+					}
+					char room[8192];
+					memset(room, 0x5a, sizeof(room));
+					__asm__ volatile("" : : "r"(room) : "memory");
+					raise(SIGUSR2);
+					__asm__ volatile("" : : "r"(room) : "memory");
+					for (char c : room) {
+						ASSERT_EQ(c, 0x5a);
+					}
+					EXPECT_FALSE(inside_rights(Pkru(), key));
+				});
+				WaitFor(2);
+			}
+			ASSERT_EQ(lych_region_free(first), 0);
+			step = 3;
+			thread.join();
+		}
+	});
+}
+
+} // namespace
