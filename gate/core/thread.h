@@ -41,6 +41,9 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+/* How often each key was; and bits that deny those it has happened to since. */
+LYCH_HIDDEN void threads_shot_down(uint32_t counts[KEYS]);
+LYCH_HIDDEN uint32_t threads_shot_down_since(const uint32_t counts[KEYS]);
 /*
  * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
  * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached

@@ -339,4 +339,188 @@ TEST_F(StrangerWithKeys, AHandlerThatIsLeftIsNotWaitedForAndNothingIsWrittenWher
 	});
 }
 
+// ---- on the way to being attached, while its key gets another owner
+
+// What a thread has that was interrupted: PKRU in the frame, as CPUID says where.
+uint32_t PkruOf(const ucontext_t *uc)
+{
+	auto *image = reinterpret_cast<const char *>(uc->uc_mcontext.fpregs);
+	unsigned int bytes, at = 0, c, d;
+	uint64_t present;
+	uint32_t pkru = 0;
+
+	__cpuid_count(0xd, 9, bytes, at, c, d);
+	memcpy(&present, image + 512, sizeof(present));
+	if ((present & 1 << 9) != 0) {
+		memcpy(&pkru, image + at, sizeof(pkru));
+	}
+	return pkru;
+}
+
+struct Waited {
+	std::atomic<int> tid{0};
+	uint32_t had = 0, has = 0, in_handler = 0;
+	bool attached = false;
+	int rc = 1;
+};
+Waited waited;
+sigjmp_buf out_of_fault;
+
+enum Way { BY_FAULT, BY_CALL };
+
+// A thread with a right to a region that was open when it was made, and none to a domain that came later. With the lock
+// held it is on its way to be attached, the key gets another owner, who does not wait for it, and then it goes on.
+// in_vain: it cannot be attached, as no signal may be sent.
+void LosesAKeyOnItsWay(Way way, bool in_vain)
+{
+	InAChild([=] {
+		lych_region *region = nullptr;
+		std::thread thread;
+		ASSERT_EQ(live_start(), 0) << lych_why();
+		ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0) << lych_why();
+		const int key = lych_region_key(region);
+		struct sigaction action = {};
+		action.sa_flags = SA_SIGINFO;
+		action.sa_sigaction = [](int, siginfo_t *, void *context) {
+			waited.in_handler = Pkru();
+			waited.has = PkruOf(static_cast<ucontext_t *>(context));
+			siglongjmp(out_of_fault, 1);
+		};
+		ASSERT_EQ(sigaction(SIGSEGV, &action, nullptr), 0);
+		LYCH_WRITE(long, at, region)
+		{
+			thread = std::thread([way, at] {
+				*at = 3; // the control: it has the right
+				step = 1;
+				WaitFor(2);
+				waited.had = Pkru();
+				waited.tid = Tid();
+				if (way == BY_CALL) {
+					waited.rc = lych_attach();
+					waited.has = waited.in_handler = Pkru();
+				} else if (sigsetjmp(out_of_fault, 1) == 0) {
+					*word = 7;
+					waited.rc = 0;
+					waited.has = waited.in_handler = Pkru();
+				} else {
+					waited.rc = -ENOMEM;
+				}
+				inside now;
+				inside_look(&now);
+				waited.attached = now.area != 0;
+				if (waited.attached) {
+					EXPECT_EQ(now.pkru, static_cast<uint32_t>(~now.not_host));
+					ExpectAttached("afterwards");
+				}
+			});
+			WaitFor(1);
+		}
+		domain = live_domain("domain");
+		word = static_cast<long *>(lych_alloc(domain, sizeof(long)));
+		ASSERT_NE(word, nullptr);
+		struct rlimit before = {}, none = {};
+		ASSERT_EQ(getrlimit(RLIMIT_SIGPENDING, &before), 0);
+		none.rlim_max = before.rlim_max;
+		if (in_vain) {
+			ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+		}
+		inside_lock();
+		step = 2;
+		while (waited.tid == 0 || !inside_attaching(waited.tid)) {
+			sched_yield();
+		}
+		EXPECT_EQ(inside_new_owner(key), key);
+		inside_unlock();
+		thread.join();
+		EXPECT_EQ(waited.rc, in_vain ? -ENOMEM : 0);
+		EXPECT_EQ(waited.attached, !in_vain);
+		EXPECT_TRUE(inside_rights(waited.had, key)) << "the control: it had it to the last";
+		EXPECT_FALSE(inside_rights(waited.has, key));
+		EXPECT_FALSE(inside_rights(waited.in_handler, key));
+	});
+}
+
+TEST_F(StrangerWithKeys, OnItsWayToBeAttachedByAFaultKeepsNoKeyThatGetsAnotherOwner)
+{
+	LosesAKeyOnItsWay(BY_FAULT, false);
+}
+
+TEST_F(StrangerWithKeys, OnItsWayToBeAttachedKeepsNoKeyThatGetsAnotherOwner)
+{
+	LosesAKeyOnItsWay(BY_CALL, false);
+}
+
+TEST_F(StrangerWithKeys, ThatCannotBeAttachedKeepsNoKeyThatGotAnotherOwnerMeanwhile)
+{
+	LosesAKeyOnItsWay(BY_FAULT, true);
+	LosesAKeyOnItsWay(BY_CALL, true);
+}
+
+// Many, older than the domain, touch its memory while keys come and go: each is attached with the rights of the day.
+TEST_F(StrangerWithKeys, ThatAreAttachedByFaultsWhileKeysComeAndGoHaveNoRightToAnyRegion)
+{
+	InAChild([] {
+		constexpr int kThreads = 8;
+		ASSERT_EQ(live_start(), 0) << lych_why();
+		for (int round = 0; round < 12; round++) {
+			lych_region *open = nullptr;
+			std::vector<std::thread> threads;
+			std::atomic<int> begin{0}, done{0};
+			std::atomic<uint32_t> rights[kThreads] = {};
+			ASSERT_EQ(lych_region_new(&open, 4096, nullptr), 0) << lych_why();
+			LYCH_WRITE(long, at, open)
+			{
+				*at = 1;
+				for (int i = 0; i < kThreads; i++) {
+					threads.emplace_back([&, i] {
+						while (begin == 0) {
+							sched_yield();
+						}
+						*word = i; // the domain that is there now
+						done++;
+						while (begin != 2) {
+							sched_yield();
+						}
+						rights[i] = Pkru();
+						inside now;
+						inside_look(&now);
+						EXPECT_NE(now.area, 0u);
+						EXPECT_EQ(now.pkru, static_cast<uint32_t>(~now.not_host));
+					});
+				}
+			}
+			domain = live_domain("domain");
+			word = static_cast<long *>(lych_alloc(domain, sizeof(long)));
+			ASSERT_NE(word, nullptr);
+			begin = 1;
+			lych_region *regions[4] = {};
+			int turns = 0;
+			do {
+				// the key that all of them had, and others
+				if (open != nullptr) {
+					EXPECT_EQ(lych_region_free(open), 0);
+					open = nullptr;
+				}
+				lych_region *&one = regions[turns++ % 4];
+				if (one != nullptr) {
+					EXPECT_EQ(lych_region_free(one), 0);
+				}
+				ASSERT_EQ(lych_region_new(&one, 4096, nullptr), 0) << lych_why();
+			} while (done != kThreads || turns < 4);
+			begin = 2;
+			for (std::thread &thread : threads) {
+				thread.join();
+			}
+			for (lych_region *one : regions) {
+				for (uint32_t right : rights) {
+					EXPECT_FALSE(inside_rights(right, lych_region_key(one)));
+				}
+				EXPECT_EQ(lych_region_free(one), 0);
+			}
+			EXPECT_EQ(lych_domain_free(domain), 0);
+			EXPECT_EQ(lych_verify([](const char *line, void *) { ADD_FAILURE() << line; }, nullptr), 0);
+		}
+	});
+}
+
 } // namespace

@@ -263,6 +263,11 @@ void strangers_restore(uint32_t view)
 	(void)view;
 }
 
+void strangers_lose(uint32_t bits)
+{
+	(void)bits;
+}
+
 /* ---- inside a domain --------------------------------------------------------------------------- */
 
 struct work {
