@@ -73,6 +73,9 @@ static bool all_follow(void)
 			if (tries % KICK_EVERY == 0) {
 				thread_kick(&a->thread);
 			}
+			if (tries % KICK_EVERY == KICK_EVERY - 1 && strangers_ended(a->thread.tid)) {
+				break;
+			}
 			if (slept++ >= FOLLOW_PAUSES) {
 				all = false;
 				break;

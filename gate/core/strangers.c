@@ -9,6 +9,7 @@
  * what a domain that may write ordinary memory could make of the acknowledgement, it could make of
  * the thread itself.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,33 @@ struct entry {
 	uint8_t type;
 	char name[];
 };
+
+/* The first thread of a process stays in the list when it has ended, as long as there are others, and signals can be sent
+ * to it that it never gets. */
+bool strangers_ended(int tid)
+{
+	char path[48] = "/proc/self/task/", digits[12], line[64];
+	size_t at = sizeof(digits) - 1, used = strlen(path);
+	long got, fd;
+
+	digits[at] = '\0';
+	for (int rest = tid; rest > 0; rest /= 10) {
+		digits[--at] = (char)('0' + rest % 10);
+	}
+	memcpy(path + used, digits + at, sizeof(digits) - at);
+	memcpy(path + used + sizeof(digits) - 1 - at, "/stat", sizeof("/stat"));
+	fd = sys3(SYS_open, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0) {
+		return fd == -ENOENT;
+	}
+	got = sys3(SYS_read, fd, line, sizeof(line));
+	sys1(SYS_close, fd);
+	/* TID (NAME) STATE: a name has 15 bytes at the most, and any of them. */
+	while (got > 0 && line[got - 1] != ')') {
+		got--;
+	}
+	return got > 0 && (size_t)got + 1 < sizeof(line) && (line[got + 1] == 'Z' || line[got + 1] == 'X');
+}
 
 static bool is_known(int tid)
 {
@@ -109,7 +137,11 @@ static int look(size_t *count, int key, bool again)
 				asked = false;
 			}
 			if (!asked && atomic_load(&strangers[i].denied) != key) {
-				kick(tid, i, key);
+				if (strangers_ended(tid)) {
+					atomic_store(&strangers[i].denied, key);
+				} else {
+					kick(tid, i, key);
+				}
 			}
 			open += atomic_load(&strangers[i].denied) != key;
 		}

@@ -41,6 +41,7 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+LYCH_HIDDEN bool strangers_ended(int tid); /* for good, though the kernel still knows it */
 /* How often each key was; and bits that deny those it has happened to since. */
 LYCH_HIDDEN void threads_shot_down(uint32_t counts[KEYS]);
 LYCH_HIDDEN uint32_t threads_shot_down_since(const uint32_t counts[KEYS]);

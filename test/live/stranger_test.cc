@@ -456,6 +456,48 @@ TEST_F(StrangerWithKeys, ThatCannotBeAttachedKeepsNoKeyThatGotAnotherOwnerMeanwh
 	LosesAKeyOnItsWay(BY_CALL, true);
 }
 
+// ---- the first thread of a process, which the kernel keeps in its lists when it has ended
+
+TEST_F(StrangerWithKeys, ThatHasEndedIsNotWaitedForThoughTheProcessGoesOn)
+{
+	for (bool attached : {false, true}) {
+		SCOPED_TRACE(attached ? "attached" : "not attached");
+		InAChild([attached] {
+			pthread_t second;
+			if (attached) {
+				ASSERT_EQ(live_start(), 0) << lych_why();
+			}
+			ASSERT_EQ(pthread_create(
+					  &second, nullptr,
+					  [](void *) -> void * {
+						  lych_region *region = nullptr;
+						  char state = 0;
+						  while (state != 'Z') { // the control: it is still in the list
+							  char line[256] = "", path[64];
+							  snprintf(path, sizeof(path), "/proc/self/task/%d/stat", getpid());
+							  FILE *stat = fopen(path, "r");
+							  EXPECT_NE(stat, nullptr);
+							  EXPECT_NE(fgets(line, sizeof(line), stat), nullptr);
+							  fclose(stat);
+							  state = strrchr(line, ')')[2];
+						  }
+						  EXPECT_EQ(live_start(), 0) << lych_why();
+						  for (int i = 0; i < 2; i++) {
+							  EXPECT_EQ(lych_region_new(&region, 4096, nullptr), 0) << lych_why();
+							  EXPECT_EQ(lych_region_free(region), 0);
+						  }
+						  domain = live_domain("domain");
+						  EXPECT_EQ(lych_domain_free(domain), 0);
+						  fflush(nullptr);
+						  _exit(::testing::Test::HasFailure() ? 1 : 0);
+					  },
+					  nullptr),
+				  0);
+			syscall(SYS_exit, 0); // this thread alone; pthread_exit would unwind the test framework
+		});
+	}
+}
+
 // Many, older than the domain, touch its memory while keys come and go: each is attached with the rights of the day.
 TEST_F(StrangerWithKeys, ThatAreAttachedByFaultsWhileKeysComeAndGoHaveNoRightToAnyRegion)
 {
