@@ -179,9 +179,14 @@
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
 .endm
 
-/* While r15 points at a struct kernel_ucontext: register reg of DWARF's is what lies at off in it. */
-.macro cfi_context reg:req, off:req
-	.cfi_escape 0x10, \reg, 3, 0x7f, ((\off) & 0x7f) | 0x80, (\off) >> 7
+/* While a register (breg: r15 0x7f, rsp 0x77) points at a struct kernel_ucontext: what lies in it is the caller. */
+.macro cfi_context breg:req
+	.cfi_escape 0x0f, 4, \breg, 0xa0, 1, 0x06
+	.set	.Loff, 40
+	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
+	.cfi_escape 0x10, \reg, 3, \breg, (.Loff & 0x7f) | 0x80, .Loff >> 7
+	.set	.Loff, .Loff + 8
+	.endr
 .endm
 
 .macro save_callee_saved
@@ -330,11 +335,19 @@ function lych_syscall
 	.cfi_endproc
 function_end lych_syscall
 
-/* Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. */
-function lych_restorer
+/*
+ * Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. Unwinders
+ * look for the instruction before it, as behind a call.
+ */
+	.p2align 4
 	.cfi_startproc
 	.cfi_signal_frame
-	.cfi_undefined %rip
+	cfi_context 0x77
+	nop
+	.globl lych_restorer
+	.hidden lych_restorer
+	.type lych_restorer, @function
+lych_restorer:
 	mov	$15, %eax
 	syscall
 	ud2
@@ -1682,12 +1695,7 @@ function V(lych_handler_run)
 	xor	%eax, %eax
 	xor	%ebp, %ebp
 	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
-	.cfi_escape 0x0f, 4, 0x7f, 0xa0, 1, 0x06
-	.set	.Loff, 40
-	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
-	cfi_context \reg, .Loff
-	.set	.Loff, .Loff + 8
-	.endr
+	cfi_context 0x7f
 	call	*%r12
 	.cfi_undefined %rip
 	cld

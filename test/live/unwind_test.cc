@@ -6,9 +6,12 @@
 #include <libunwind-ptrace.h>
 #include <lychgate/lychgate.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unwind.h>
 #include <xmmintrin.h>
 
 #include <array>
+#include <csignal>
 #include <set>
 #include <sstream>
 #include <string>
@@ -66,8 +69,11 @@ __attribute__((noinline, noclone)) int walked_caller(void (*fn)(), int a)
 // In the host, from the domain.
 __attribute__((noinline, noclone)) void walked_callback()
 {
-	__asm__ volatile("" ::: "memory");
+	// nothing is left of what the gate had in registers that a callee may use
+	__asm__ volatile("xor %%r11d, %%r11d\n xor %%r10d, %%r10d\n xor %%ecx, %%ecx\n nop" ::: "r11", "r10", "rcx", "cc", "memory");
 }
+void walked_interrupted();
+void walked_with_handler();
 struct walked_large {
 	long words[8];
 };
@@ -310,6 +316,63 @@ TEST(Unwinding, ReachesTheCallerFromEachInstructionOfAThreadsFirstCall)
 TEST(Unwinding, ReachesTheCallerFromEachInstructionOfCallsOfEachKind)
 {
 	expect_a_walk_from_everywhere(walked_calls_of_each_kind);
+}
+
+struct Found {
+	int handler, interrupted, outer;
+};
+Found *found;
+
+extern "C" {
+__attribute__((noinline, noclone)) void walked_handler(int)
+{
+	trips += _Unwind_Backtrace(
+		[](struct _Unwind_Context *context, void *) {
+			const uint64_t at = _Unwind_GetIP(context) - 1, bytes = 24; // none of them is shorter
+			found->handler += at - reinterpret_cast<uint64_t>(walked_handler) < bytes;
+			found->interrupted += at - reinterpret_cast<uint64_t>(walked_interrupted) < bytes;
+			found->outer += at - reinterpret_cast<uint64_t>(walked_with_handler) < bytes;
+			return _URC_NO_REASON;
+		},
+		nullptr);
+}
+__attribute__((noinline, noclone)) void walked_interrupted()
+{
+	raise(SIGUSR1);
+	trips++;
+}
+__attribute__((noinline, noclone)) void walked_with_handler()
+{
+	walked_interrupted();
+	trips++;
+}
+}
+
+// A handler's caller is what it has interrupted, for whoever asks in it: debuggers, profilers, pthread_cancel.
+TEST(Unwinding, ReachesWhatAHandlerOfTheHostHasInterrupted)
+{
+	found = static_cast<Found *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+	ASSERT_NE(found, MAP_FAILED);
+	for (bool runtime : {false, true}) { // the control: as without it
+		*found = {};
+		pid_t child = fork();
+		if (child == 0) {
+			struct sigaction action = {};
+			if (runtime) {
+				start_or_exit();
+			}
+			action.sa_handler = walked_handler;
+			sigaction(SIGUSR1, &action, nullptr);
+			walked_with_handler();
+			_exit(0);
+		}
+		int status = -1;
+		ASSERT_EQ(waitpid(child, &status, 0), child);
+		EXPECT_EQ(status, 0);
+		EXPECT_EQ(found->handler, 1) << runtime;
+		EXPECT_EQ(found->interrupted, 1) << runtime;
+		EXPECT_EQ(found->outer, 1) << runtime;
+	}
 }
 
 TEST(Unwinding, ReachesTheCallerFromEachInstructionOfACallback)
