@@ -552,40 +552,6 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 	return in_file || in_memory;
 }
 
-/* Whether the page of the file at off is one of those that a loader maps for the segment. */
-static bool segment_has(const Elf64_Phdr *ph, uint64_t off)
-{
-	uint64_t first = ph->p_offset & ~(PAGE - 1);
-	uint64_t last;
-
-	if (ph->p_type != PT_LOAD || ph->p_filesz == 0 ||
-	    __builtin_add_overflow(ph->p_offset, ph->p_filesz - 1, &last)) {
-		return false;
-	}
-	return ((ph->p_vaddr - ph->p_offset) & (PAGE - 1)) == 0 && off >= first &&
-	       off <= (last | (PAGE - 1));
-}
-
-bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias)
-{
-	const Elf64_Phdr *best = NULL;
-
-	for (size_t i = 0; i < e->nphdrs; i++) {
-		const Elf64_Phdr *ph = &e->phdrs[i];
-
-		if (segment_has(ph, m->off) &&
-		    (best == NULL || (!(best->p_flags & PF_X) && (ph->p_flags & PF_X)))) {
-			best = ph;
-		}
-	}
-	if (best == NULL) {
-		return false;
-	}
-	/* Modulo 2^64, as addresses are. */
-	*bias = m->start - (best->p_vaddr - best->p_offset + m->off);
-	return true;
-}
-
 struct comparison {
 	const struct process *p;
 	struct process_changes *changes;

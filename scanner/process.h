@@ -89,13 +89,6 @@ const char *process_path(const struct process *p, const struct process_mapping *
  */
 LYCH_MUST_CHECK int process_open_backing(const struct process *p, const struct process_mapping *m);
 
-/*
- * process_bias: pure. What to add to a link-time address of e for its place in the process, from
- * the loadable segment that m's file offset lies in, executable ones first. False when there is
- * none.
- */
-bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias);
-
 struct process_changes {
 	size_t added, gone; /* executable mappings; a changed one counts as both */
 	uint64_t first;     /* lowest address concerned */

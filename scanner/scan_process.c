@@ -114,7 +114,7 @@ static void explain(void *ctx, struct origin *origin)
 		return;
 	}
 	subject->explained = origin;
-	if (!process_bias(&subject->elf, m, &bias)) {
+	if (!elf_bias(&subject->elf, m->start, m->off, &bias)) {
 		forget_explained(subject);
 		return;
 	}
