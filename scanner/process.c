@@ -485,12 +485,31 @@ static bool next_in_file(const struct process_mapping *m, int backing, uint64_t 
 	return true;
 }
 
+static int open_in_root(const struct process *p, const char *name, struct stat *st)
+{
+	char path[4 + 4096 + 1];
+	int len = snprintf(path, sizeof(path), "root%s", name);
+
+	return len < 0 || (size_t)len >= sizeof(path) ? -ENOENT : file_open(p->dir, path, st);
+}
+
+int process_open_original(const struct process *p, const struct process_mapping *m)
+{
+	static const char copy[] = "/memfd:lychgate:";
+	const char *path = process_path(p, m);
+	struct stat st;
+
+	if (m->kind != PROCESS_DELETED || strncmp(path, copy, sizeof(copy) - 1) != 0 || path[sizeof(copy) - 1] != '/') {
+		return -ENOENT;
+	}
+	return open_in_root(p, path + sizeof(copy) - 1, &st);
+}
+
 int process_open_backing(const struct process *p, const struct process_mapping *m)
 {
 	char link[64];
-	char path[4 + 4096 + 1];
 	struct stat st;
-	int fd, len;
+	int fd;
 
 	if (m->kind != PROCESS_FILE && m->kind != PROCESS_DELETED) {
 		return -ENOENT;
@@ -507,11 +526,7 @@ int process_open_backing(const struct process *p, const struct process_mapping *
 	if (m->kind != PROCESS_FILE || m->name == 0) {
 		return -ENOENT;
 	}
-	len = snprintf(path, sizeof(path), "root%s", process_path(p, m));
-	if (len < 0 || (size_t)len >= sizeof(path)) {
-		return -ENOENT;
-	}
-	fd = file_open(p->dir, path, &st);
+	fd = open_in_root(p, process_path(p, m), &st);
 	if (fd >= 0 && (st.st_ino != m->inode || st.st_dev != m->dev)) {
 		close(fd);
 		return -ENOENT;

@@ -89,6 +89,14 @@ const char *process_path(const struct process *p, const struct process_mapping *
  */
 LYCH_MUST_CHECK int process_open_backing(const struct process *p, const struct process_mapping *m);
 
+/*
+ * process_open_original opens the file that a mapping was made from that says of itself that it is a copy of one made by the
+ * runtime (gate/code/door.c): its name is "/memfd:lychgate:" and the file's path, its offset is that in the file. Anybody can
+ * give such a name: it is for symbols and for the list of gates, which are compared with the bytes in memory. Returns as
+ * process_open_backing; -ENOENT when it says no such thing.
+ */
+LYCH_MUST_CHECK int process_open_original(const struct process *p, const struct process_mapping *m);
+
 struct process_changes {
 	size_t added, gone; /* executable mappings; a changed one counts as both */
 	uint64_t first;     /* lowest address concerned */

@@ -100,7 +100,10 @@ static void explain(void *ctx, struct origin *origin)
 	if (m->kind != PROCESS_FILE && m->kind != PROCESS_DELETED) {
 		return;
 	}
-	subject->elf_fd = process_open_backing(&subject->process, m);
+	subject->elf_fd = process_open_original(&subject->process, m);
+	if (subject->elf_fd < 0) {
+		subject->elf_fd = process_open_backing(&subject->process, m);
+	}
 	if (subject->elf_fd < 0) {
 		return;
 	}

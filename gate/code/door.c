@@ -26,9 +26,9 @@
 #define NO_REPLACE 0x100000
 #define NAME_BYTES 200
 
-static long map_pages(uint64_t at, size_t bytes, int prot, int flags, long fd)
+static long map_pages(uint64_t at, size_t bytes, int prot, int flags, long fd, uint64_t off)
 {
-	return sys6(SYS_mmap, (long)at, (long)bytes, prot, MAP_PRIVATE | flags, fd, 0);
+	return sys6(SYS_mmap, (long)at, (long)bytes, prot, MAP_PRIVATE | flags, fd, (long)off);
 }
 
 /* MAP_FIXED_NOREPLACE is a hint to kernels that do not know it (before 4.17). */
@@ -41,10 +41,10 @@ static long placed(long got, uint64_t at, size_t bytes)
 	return got;
 }
 
-static long write_all(long fd, const char *content, size_t bytes)
+static long write_all(long fd, const char *content, size_t bytes, uint64_t off)
 {
 	while (bytes > 0) {
-		long n = sys3(SYS_write, fd, content, bytes);
+		long n = sys4(SYS_pwrite64, fd, content, bytes, off);
 
 		if (n == -EINTR) {
 			continue;
@@ -53,12 +53,14 @@ static long write_all(long fd, const char *content, size_t bytes)
 			return n < 0 ? n : -ENOSPC;
 		}
 		content += n;
+		off += (uint64_t)n;
 		bytes -= (size_t)n;
 	}
 	return 0;
 }
 
-static long sealed_file(const void *content, size_t bytes, const char *name)
+/* The content at off of the file, as it was in the one it was made from: that is where debuggers and scanners look. */
+static long sealed_file(const void *content, size_t bytes, const char *name, uint64_t off)
 {
 	char title[NAME_BYTES] = "lychgate:";
 	size_t len = strlen(title), room = sizeof(title) - len - 1, name_len = strlen(name);
@@ -73,7 +75,7 @@ static long sealed_file(const void *content, size_t bytes, const char *name)
 	if (fd < 0) {
 		return fd;
 	}
-	rc = write_all(fd, content, bytes);
+	rc = write_all(fd, content, bytes, off);
 	if (rc == 0) {
 		rc = sys3(SYS_fcntl, fd, F_ADD_SEALS, SEALS | SEAL_EXEC);
 	}
@@ -87,21 +89,21 @@ static long sealed_file(const void *content, size_t bytes, const char *name)
 	return fd;
 }
 
-static long open_by_file(uint64_t at, const void *content, size_t bytes, int fixed, const char *name)
+static long open_by_file(uint64_t at, const void *content, size_t bytes, int fixed, const char *name, uint64_t off)
 {
-	long fd = sealed_file(content, bytes, name), got;
+	long fd = sealed_file(content, bytes, name, off), got;
 
 	if (fd < 0) {
 		return fd;
 	}
-	got = placed(map_pages(at, bytes, PROT_READ | PROT_EXEC, fixed, fd), at, bytes);
+	got = placed(map_pages(at, bytes, PROT_READ | PROT_EXEC, fixed, fd, off), at, bytes);
 	sys1(SYS_close, fd);
 	return got < 0 ? got : 0;
 }
 
 static long open_by_move(uint64_t at, const void *content, size_t bytes, bool fresh)
 {
-	long there = map_pages(fresh ? at : 0, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (fresh ? NO_REPLACE : 0), -1);
+	long there = map_pages(fresh ? at : 0, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | (fresh ? NO_REPLACE : 0), -1, 0);
 	long rc;
 
 	there = fresh ? placed(there, at, bytes) : there;
@@ -120,9 +122,9 @@ static long open_by_move(uint64_t at, const void *content, size_t bytes, bool fr
 	return 0;
 }
 
-int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name)
+int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name, uint64_t off)
 {
-	long first = open_by_file(at, content, bytes, fresh ? NO_REPLACE : MAP_FIXED, name), second;
+	long first = open_by_file(at, content, bytes, fresh ? NO_REPLACE : MAP_FIXED, name, off), second;
 
 	if (first == 0 || first == -EEXIST) {
 		return (int)first;
@@ -133,7 +135,7 @@ int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const 
 	}
 	why_set("sandbox: neither a sealed file (error %ld) nor memory that was written (error %ld) may become executable: "
 		"allow one of them", -first, -second);
-	return -EACCES;
+	return -EOPNOTSUPP;
 }
 
 void door_close(uint64_t at, size_t bytes)
@@ -143,7 +145,7 @@ void door_close(uint64_t at, size_t bytes)
 
 int door_shut(uint64_t start, uint64_t end)
 {
-	return sys3(SYS_mprotect, start, end - start, PROT_READ) == 0 ? 0 : -EACCES;
+	return sys3(SYS_mprotect, start, end - start, PROT_READ) == 0 ? 0 : -ENOMEM;
 }
 
 /* Where the kernel has no such command, the change of the page tables interrupted every processor, too. */

@@ -109,13 +109,14 @@ void areas_choose(struct repair_options *options, const struct code_maps *maps, 
 
 /*
  * Executable memory at [at, at + bytes) that holds content, page-aligned; what was mapped there is replaced at once, so that
- * another thread runs the old or the new. With fresh nothing may be mapped there. name is for /proc/PID/maps.
- * 0, -EEXIST (fresh), -ENOMEM, -EACCES: refused both ways (lych_why).
+ * another thread runs the old or the new. With fresh nothing may be mapped there. name and off are for /proc/PID/maps: the
+ * file it was made from, and where in it.
+ * 0, -EEXIST (fresh), -ENOMEM, -EOPNOTSUPP: refused both ways (lych_why).
  */
-int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name);
+int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name, uint64_t off);
 /* What door_open made with fresh. */
 void door_close(uint64_t at, size_t bytes);
-/* [start, end) is not executable any more. 0, -EACCES. */
+/* [start, end) is not executable any more. 0, -ENOMEM (too many mappings). */
 int door_shut(uint64_t start, uint64_t end);
 /* Every thread of the process goes on with the code that is there now. */
 void door_settle(void);

@@ -363,7 +363,7 @@ static int open_trampolines(const struct plan *plan, const struct run *run, size
 		patch(content, run->start, bytes, plan->trampolines[i].vaddr, plan->trampolines[i].code,
 		      plan->trampolines[i].len);
 	}
-	rc = door_open(run->start, content, bytes, true, "trampolines");
+	rc = door_open(run->start, content, bytes, true, "trampolines", 0);
 	munmap(content, bytes);
 	return rc;
 }
@@ -392,6 +392,15 @@ static int open_all_trampolines(const struct plan *plan)
 	return 0;
 }
 
+/* Of a copy that a start made which failed later, too. */
+static const char *original_path(const struct code_map *map)
+{
+	static const char copy[] = "/memfd:lychgate:";
+	size_t len = sizeof(copy) - 1;
+
+	return strncmp(map->path, copy, len) == 0 ? map->path + len : map->path;
+}
+
 static int swap_run(const struct start *s, const struct run *run)
 {
 	const struct code_map *map = &s->maps.items[maps_from(&s->maps, run->start)];
@@ -406,7 +415,7 @@ static int swap_run(const struct start *s, const struct run *run)
 	for (size_t i = 0; i < s->plan.nedits; i++) {
 		patch(content, run->start, bytes, s->plan.edits[i].vaddr, s->plan.edits[i].new_bytes, s->plan.edits[i].len);
 	}
-	rc = door_open(run->start, content, bytes, false, map->path);
+	rc = door_open(run->start, content, bytes, false, original_path(map), map->off + (run->start - map->start));
 	munmap(content, bytes);
 	return rc;
 }
