@@ -7,6 +7,7 @@
 #include "pattern.h"
 #include "repair_check.h"
 #include "repair_file.h"
+#include "repair_know.h"
 
 #define PAGE RANGE_PAGE
 /* Room that a linker's neighbours and a heap that grows from the end of a fixed program get. */
@@ -233,48 +234,6 @@ static int image_end(void *ctx, struct scan *scan, struct image *image)
 
 /* ---- what is known about a place ------------------------------------------------------------- */
 
-static bool section_overlaps(const Elf64_Shdr *s, uint64_t start, uint64_t end)
-{
-	return (s->sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) == (SHF_ALLOC | SHF_EXECINSTR) && s->sh_addr < end &&
-	       s->sh_addr + s->sh_size > start;
-}
-
-/* Do the headers say for sure that there is no code on these pages? */
-static bool pages_hold_code(struct elf *elf, uint64_t start, uint64_t end)
-{
-	struct elf_where where;
-
-	start &= ~(PAGE - 1);
-	end = (end + PAGE - 1) & ~(PAGE - 1);
-	if (elf->nshdrs == 0 || (elf->ehdr.e_entry >= start && elf->ehdr.e_entry < end)) {
-		return true;
-	}
-	for (size_t i = 0; i < elf->nshdrs; i++) {
-		if (section_overlaps(&elf->shdrs[i], start, end)) {
-			return true;
-		}
-	}
-	elf_where(elf, start, &where);
-	return where.has_fdes && (where.in_fde || where.next_fde < end);
-}
-
-static void know_function(struct repair_stray *stray, struct elf *elf)
-{
-	struct elf_where where, before;
-
-	elf_where(elf, stray->hit.vaddr, &where);
-	if (!where.in_fde || where.fde_start > stray->insn_vaddr || where.fde_start == 0) {
-		return;
-	}
-	stray->code_start = where.fde_start;
-	stray->gaps[1] = (struct repair_area){where.fde_end, where.next_fde > where.fde_end ? where.next_fde : where.fde_end};
-	stray->gaps[0] = (struct repair_area){where.fde_start, where.fde_start};
-	elf_where(elf, where.fde_start - 1, &before);
-	if (!before.in_fde && before.fde_end != 0 && before.fde_end < where.fde_start) {
-		stray->gaps[0].start = before.fde_end;
-	}
-}
-
 /* What the user said about the address, where the placement is undecided. */
 static void believe(struct repair_stray *stray, const struct job *job)
 {
@@ -324,14 +283,11 @@ static struct repair_stray stray_of(const struct job *job, const struct lych_fin
 			break;
 		}
 	}
-	if (stray.placement == LYCH_PLACE_DATA && elf != NULL) {
-		stray.pages_hold_code = pages_hold_code(elf, f->vaddr, f->vaddr + f->nbytes);
-	}
 	if (stray.placement == LYCH_PLACE_UNDECIDED) {
 		believe(&stray, job);
 	}
 	if (elf != NULL) {
-		know_function(&stray, elf);
+		repair_know(&stray, elf, 0);
 	}
 	return stray;
 }
