@@ -12,6 +12,7 @@
 #include "../core/asm.h"
 #include "../core/why.h"
 #include "parts.h"
+#include "unwind.h"
 
 #ifndef MADV_POPULATE_READ /* Linux 5.14 */
 #define MADV_POPULATE_READ 22
@@ -399,6 +400,43 @@ static int open_all_trampolines(const struct plan *plan)
 	return 0;
 }
 
+/* What gdb calls a trampoline. The texts are cleaned, but whether they are true the child knows alone. */
+static void name_trampoline(void *ctx, const struct repair_trampoline *t, char out[UNWIND_NAME_BYTES])
+{
+	const struct start *s = ctx;
+
+	for (size_t i = 0; i < s->hits.count; i++) {
+		const struct hit *hit = &s->hits.items[i].hit;
+		const struct code_map *map = &s->maps.items[s->hits.items[i].map];
+		const struct plan_item *item = &s->plan.items[i];
+		const char *file = strrchr(map->path, '/');
+		uint64_t from = hit->vaddr - t->site; /* a sequence may begin in the instruction before */
+
+		if (hit->vaddr >= t->resume || hit->vaddr + hit->len <= t->site) {
+			continue;
+		}
+		if (item->symbol[0] != '\0') {
+			snprintf(out, UNWIND_NAME_BYTES, "repair:%s+0x%llx", item->symbol,
+				 (unsigned long long)(item->into - from));
+		} else if (file != NULL) {
+			snprintf(out, UNWIND_NAME_BYTES, "repair:%.100s@0x%llx", file + 1,
+				 (unsigned long long)(map->off + (t->site - map->start)));
+		}
+		return;
+	}
+}
+
+static int tell_unwinders(struct start *s)
+{
+	int rc = 0;
+
+	for (size_t i = 0, next; rc == 0 && i < s->plan.ntrampolines; i = next) {
+		(void)trampoline_run(&s->plan, i, &next);
+		rc = unwind_add(&s->plan.trampolines[i], next - i, name_trampoline, s);
+	}
+	return rc;
+}
+
 /* Of a copy that a start made which failed later, too. */
 static const char *original_path(const struct code_map *map)
 {
@@ -447,12 +485,14 @@ static void choose_runs(struct start *s)
 
 static int carry_out(struct start *s)
 {
-	int rc = open_all_trampolines(&s->plan);
+	int rc = open_all_trampolines(&s->plan), told = 0;
+	bool open = rc == 0;
 
 	for (size_t i = 0; rc == 0 && i < s->nruns; i++) {
 		rc = swap_run(s, &s->runs[i]);
 		if (rc != 0 && i == 0) {
 			close_trampolines(&s->plan, s->plan.ntrampolines);
+			open = false;
 		}
 	}
 	for (size_t i = 0; rc == 0 && i < s->plan.nno_exec; i++) {
@@ -461,7 +501,10 @@ static int carry_out(struct start *s)
 	if (s->nruns > 0) {
 		door_settle();
 	}
-	return rc;
+	if (open) {
+		told = tell_unwinders(s);
+	}
+	return rc != 0 ? rc : told;
 }
 
 /* ---- looking again ---------------------------------------------------------------------------------------------- */
