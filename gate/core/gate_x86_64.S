@@ -72,6 +72,14 @@
 #endif
 .endm
 
+#if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
+/* All entries: what code_start knows our sites by. */
+	.pushsection LYCH_NOTE_SECTION, "a", @note
+	.p2align 2
+label lych_note
+	.popsection
+#endif
+
 /* The entry of a site in the note: its bytes as they must be around it (lychgate/note.h). */
 .macro site_note site:req, kind:req, nafter:req, bytes:vararg
 #if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
@@ -1855,5 +1863,11 @@ lych_traps_soft_end:
 label lych_gate_soft_text_end
 #else
 label lych_gate_text_end
+#endif
+#if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
+	.pushsection LYCH_NOTE_SECTION, "a", @note
+	.p2align 2
+label lych_note_end
+	.popsection
 #endif
 	.section .note.GNU-stack, "", @progbits

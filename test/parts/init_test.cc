@@ -61,7 +61,7 @@ TEST_F(Init, TakesItsStepsInOrderAndSealsTheRootPage)
 		EXPECT_EQ(lych_attach(), -ENOSYS);
 		EXPECT_FALSE(fake_look().sealed) << "the control";
 		ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
-		EXPECT_STREQ(fake_log, "detect bindings threads signals keys attach ");
+		EXPECT_STREQ(fake_log, "detect code(1,27) bindings threads signals keys attach ");
 		EXPECT_STREQ(lych_why(), "");
 		EXPECT_STREQ(lych_backend_name(), "pku");
 		struct fake_root r = fake_look();
@@ -97,13 +97,14 @@ TEST_F(Init, UndoesWhatWasDoneWhenAStepFails)
 		int err;
 		const char *log;
 	} rows[] = {
-		{"monitor", -ENOMEM, "detect "},
-		{"fork_copy", -ENOMEM, "detect "},
-		{"bindings", -ENOMEM, "detect bindings "},
-		{"threads", -ENOMEM, "detect bindings threads -bindings "},
-		{"signals", -EOPNOTSUPP, "detect bindings threads signals -threads -bindings "},
-		{"keys", -ENOSPC, "detect bindings threads signals keys -signals -threads -bindings "},
-		{"attach", -ENOMEM, "detect bindings threads signals keys attach -keys -signals -threads -bindings "},
+		{"code", -ENOEXEC, "detect code(1,27) "},
+		{"monitor", -ENOMEM, "detect code(1,27) "},
+		{"fork_copy", -ENOMEM, "detect code(1,27) "},
+		{"bindings", -ENOMEM, "detect code(1,27) bindings "},
+		{"threads", -ENOMEM, "detect code(1,27) bindings threads -bindings "},
+		{"signals", -EOPNOTSUPP, "detect code(1,27) bindings threads signals -threads -bindings "},
+		{"keys", -ENOSPC, "detect code(1,27) bindings threads signals keys -signals -threads -bindings "},
+		{"attach", -ENOMEM, "detect code(1,27) bindings threads signals keys attach -keys -signals -threads -bindings "},
 	};
 	for (const auto &row : rows) {
 		SCOPED_TRACE(row.step);
@@ -198,7 +199,39 @@ TEST_F(Init, ChecksItsOptions)
 			opts = options(static_cast<enum lych_backend>(backend));
 			EXPECT_EQ(lych_init(&opts), -EINVAL) << backend;
 		}
+		for (int code : {-1, 4, 100}) {
+			opts = options();
+			opts.code = static_cast<enum lych_code>(code);
+			EXPECT_EQ(lych_init(&opts), -EINVAL) << code;
+		}
 		EXPECT_STREQ(fake_log, "");
+	});
+}
+
+TEST_F(Init, LooksAtCodeAsAskedAndByItselfWhereThereAreKeys)
+{
+	const struct {
+		enum lych_backend backend;
+		enum lych_code code;
+		const char *log;
+	} rows[] = {
+		{LYCH_PKU, LYCH_CODE_AUTO, "code(1,27) "},
+		{LYCH_PKU, LYCH_CODE_REFUSE, "code(2,27) "},
+		{LYCH_MPROTECT, LYCH_CODE_REPAIR, "code(1,27) "},
+		{LYCH_MPROTECT, LYCH_CODE_REPORT, "code(3,27) "},
+	};
+	for (const auto &row : rows) {
+		in_child([&row] {
+			struct lych_init_opts opts = options(row.backend);
+			opts.code = row.code;
+			EXPECT_EQ(lych_init(&opts), 0);
+			EXPECT_THAT(fake_log, HasSubstr(row.log));
+		});
+	}
+	in_child([] {
+		struct lych_init_opts opts = options(LYCH_MPROTECT);
+		EXPECT_EQ(lych_init(&opts), 0);
+		EXPECT_THAT(fake_log, testing::Not(HasSubstr("code")));
 	});
 }
 

@@ -110,6 +110,15 @@ check "QEMU 7.2 is refused" refused "$(with_qemu '7.2.19 (Debian 1:7.2+dfsg-7)')
 check "QEMU 8.2 is refused" refused "$(with_qemu 8.2.2)"
 check "QEMU 10 is taken" taken "$(with_qemu '10.0.2 (Debian)')"
 
+# ---- what was fetched ----
+ready() { "$@" && echo ready || echo missing; }
+check "Debian 13's libraries that nobody fetched are missing" missing "$(ready lych_debian13_ready)"
+mkdir -p "$LYCH_CACHE/debian13/usr/lib"
+: >"$LYCH_CACHE/debian13/version"
+check "such that did not say their version are missing" missing "$(ready lych_debian13_ready)"
+echo "GNU C Library" >"$LYCH_CACHE/debian13/version"
+check "such that did are not fetched again" ready "$(ready lych_fetch_debian13)"
+
 # ---- results ----
 cat >"$work/log.out" <<-'EOF'
 	[==========] Running 6 tests from 1 test suite.
