@@ -461,6 +461,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -470,6 +472,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -1735,12 +1739,40 @@ function_end V(lych_resume)
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */
 
-/* uint32_t lych_pkru_update(uint32_t clear, uint32_t set) */
+/*
+ * uint32_t lych_pkru_update(uint32_t clear, uint32_t set)
+ * int64_t lych_pkru_choose(uint32_t clear, uint32_t set, const uint32_t *ours)
+ *
+ * r10 where the bits stand that must not be in edi, r11d those that GATE_NOT_HOST follows in. Whoever makes a key the
+ * runtime's writes *ours first, and then kicks every thread: what has not written PKRU by then starts again, and sees it.
+ */
+function V(lych_pkru_choose)
+	.cfi_startproc
+	endbr64
+	mov	%rdx, %r10
+	mov	%edi, %r11d
+	jmp	.Lupdate_p0
+	.cfi_endproc
+function_end V(lych_pkru_choose)
+
 function V(lych_pkru_update)
 	.cfi_startproc
 	endbr64
+	lea	.Lnone(%rip), %r10
+	xor	%r11d, %r11d
 .Lupdate_p0:
-	xor	%ecx, %ecx
+	test	%edi, (%r10)
+	jnz	.Lupdate_refused
+	test	%r11d, %r11d
+	jz	1f
+	mov	%r11d, %r9d
+	and	%esi, %r9d
+	not	%r9d
+	mov	%gs:GATE_NOT_HOST, %eax
+	or	%r11d, %eax
+	and	%r9d, %eax
+	mov	%eax, %gs:GATE_NOT_HOST
+1:	xor	%ecx, %ecx
 	read_pkru
 	mov	%eax, %r8d
 	mov	%edi, %r9d
@@ -1759,6 +1791,9 @@ function V(lych_pkru_update)
 	movl	$0, %gs:GATE_NOT_WANT
 .Lupdate_p2:
 	mov	%r8d, %eax
+	ret
+.Lupdate_refused:
+	mov	$-1, %rax
 	ret
 	restart	.Lupdate_p0, .Lupdate_p1, .Lupdate_p0
 	restart	.Lupdate_p1, .Lupdate_p2, .Lupdate_p2
@@ -1790,8 +1825,9 @@ function lych_grant_first_pku
 	.cfi_endproc
 function_end lych_grant_first_pku
 
-/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site
- * could do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+/* long lych_restore_ask(uint32_t clear, uint32_t set, bool chosen): the handler of a thread that is not attached knows
+ * this place, reads these registers and sets rax (strangers.c). No site could do it: the gate key is denied in what is
+ * to be restored, and so is %gs memory. */
 function lych_restore_ask
 	.cfi_startproc
 	endbr64

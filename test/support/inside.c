@@ -140,6 +140,11 @@ bool inside_rights(uint32_t pkru, int key)
 	return view_rights(pkru, key) != RIGHTS_NONE;
 }
 
+uint32_t inside_keys(void)
+{
+	return keys_ours();
+}
+
 uint64_t inside_gate_text(void)
 {
 	return (uint64_t)lych_gate_text;

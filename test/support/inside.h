@@ -40,6 +40,7 @@ uint64_t inside_monitor_bytes(void);
 uint32_t inside_view_of(const struct lych_domain *domain);
 int inside_key_of(const struct lych_domain *domain); /* its number, also where there are no keys */
 bool inside_rights(uint32_t pkru, int key); /* any */
+uint32_t inside_keys(void);                  /* the runtime's, bit k for key k */
 
 /* Text of the gate, and what of it is thunks but for the first two of each table. */
 uint64_t inside_gate_text(void);
