@@ -197,6 +197,20 @@ label lych_note
 	.endr
 .endm
 
+/* What the kernel wrote at a frame's begin: our restorer, or glibc's, whose system() puts our entry back with its own. */
+.macro take_frame at:req
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (\at)
+	cmp	%rcx, %rdx
+	je	8f
+	test	%rdx, %rdx /* taken */
+	jz	.Ltrap
+	cmp	lych_root_page+ROOT_RESTORER(%rip), %rdx
+	jne	.Ltrap
+8:
+.endm
+
 .macro save_callee_saved
 	mov	%rbx, REC_RBX(%r11)
 	mov	%rbp, REC_RBP(%r11)
@@ -344,8 +358,8 @@ function lych_syscall
 function_end lych_syscall
 
 /*
- * Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. Who
- * unwinds such a handler finds the context at rsp, and looks for the byte before the address that is returned to.
+ * Where a handler returns that was not entered by lych_signal_entry, and what a frame's first word must be. Who unwinds
+ * such a handler finds the context at rsp, and looks for the byte before the address that is returned to.
  */
 	.cfi_startproc
 	.cfi_signal_frame
@@ -1582,11 +1596,7 @@ function V(lych_signal_entry)
 	jz	1f
 	cmp	%rsp, %r9
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%r9)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %r9
 	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
@@ -1631,11 +1641,7 @@ function V(lych_signal_entry)
 	jne	.Ltrap
 	cmp	MON_SIG_RSP(%r8), %rsp
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%rsp)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %rsp
 	movzbl	GATE_SELECTOR(%r8), %ebx
 	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
 	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */

@@ -496,6 +496,34 @@ TEST(SignalFunctions, FindHandlersAndStacksFromBeforeLychInit)
 	EXPECT_THAT(without, ::testing::HasSubstr("same handler 1 flags 18000004 mask 10\nSIGUSR2 is SIG_IGN\n"));
 }
 
+void Runs(int)
+{
+	ran = ran + 1;
+}
+
+// system() ignores two signals meanwhile, and puts back what it found in the kernel, by itself.
+std::string AroundSystem()
+{
+	std::ostringstream text;
+
+	signal(SIGINT, Runs);
+	signal(SIGQUIT, Runs);
+	for (int round = 0; round < 2; round++) {
+		ran = 0;
+		text << "exit code " << WEXITSTATUS(system("exit 3"));
+		raise(SIGINT);
+		raise(SIGQUIT);
+		text << " ran " << ran << "\n";
+	}
+	return text.str();
+}
+
+TEST(SignalFunctions, FindTheirHandlersAgainWhenSystemHasPutThemBack)
+{
+	EXPECT_EQ(InAChild(false, AroundSystem), "exit code 3 ran 2\nexit code 3 ran 2\n");
+	EXPECT_EQ(InAChild(true, AroundSystem), "exit code 3 ran 2\nexit code 3 ran 2\n");
+}
+
 volatile sig_atomic_t reached;
 std::string Interrupted();
 
