@@ -273,19 +273,26 @@ TEST(RepairPlan, Rex2OperandsChangePlacesWithAllTheirBits)
 	EXPECT_EQ(Bytes(out[0], out[0] + 4), hex("d51103fd"));
 }
 
-// For the unwinder: how much lower rsp is than the tables say about the instruction, and from where on it is done.
+// For the unwinder: how much lower rsp is than the program knows, where a register is saved, and from where on the
+// instruction is done.
 TEST(RepairPlan, StepsSayWhereTheStackPointerIs)
 {
 	World w(kBase, hex("050fae2800 c3"));
 	const repair_trampoline &t = w.plan_hit(w.hits(w.bytes)[0]).trampoline;
-	ASSERT_EQ(t.nsteps, 4u);
-	const uint32_t down[] = {0, 144, 144, 0};
-	const bool after[] = {false, false, true, true};
-	const char *const next[] = {"lea rsp, [rsp - 0x90]", "mov qword ptr [rsp + 8], r9", "mov r9, qword ptr [rsp + 8]",
-				    "jmp 0x10000000005"};
-	for (size_t i = 0; i < 4; i++) {
+	ASSERT_EQ(t.nsteps, 5u);
+	const uint32_t down[] = {0, 144, 144, 144, 0};
+	const bool after[] = {false, false, false, true, true}, saved[] = {false, false, true, true, false};
+	const char *const next[] = {"lea rsp, [rsp - 0x90]", "mov qword ptr [rsp + 8], r9", "mov r9d, 0xffd751f0",
+				    "mov r9, qword ptr [rsp + 8]", "jmp 0x10000000005"};
+	for (size_t i = 0; i < 5; i++) {
 		EXPECT_EQ(t.steps[i].rsp_down, down[i]) << i;
 		EXPECT_EQ(t.steps[i].after, after[i]) << i;
+		ASSERT_EQ(t.steps[i].nheld, saved[i] ? 1 : 0) << i;
+		if (saved[i]) {
+			EXPECT_EQ(t.steps[i].held[0].reg, R9) << i;
+			EXPECT_TRUE(t.steps[i].held[0].saved) << i;
+			EXPECT_EQ(t.steps[i].held[0].by, 8) << i;
+		}
 		std::string text = w.text(t.vaddr + t.steps[i].off, t.code + t.steps[i].off, t.len - t.steps[i].off);
 		EXPECT_EQ(text.substr(0, text.find(';')), next[i]);
 	}
