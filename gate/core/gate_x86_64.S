@@ -187,9 +187,28 @@ label lych_note
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
 .endm
 
-/* While r15 points at a struct kernel_ucontext: register reg of DWARF's is what lies at off in it. */
-.macro cfi_context reg:req, off:req
-	.cfi_escape 0x10, \reg, 3, 0x7f, ((\off) & 0x7f) | 0x80, (\off) >> 7
+/* While register base of DWARF's points at a struct kernel_ucontext: the frame is the one that is in it. */
+.macro cfi_context base:req
+	.cfi_escape 0x0f, 4, 0x70 + \base, 0xa0, 1, 0x06
+	.set	.Loff, 40
+	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
+	.cfi_escape 0x10, \reg, 3, 0x70 + \base, (.Loff & 0x7f) | 0x80, .Loff >> 7
+	.set	.Loff, .Loff + 8
+	.endr
+.endm
+
+/* What the kernel wrote at a frame's begin: our restorer, or glibc's, whose system() puts our entry back with its own. */
+.macro take_frame at:req
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (\at)
+	cmp	%rcx, %rdx
+	je	8f
+	test	%rdx, %rdx /* taken */
+	jz	.Ltrap
+	cmp	lych_root_page+ROOT_RESTORER(%rip), %rdx
+	jne	.Ltrap
+8:
 .endm
 
 .macro save_callee_saved
@@ -338,11 +357,15 @@ function lych_syscall
 	.cfi_endproc
 function_end lych_syscall
 
-/* Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. */
-function lych_restorer
+/*
+ * Where a handler returns that was not entered by lych_signal_entry, and what a frame's first word must be. Who unwinds
+ * such a handler finds the context at rsp, and looks for the byte before the address that is returned to.
+ */
 	.cfi_startproc
 	.cfi_signal_frame
-	.cfi_undefined %rip
+	cfi_context 7
+	nop
+function lych_restorer
 	mov	$15, %eax
 	syscall
 	ud2
@@ -1577,11 +1600,7 @@ function V(lych_signal_entry)
 	jz	1f
 	cmp	%rsp, %r9
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%r9)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %r9
 	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
@@ -1626,11 +1645,7 @@ function V(lych_signal_entry)
 	jne	.Ltrap
 	cmp	MON_SIG_RSP(%r8), %rsp
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%rsp)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %rsp
 	movzbl	GATE_SELECTOR(%r8), %ebx
 	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
 	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */
@@ -1693,12 +1708,7 @@ function V(lych_handler_run)
 	xor	%eax, %eax
 	xor	%ebp, %ebp
 	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
-	.cfi_escape 0x0f, 4, 0x7f, 0xa0, 1, 0x06
-	.set	.Loff, 40
-	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
-	cfi_context \reg, .Loff
-	.set	.Loff, .Loff + 8
-	.endr
+	cfi_context 15
 	call	*%r12
 	.cfi_undefined %rip
 	cld
