@@ -56,7 +56,7 @@ static uint64_t offset_of(const struct code_map *map, uint64_t vaddr)
 /* Something that stays as it is: told, and a reason not to start but in report mode. */
 static void leave(struct start *s, const struct lych_code_item *item)
 {
-	char place[200] = "", hint[200] = "";
+	char place[200] = "", hint[240] = "";
 	const char *name = strrchr(item->path, '/');
 
 	if (s->tell != NULL) {
@@ -70,7 +70,7 @@ static void leave(struct start *s, const struct lych_code_item *item)
 		snprintf(place, sizeof(place), " (%s+0x%llx)", item->symbol, (unsigned long long)item->into);
 	}
 	if (item->path[0] == '/') {
-		snprintf(hint, sizeof(hint), "; `lychgate repair --plan %.150s` says more", item->path);
+		snprintf(hint, sizeof(hint), "; `lychgate repair --plan --policy host %.150s` says more", item->path);
 	}
 	why_set("code: %.100s+0x%llx%s: %s: %.150s%s", name != NULL ? name + 1 : item->path,
 		(unsigned long long)item->offset, place, item->what, item->why, hint);

@@ -37,7 +37,7 @@ struct lych_fault;
  * What lych_init does about code that is there already. It looks at every byte that can be executed: the program, its
  * libraries, the vDSO, what a compiler made at run time; at any alignment, across borders. Sequences that would write
  * PKRU or the gs base become others that do what the program meant (LYCH_CODE_REPAIR: how, and for which, `lychgate
- * repair --plan FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
+ * repair --plan --policy host FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
  * Code is checked once, when the runtime starts: what is loaded later is not looked at.
  */
 enum lych_code {

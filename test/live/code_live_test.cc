@@ -260,7 +260,7 @@ TEST(CodeAtStart, OfAFileThatCannotBeRepairedIsNamedWithTheCommandThatHelps)
 		ASSERT_NE(mmap(nullptr, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0x1000), MAP_FAILED);
 		EXPECT_EQ(start(), -ENOEXEC);
 		EXPECT_THAT(lych_why(), HasSubstr(std::string(path + 5) + "+0x1234: wrgsbase: "));
-		EXPECT_THAT(lych_why(), HasSubstr("`lychgate repair --plan " + std::string(path) + "`"));
+		EXPECT_THAT(lych_why(), HasSubstr("`lychgate repair --plan --policy host " + std::string(path) + "`"));
 		unlink(path);
 	});
 }
