@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -436,6 +438,41 @@ TEST_F(Faults, OfADeadlineThatPassedLongBeforeTheCallEndIt)
 			EXPECT_EQ(lych_domain_reset(domain), 0);
 		}
 	}
+}
+
+// A handler takes the thread away that reports, by siglongjmp: here the one for a system call that a report needs.
+TEST_F(Faults, OfAnyThreadAreToldAfterAReportThatNobodyEnded)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		std::atomic<int> step{0};
+		std::thread second([&] {
+			while (step == 0) {
+			}
+			long result = 0;
+			EXPECT_EQ(LYCH_CALL(domain, &result, fault_do, Undefined, 0), -EFAULT);
+			EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_ILL);
+			EXPECT_EQ(lych_fault(domain)->tid, static_cast<int>(syscall(SYS_gettid)));
+		});
+		struct sigaction action = {};
+		action.sa_handler = [](int) { siglongjmp(away, 1); };
+		sigaction(SIGSYS, &action, nullptr);
+		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+		EXPECT_EQ(seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(openat), 0), 0);
+		EXPECT_EQ(seccomp_load(filter), 0);
+		if (sigsetjmp(away, 1) == 0) {
+			long result = 0;
+			int rc = LYCH_CALL(domain, &result, fault_do, Touch, 16);
+			ADD_FAILURE() << "the report was written, and the call gave " << rc;
+		}
+		EXPECT_EQ(lych_domain_reset(domain), 0);
+		step = 1;
+		second.join();
+		_exit(HasFailure() ? 1 : 0);
+	}
+	int status = -1;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
 }
 
 // What a pure domain does that calls a library's function for the first time.
