@@ -322,8 +322,9 @@ static int make_plan(struct start *s)
 	struct plan *plan = &s->plan;
 	int rc;
 
-	*plan = (struct plan){.maps = &s->maps, .hits = &s->hits,
-			       .options = {.classes = s->classes, .pkey_set = (uint64_t)(uintptr_t)lych_pkey_set}};
+	*plan = (struct plan){.maps = &s->maps,
+			      .hits = &s->hits,
+			      .options = {.classes = s->classes, .pkey_set = (uint64_t)(uintptr_t)lych_pkey_set}};
 	if (s->hits.count == 0 || (s->mode == LYCH_CODE_REFUSE && has_strays(&s->hits))) {
 		return 0;
 	}

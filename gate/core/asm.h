@@ -48,8 +48,8 @@ LYCH_HIDDEN extern const char lych_restore_trap[];
 
 /*
  * pkeys.c: pkey_set, pkey_alloc and pkey_free for the host, as the library exports them, by names that nobody interposes.
- * Where glibc's pkey_set is made unusable its entry leads to lych_pkey_set (repair_options.pkey_set); until lych_init has
- * succeeded that calls glibc's own, if that is whole, and otherwise fails with ENOSYS.
+ * Where glibc's pkey_set is made unusable its entry leads to lych_pkey_set (repair_options.pkey_set). Until lych_init has
+ * succeeded that calls glibc's own, if that is whole, and otherwise does the same.
  */
 LYCH_HIDDEN int lych_pkey_set(int key, unsigned int rights);
 LYCH_HIDDEN int lych_pkey_alloc(unsigned int flags, unsigned int rights);

@@ -13,8 +13,10 @@
  * pkey_get is glibc's: it reads, and that is all. Keys allocated by a bare system call are nobody's to the runtime: a
  * thread that attaches after it was given rights to one loses them.
  */
+#include <asm/prctl.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -26,7 +28,6 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 #define RIGHTS_MOST 3u
-#define JMP_SHORT 0xeb
 /* Into the frame of who called the exported function. */
 #define CALLERS_RSP ((uint64_t)__builtin_frame_address(0) + 16)
 
@@ -47,37 +48,60 @@ static int failed(long rc)
 
 typedef int set_fn(int, unsigned int);
 
+#define LOOK_BYTES 64 /* of glibc's: its WRPKRU is among them */
+
 #pragma weak dlsym /* a program linked wholly statically has neither it nor glibc's pkey_set */
 
 static set_fn *glibc_pkey_set;
+static uint8_t glibc_code[LOOK_BYTES];
 
-static void find_glibc(void)
+/* Early, before anybody changes it; and dlsym is not async-signal-safe. */
+__attribute__((constructor(102))) static void find_glibc(void)
 {
+	set_fn *found = NULL;
+
 	if (glibc_pkey_set == NULL && dlsym != NULL) {
-		*(void **)&glibc_pkey_set = dlsym(RTLD_NEXT, "pkey_set");
+		*(void **)&found = dlsym(RTLD_NEXT, "pkey_set");
+	}
+	if (found != NULL) {
+		memcpy(glibc_code, (const void *)(uintptr_t)found, sizeof(glibc_code));
+		glibc_pkey_set = found;
 	}
 }
 
-/* Early, as dlsym is not async-signal-safe. */
-__attribute__((constructor(102))) static void find_early(void)
+/* Not once code was repaired: then it leads here, or traps. */
+static bool glibc_is_whole(void)
 {
-	find_glibc();
+	return glibc_pkey_set != NULL &&
+	       memcmp(glibc_code, (const void *)(uintptr_t)glibc_pkey_set, sizeof(glibc_code)) == 0;
 }
 
-/* Whoever repairs code makes a short jump of its first instruction, and that leads here. */
-static bool leads_back(set_fn *fn)
+/*
+ * By the site, which wants a gate page: one on the stack. No domain runs on this thread, nor on any before lych_init has
+ * succeeded. A handler in between finds another gs base than it had; that it is restored it does not see.
+ */
+static int set_alone(int key, unsigned int rights)
 {
-	return *(const uint8_t *)(uintptr_t)fn == JMP_SHORT;
+	struct gate_page page = {0};
+	uint64_t gs = 0;
+
+	if (key < 0 || key >= KEYS || rights > RIGHTS_MOST || (keys_ours_seen() & VIEW_BITS(key)) != 0) {
+		return -EINVAL;
+	}
+	if (sys2(SYS_arch_prctl, ARCH_GET_GS, &gs) != 0 || sys2(SYS_arch_prctl, ARCH_SET_GS, &page) != 0) {
+		return -ENOSYS;
+	}
+	(void)lych_pkru_update_pku(VIEW_BITS(key), rights << 2 * key);
+	sys2(SYS_arch_prctl, ARCH_SET_GS, gs);
+	return 0;
 }
 
 static int set_plain(int key, unsigned int rights)
 {
-	find_glibc();
-	if (glibc_pkey_set == NULL || leads_back(glibc_pkey_set)) {
-		errno = ENOSYS;
-		return -1;
+	if (glibc_is_whole()) {
+		return glibc_pkey_set(key, rights);
 	}
-	return glibc_pkey_set(key, rights);
+	return failed(set_alone(key, rights));
 }
 
 /* The keys are all the host's, and the site that writes PKRU is there; but glibc's needs no thread to be attached. */
@@ -153,7 +177,7 @@ static int set_rights(int key, unsigned int rights, uint64_t rsp)
 
 static int set_checked(int key, unsigned int rights, uint64_t rsp)
 {
-	if (ROOT.ready == 0 || (!is_pku() && glibc_pkey_set != NULL && !leads_back(glibc_pkey_set))) {
+	if (ROOT.ready == 0 || (!is_pku() && glibc_is_whole())) {
 		return set_plain(key, rights);
 	}
 	if (key < 0 || key >= KEYS || rights > RIGHTS_MOST || (key == 0 && rights != 0)) {

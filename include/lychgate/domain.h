@@ -96,7 +96,10 @@ struct lych_init_opts {
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
 
-/* lych_why says why the last lych_init failed, in one sentence; "" when it did not. Static. */
+/*
+ * lych_why says in one sentence why the last function failed that the calling thread called and that has a reason to give:
+ * lych_init, or one whose errors say so. "" when none did. Valid until the thread's next call of such a function.
+ */
 LYCH_API const char *lych_why(void);
 
 /* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */

@@ -75,7 +75,7 @@ void ExpectNothingTaken()
 	EXPECT_FALSE(inside_rights(~now.not_host, lych_region_key(region)));
 }
 
-// Also by the entry of glibc's, which leads here once that is repaired.
+// Also by the entry of glibc's, which leads there.
 TEST_P(Pkeys, ADomainThatCallsThemHasNoMoreRightsThanBefore)
 {
 	IN_A_CHILD({
@@ -84,9 +84,6 @@ TEST_P(Pkeys, ADomainThatCallsThemHasNoMoreRightsThanBefore)
 		uint64_t entries[] = {reinterpret_cast<uint64_t>(&pkey_set), reinterpret_cast<uint64_t>(&lych_pkey_set),
 				      reinterpret_cast<uint64_t>(glibcs)};
 		for (uint64_t entry : entries) {
-			if (entry == entries[2] && *static_cast<const uint8_t *>(glibcs) != 0xeb) {
-				continue; // not repaired: not ours to answer for
-			}
 			target->more[0] = entry;
 			EXPECT_EQ(Attack(CallsPkeySet).rc, -EFAULT);
 			ExpectFault(LYCH_FAULT_KEY, "monitor");

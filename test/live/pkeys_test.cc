@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The program's own protection keys beside the runtime's: pkey_set, pkey_alloc and pkey_free do what <sys/mman.h> says,
 // what a thread chooses holds wherever its code runs, and nothing of the runtime's can be chosen.
+#include <asm/prctl.h>
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <pthread.h>
@@ -205,6 +207,42 @@ TEST_F(NeedsPku, BeforeTheStartKeysAreGlibcsOwn)
 	EXPECT_EQ(errno, EINVAL);
 }
 
+// The code was repaired when the start failed, and stays so.
+TEST_F(NeedsPku, AfterAStartThatFailedKeysAreTheHostsAlone)
+{
+	ASSERT_STREQ(lych_backend_name(), "none") << "run alone or first";
+	pid_t child = fork();
+	if (child == 0) {
+		lych_init_opts opts = {};
+		opts.size = sizeof(opts);
+		opts.backend = LYCH_PKU;
+		opts.max_keys = 1;
+		EXPECT_EQ(lych_init(&opts), -ENOSPC) << lych_why();
+		auto *glibcs = reinterpret_cast<int (*)(int, unsigned)>(dlsym(RTLD_NEXT, "pkey_set"));
+		EXPECT_EQ(*reinterpret_cast<uint8_t *>(glibcs), 0xeb) << "the control: it was repaired";
+		int key = pkey_alloc(0, kNoWrite);
+		uint64_t gs = 1;
+		EXPECT_GT(key, 0);
+		int (*const both[])(int, unsigned) = {pkey_set, glibcs};
+		for (auto *set : both) {
+			for (unsigned rights : kAll) {
+				EXPECT_EQ(set(key, rights), 0);
+				EXPECT_EQ(pkey_get(key), static_cast<int>(rights));
+			}
+			EXPECT_EQ(set(16, 0), -1);
+			EXPECT_EQ(set(key, 4), -1);
+			EXPECT_EQ(errno, EINVAL);
+		}
+		EXPECT_EQ(syscall(SYS_arch_prctl, ARCH_GET_GS, &gs), 0);
+		EXPECT_EQ(gs, 0u);
+		EXPECT_EQ(pkey_free(key), 0);
+		_exit(HasFailure() ? 1 : 0);
+	}
+	int status = -1;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
+}
+
 // ---- the contracts
 
 TEST_F(HostsPkeys, AreSetAndReadBack)
@@ -223,6 +261,31 @@ TEST_F(HostsPkeys, AreSetAndReadBack)
 	EXPECT_PKU_FAULT(key, { *page = 2; });
 	EXPECT_EQ(pkey_set(key, kNoAccess), 0);
 	EXPECT_PKU_FAULT(key, { (void)*const_cast<volatile char *>(page); });
+}
+
+// Who has found glibc's function by itself, or was linked before the runtime, comes to the same.
+TEST_F(HostsPkeys, AreSetByGlibcsFunctionToo)
+{
+	auto *glibcs = reinterpret_cast<int (*)(int, unsigned)>(dlsym(RTLD_NEXT, "pkey_set"));
+	ASSERT_NE(glibcs, nullptr);
+	ASSERT_NE(reinterpret_cast<void *>(glibcs), reinterpret_cast<void *>(&pkey_set));
+	for (unsigned rights : kAll) {
+		EXPECT_EQ(glibcs(key, rights), 0);
+		ExpectRights(rights, "set");
+		Through([&] {
+			ExpectRights(rights, "in a callback");
+			EXPECT_EQ(glibcs(key, ~rights & 3), 0);
+		});
+		ExpectRights(~rights & 3, "set in a callback");
+	}
+	errno = 0;
+	EXPECT_EQ(glibcs(lych_region_key(region), kOpen), -1);
+	EXPECT_EQ(errno, EINVAL);
+	EXPECT_EQ(glibcs(-1, kOpen), -1);
+	std::thread([&] {
+		EXPECT_EQ(glibcs(key, kNoWrite), 0);
+		EXPECT_EQ(pkey_get(key), static_cast<int>(kNoWrite));
+	}).join();
 }
 
 TEST_F(HostsPkeys, RefuseWhatIsOutOfRange)

@@ -51,6 +51,8 @@ uint64_t inside_follow(void);
 uint64_t inside_follow_end(void);
 /* Stops the calling thread's timer: what was to be asked again of a call that has ended meanwhile. */
 void inside_disarm(void);
+/* Milliseconds until it fires; -1: it does not. */
+int64_t inside_timer_ms(void);
 bool inside_in_gate(uint64_t at); /* in either instance */
 bool inside_in_entry(uint64_t at); /* of signals, in either instance */
 uint64_t inside_resume(void);
