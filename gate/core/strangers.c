@@ -27,9 +27,11 @@
 #define ASKS (1u << 30)     /* in si_uid: meant for a thread that is not attached */
 
 static struct {
-	int tid;
-	_Atomic uint32_t denied;
+	_Atomic int tid;
+	_Atomic int denied; /* the key that was lost last */
 } strangers[STRANGERS];
+
+static __thread uint32_t lost[KEYS] __attribute__((tls_model("initial-exec")));
 
 /* Layout of the kernel's struct linux_dirent64. */
 struct entry {
@@ -39,6 +41,33 @@ struct entry {
 	uint8_t type;
 	char name[];
 };
+
+/* The first thread of a process stays in the list when it has ended, as long as there are others, and signals can be sent
+ * to it that it never gets. */
+bool strangers_ended(int tid)
+{
+	char path[48] = "/proc/self/task/", digits[12], line[64];
+	size_t at = sizeof(digits) - 1, used = strlen(path);
+	long got, fd;
+
+	digits[at] = '\0';
+	for (int rest = tid; rest > 0; rest /= 10) {
+		digits[--at] = (char)('0' + rest % 10);
+	}
+	memcpy(path + used, digits + at, sizeof(digits) - at);
+	memcpy(path + used + sizeof(digits) - 1 - at, "/stat", sizeof("/stat"));
+	fd = sys3(SYS_open, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0) {
+		return fd == -ENOENT;
+	}
+	got = sys3(SYS_read, fd, line, sizeof(line));
+	sys1(SYS_close, fd);
+	/* TID (NAME) STATE: a name has 15 bytes at the most, and any of them. */
+	while (got > 0 && line[got - 1] != ')') {
+		got--;
+	}
+	return got > 0 && (size_t)got + 1 < sizeof(line) && (line[got + 1] == 'Z' || line[got + 1] == 'X');
+}
 
 static bool is_known(int tid)
 {
@@ -88,12 +117,13 @@ static int look(size_t *count, int key, bool again)
 			const struct entry *e = (const struct entry *)((const char *)buffer + at);
 			int tid = atoi(e->name);
 			size_t i = 0;
+			bool asked = !again;
 
 			at += e->bytes;
 			if (tid <= 0 || tid == self || is_known(tid)) {
 				continue;
 			}
-			while (i < *count && strangers[i].tid != tid) {
+			while (i < *count && atomic_load(&strangers[i].tid) != tid) {
 				i++;
 			}
 			if (i == STRANGERS) {
@@ -101,14 +131,19 @@ static int look(size_t *count, int key, bool again)
 				break;
 			}
 			if (i == *count) {
-				strangers[i].tid = tid;
-				atomic_store(&strangers[i].denied, 0);
+				atomic_store(&strangers[i].tid, tid);
+				atomic_store(&strangers[i].denied, 0); /* nobody's answer to an earlier question */
 				(*count)++;
-				kick(tid, i, key);
-			} else if (again && atomic_load(&strangers[i].denied) == 0) {
-				kick(tid, i, key);
+				asked = false;
 			}
-			open += atomic_load(&strangers[i].denied) == 0;
+			if (!asked && atomic_load(&strangers[i].denied) != key) {
+				if (strangers_ended(tid)) {
+					atomic_store(&strangers[i].denied, key);
+				} else {
+					kick(tid, i, key);
+				}
+			}
+			open += atomic_load(&strangers[i].denied) != key;
 		}
 	}
 	sys1(SYS_close, fd);
@@ -207,6 +242,28 @@ bool strangers_asked(int sig, struct kernel_ucontext *uc)
 	return true;
 }
 
+void strangers_lost(uint32_t counts[KEYS])
+{
+	memcpy(counts, lost, sizeof(lost));
+}
+
+void strangers_lose(uint32_t bits)
+{
+	for (int key = 0; key < KEYS; key++) {
+		lost[key] += (bits & VIEW_AD(key)) != 0;
+	}
+}
+
+uint32_t strangers_lost_since(const uint32_t counts[KEYS])
+{
+	uint32_t bits = 0;
+
+	for (int key = 0; key < KEYS; key++) {
+		bits |= lost[key] != counts[key] ? VIEW_AD(key) : 0;
+	}
+	return bits;
+}
+
 bool strangers_kicked(const siginfo_t *info, void *context)
 {
 	uint32_t what = (uint32_t)info->si_uid, key = what >> 24 & 15, place = what & 0xffffff;
@@ -215,6 +272,10 @@ bool strangers_kicked(const siginfo_t *info, void *context)
 		return false;
 	}
 	strangers_set_rights(context, strangers_rights(context) | VIEW_AD(key));
-	atomic_store(&strangers[place].denied, 1);
+	strangers_lose(VIEW_AD(key));
+	/* One that comes late may find its place another thread's. */
+	if (atomic_load(&strangers[place].tid) == (int)sys0(SYS_gettid)) {
+		atomic_store(&strangers[place].denied, (int)key);
+	}
 	return true;
 }

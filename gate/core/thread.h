@@ -44,6 +44,10 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+LYCH_HIDDEN bool strangers_ended(int tid); /* for good, though the kernel still knows it */
+/* How often each key was; and bits that deny those it has happened to since. */
+LYCH_HIDDEN void threads_shot_down(uint32_t counts[KEYS]);
+LYCH_HIDDEN uint32_t threads_shot_down_since(const uint32_t counts[KEYS]);
 /*
  * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
  * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached
@@ -68,6 +72,14 @@ LYCH_HIDDEN void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
 LYCH_HIDDEN bool thread_attach_at_fault(struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
+/*
+ * Frames that wait below a handler of the host lose nothing by a kick that interrupts the handler: so each thread counts how
+ * often it lost each key while it was not attached. lose counts for keys that bits deny; since gives bits that deny what
+ * was lost since then.
+ */
+LYCH_HIDDEN void strangers_lost(uint32_t counts[KEYS]);
+LYCH_HIDDEN void strangers_lose(uint32_t bits);
+LYCH_HIDDEN uint32_t strangers_lost_since(const uint32_t counts[KEYS]);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its

@@ -50,11 +50,36 @@ void Wrong(const char *format, uint64_t a, uint64_t b)
 
 } // namespace
 
-extern "C" __attribute__((noinline)) long step_outer(callback_fn callback, long a, long b, long c, long d, long e,
-						     long f, long g)
-{
-	return callback(a, b, c, d, e, f, g, 8) + 1;
-}
+// return callback(a, b, c, d, e, f, g, 8) + 1, both times with the flags AC, NT and DF set and another thread pointer: the
+// gate sets them right where no stack and no TLS of the host's is there yet.
+__asm__(".text\n"
+	".globl step_outer\n"
+	".type step_outer, @function\n"
+	"step_outer:\n"
+	"	push	%rbx\n"
+	"	mov	%rdi, %rax\n"
+	"	mov	%rsi, %rdi\n"
+	"	mov	%rdx, %rsi\n"
+	"	mov	%rcx, %rdx\n"
+	"	mov	%r8, %rcx\n"
+	"	mov	%r9, %r8\n"
+	"	mov	16(%rsp), %r9\n"
+	"	mov	24(%rsp), %r10\n"
+	"	pushq	$8\n"
+	"	push	%r10\n"
+	"	wrfsbase %rsp\n"
+	"	pushq	$0x44402\n"
+	"	popfq\n"
+	"	call	*%rax\n"
+	"	add	$16, %rsp\n"
+	"	inc	%rax\n"
+	"	wrfsbase %rsp\n"
+	"	pop	%rbx\n"
+	"	pushq	$0x44402\n"
+	"	popfq\n"
+	"	ret\n"
+	".size step_outer, . - step_outer\n");
+
 extern "C" __attribute__((noinline)) long step_inner(long a)
 {
 	return a * 2;

@@ -258,9 +258,20 @@ bool strangers_deny(int key)
 	return true;
 }
 
+bool strangers_ended(int tid)
+{
+	(void)tid;
+	return false;
+}
+
 void strangers_restore(uint32_t view)
 {
 	(void)view;
+}
+
+void strangers_lose(uint32_t bits)
+{
+	(void)bits;
 }
 
 /* ---- inside a domain --------------------------------------------------------------------------- */

@@ -128,6 +128,12 @@ bool strangers_deny(int key)
 	return true;
 }
 
+bool strangers_ended(int tid)
+{
+	(void)tid;
+	return false;
+}
+
 void strangers_restore(uint32_t view)
 {
 	(void)view;
@@ -157,6 +163,22 @@ bool strangers_kicked(const siginfo_t *info, void *context)
 	(void)info;
 	(void)context;
 	return false;
+}
+
+void strangers_lost(uint32_t counts[KEYS])
+{
+	memset(counts, 0, KEYS * sizeof(counts[0]));
+}
+
+void strangers_lose(uint32_t bits)
+{
+	(void)bits;
+}
+
+uint32_t strangers_lost_since(const uint32_t counts[KEYS])
+{
+	(void)counts;
+	return 0;
 }
 
 void memory_fork_prepare(void)

@@ -126,6 +126,22 @@ uint64_t inside_monitor_bytes(void)
 	return bytes;
 }
 
+const struct inside_table *inside_tables(const struct lych_domain *domain)
+{
+	static struct inside_table tables[10];
+
+	tables[0] = (struct inside_table){"thunks", ROOT.thunks};
+	tables[1] = (struct inside_table){"callbacks", domain->callbacks};
+	tables[2] = (struct inside_table){"domains", ROOT.monitor->domains};
+	tables[3] = (struct inside_table){"keys", ROOT.monitor->keys};
+	tables[4] = (struct inside_table){"ledger", ROOT.monitor->ledger};
+	tables[5] = (struct inside_table){"handlers", ROOT.monitor->handlers};
+	tables[6] = (struct inside_table){"threads", (void *)ROOT.monitor->threads};
+	tables[7] = (struct inside_table){"policy", domain->policy};
+	tables[8] = (struct inside_table){"memory", domain->memory};
+	return tables;
+}
+
 uint32_t inside_view_of(const struct lych_domain *domain)
 {
 	return ~domain->not_view;
@@ -144,6 +160,35 @@ bool inside_rights(uint32_t pkru, int key)
 uint32_t inside_keys(void)
 {
 	return keys_ours();
+}
+
+void inside_lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+void inside_unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
+bool inside_attaching(int tid)
+{
+	for (size_t i = 0; i < ATTACHING_MAX; i++) {
+		if (atomic_load(&ROOT.monitor->attaching[i]) == tid) {
+			return true;
+		}
+	}
+	return false;
+}
+
+int inside_new_owner(int key)
+{
+	int next = 0, rc;
+
+	keys_give_back(key);
+	rc = keys_take(&next, OWNER_REGION, "next");
+	return rc == 0 ? next : rc;
 }
 
 uint64_t inside_gate_text(void)
