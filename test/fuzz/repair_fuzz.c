@@ -5,9 +5,9 @@
  * Input: 1 byte of flags (bits 0 to 3: which areas there are; 4: leave data; 5: pkey_set; 6: all of the domain's
  * classes; 7: a function's bounds are known), 1 byte that says what is believed about placements, then code.
  *
- * What must hold: every plan passes the check, and says of its trampolines how to unwind them; what is carried out holds no sequence but those that were refused or
- * left; a plan is made anew the same. And of a plan whose bytes somebody changed: the check reads nothing outside, and
- * what it lets pass makes no sequence that was not there before.
+ * What must hold: every plan passes the check, and says of its trampolines how to unwind them; what is carried out
+ * holds no sequence but those that were refused or left; a plan is made anew the same. And of a plan whose bytes somebody
+ * changed: the check reads nothing outside, and what it lets pass makes no sequence that was not there before.
  */
 #include <stdlib.h>
 #include <string.h>
