@@ -48,10 +48,15 @@ static const char *name_of(const struct code_map *map)
 	return map->path[0] != '\0' ? map->path : "[anonymous]";
 }
 
+static uint64_t offset_of(const struct code_map *map, uint64_t vaddr)
+{
+	return map->path[0] == '/' ? map->off + (vaddr - map->start) : vaddr;
+}
+
 /* Something that stays as it is: told, and a reason not to start but in report mode. */
 static void leave(struct start *s, const struct lych_code_item *item)
 {
-	char place[200] = "";
+	char place[200] = "", hint[200] = "";
 	const char *name = strrchr(item->path, '/');
 
 	if (s->tell != NULL) {
@@ -64,15 +69,17 @@ static void leave(struct start *s, const struct lych_code_item *item)
 	if (item->symbol[0] != '\0') {
 		snprintf(place, sizeof(place), " (%s+0x%llx)", item->symbol, (unsigned long long)item->into);
 	}
-	why_set("code: %.100s+0x%llx%.150s: %s: %.150s; `lychgate repair --plan %.150s` says more",
-		name != NULL ? name + 1 : item->path, (unsigned long long)item->offset, place, item->what, item->why,
-		item->path);
+	if (item->path[0] == '/') {
+		snprintf(hint, sizeof(hint), "; `lychgate repair --plan %.150s` says more", item->path);
+	}
+	why_set("code: %.100s+0x%llx%s: %s: %.150s%s", name != NULL ? name + 1 : item->path,
+		(unsigned long long)item->offset, place, item->what, item->why, hint);
 }
 
 static void leave_mapping(struct start *s, const struct code_map *map, const char *what, const char *why)
 {
 	const struct lych_code_item item = {
-		.path = name_of(map), .address = map->start, .offset = map->off, .symbol = "", .what = what,
+		.path = name_of(map), .address = map->start, .offset = offset_of(map, map->start), .symbol = "", .what = what,
 		.done = "left", .why = why};
 
 	leave(s, &item);
@@ -275,7 +282,7 @@ static void report(struct start *s)
 		bool gone = planned != NULL && is_planned(&s->plan, &found->hit);
 		struct lych_code_item item = {.path = name_of(map),
 					      .address = found->hit.vaddr,
-					      .offset = map->off + (found->hit.vaddr - map->start),
+					      .offset = offset_of(map, found->hit.vaddr),
 					      .symbol = planned != NULL ? planned->symbol : "",
 					      .into = planned != NULL ? planned->into : 0,
 					      .what = lych_class_name(found->hit.cls),

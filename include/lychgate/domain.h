@@ -51,7 +51,7 @@ enum lych_code {
 struct lych_code_item {
 	const char *path;   /* as in /proc/self/maps; "[anonymous]" */
 	uint64_t address;   /* of its first byte, as it was found */
-	uint64_t offset;    /* the same in the file */
+	uint64_t offset;    /* the same in the file; without a file the address */
 	const char *symbol; /* the nearest one below, and how far; "": none known. From the file: may be anything printable */
 	uint64_t into;
 	const char *what;   /* class of the sequence, as lych_class_name; "writable" or "unreadable": the mapping is */
