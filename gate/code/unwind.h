@@ -11,18 +11,21 @@
  * An unwinder that was linked into another library statically (-static-libgcc) is not reached: an exception that goes
  * through a trampoline ends there, in std::terminate. Exceptions that functions throw never go through one: a
  * trampoline calls nothing. It takes a signal handler that throws, or pthread_cancel with asynchronous cancelation.
+ * LLVM's unwinder takes the address that a signal interrupted for a return address (LLVM 14), here as anywhere: at the
+ * first instruction of a trampoline it finds nothing, behind others the row of the one before.
  *
- * gdb shows what it is told from its next stop on, also when it attaches later and in cores (with anonymous memory in
- * them). A frame in a trampoline reads "<signal handler called>", and the next one is the function at its
- * instruction; `info symbol $pc` names it. step and next go through without stopping; "finish" out of a trampoline's
- * frame before its instruction is done waits at that instruction, which nobody comes to: finish the frame above it.
- * Another JIT in the process does not disturb: gdb looks at every library's list, and where LLVM is linked into the
- * same file both use LLVM's list. (Before gdb 11 it looks at one list only, whichever it finds.)
+ * gdb reads its list when it stops or attaches, and in cores (with anonymous memory in them). A frame in a trampoline
+ * reads "<signal handler called>", and the next one is the function at its instruction; `info symbol $pc` names the
+ * trampoline. step and next go through without stopping; "finish" out of a trampoline's frame before its instruction is
+ * done waits at that instruction, which nobody comes to: finish the frame above it. Another JIT in the process does not
+ * disturb: gdb looks at every library's list, and where LLVM is linked into the same file both use LLVM's
+ * list. (Before gdb 11 it looks at one list only, whichever it finds.)
  *
- * perf takes symbols and tables from files by the name of the mapping. A trampoline shows as
- * "memfd:lychgate:trampolines", a sample there has no symbol, and with --call-graph dwarf it ends there; frame pointers and
- * LBR lead on. The same holds of a page whose code was changed, as long as perf has no file by the name of its copy.
- * /tmp/perf-PID.map would not help: perf reads it for anonymous memory alone. So none is written.
+ * perf takes symbols and tables from files, by the name of the mapping, and what came through the door is no file that
+ * it can open. A trampoline shows as "memfd:lychgate:trampolines" with bare addresses, and so do all pages that were
+ * copied: those with an edit, and whole libraries where the process could write their files (as root: all of them), under
+ * the library's name. With --call-graph dwarf a sample ends there; frame pointers and LBR lead on. /tmp/perf-PID.map
+ * does not help: perf reads it for anonymous memory, not for memfds (seen with 6.1). So none is written.
  */
 #ifndef LYCH_CODE_UNWIND_H
 #define LYCH_CODE_UNWIND_H
