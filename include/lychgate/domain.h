@@ -102,6 +102,12 @@ LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
  */
 LYCH_API const char *lych_why(void);
 
+/*
+ * The library also has pkey_set, pkey_alloc and pkey_free of <sys/mman.h>, for keys of the program's own; glibc's pkey_set
+ * leads to them. What they add: EINVAL for a key of the runtime's, and for key 0 unless it stays open. What a thread chooses holds in
+ * its callbacks and handlers, and after calls; what a handler chooses ends with it. Thread-safe, async-signal-safe.
+ */
+
 /* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */
 LYCH_API const char *lych_backend_name(void);
 
