@@ -3,15 +3,15 @@
 #
 #   find.sh LYCHGATE PACKAGE...
 #
-# Says which strays the named packages of Debian 12 hold, and how each would be repaired: to find others for packages.h. One
-# package is fetched at a time and removed again; nothing is installed.
+# Says which strays the named packages of Debian 12 hold, and whether they can be repaired: to find others for
+# packages.h. One package is fetched at a time and removed again; nothing is installed.
 set -uo pipefail
 
 LYCH_ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=test/vm/machine.sh
 . "$LYCH_ROOT/test/vm/machine.sh"
 
-(($# > 1)) || { sed -n '3,7s/^# \{0,3\}//p' "$0" >&2 && exit 2; }
+(($# > 1)) || { sed -n '4,7s/^# \{0,3\}//p' "$0" >&2 && exit 2; }
 lychgate=$1
 shift
 state=$LYCH_CACHE/apt/packages

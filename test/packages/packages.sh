@@ -14,11 +14,12 @@ lych_package_names() {
 }
 
 lych_packages_ready() {
-	[[ -s $LYCH_CACHE/packages/list && $(cut -d ' ' -f 1 "$LYCH_CACHE/packages/list" | LC_ALL=C sort) == "$(lych_package_names)" ]]
+	local list=$LYCH_CACHE/packages/list
+	[[ -s $list && $(cut -d ' ' -f 1 "$list" | LC_ALL=C sort) == "$(lych_package_names)" ]]
 }
 
-# lych_fetch_packages: fetches what is missing of them. Only names are given: which version it is is the archive's business,
-# and a test of a library that has no stray any more says so.
+# lych_fetch_packages: fetches them when one is missing. Only names are given: which version it is is the archive's
+# business, and a test of a library that has no stray any more says so.
 lych_fetch_packages() {
 	local into=$LYCH_CACHE/packages
 	lych_packages_ready && return 0
