@@ -7,6 +7,7 @@
  *	look.c   which sequences stand in them, byte by byte; nothing is interpreted
  *	plan.c   in a throw-away child: where they stand, and what to do about them (scanner/repair.h)
  *	start.c  the order of it, and what is believed of the child's answer
+ *	carry.c  carrying it out, and looking again
  *	door.c   the only thing in the project that asks for PROT_EXEC
  *	unwind.c tells debuggers and unwinders of the trampolines
  *

@@ -69,8 +69,8 @@ struct lych_init_opts {
 	void *on_fault_ctx;
 	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
 	enum lych_code code;
-	/* Called by lych_init for each of these, before anything is changed. Must return; may be called again for the same
-	 * ones when other threads load libraries meanwhile. May be NULL. */
+	/* Called by lych_init for each of these, before anything is changed. Must return, and neither load nor unload
+	 * libraries; may be called again for the same ones when other threads load some meanwhile. May be NULL. */
 	void (*on_code)(const struct lych_code_item *item, void *ctx);
 	void *on_code_ctx;
 };
@@ -92,7 +92,8 @@ struct lych_init_opts {
  *
  * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
  * machine can do starts a few short-lived children, of which the program hears nothing.
- * Not thread-safe: call it before others use the library. Not async-signal-safe.
+ * Not thread-safe: call it before others use the library. Other threads may run, load and unload libraries meanwhile; executable
+ * memory that no library has they must not unmap. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
 
