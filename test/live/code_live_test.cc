@@ -18,12 +18,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <seccomp.h>
+
+#include "in_child.h"
 
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -54,19 +55,6 @@ int start(enum lych_code code = LYCH_CODE_REPAIR)
 	opts.on_code = on_code;
 	items.clear();
 	return lych_init(&opts);
-}
-
-void in_child(const std::function<void()> &fn)
-{
-	int status = -1;
-	pid_t pid = fork();
-	if (pid == 0) {
-		fn();
-		fflush(nullptr);
-		_exit(testing::Test::HasFailure() ? 1 : 0);
-	}
-	waitpid(pid, &status, 0);
-	EXPECT_EQ(status, 0);
 }
 
 std::vector<Item> left()

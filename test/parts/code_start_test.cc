@@ -15,7 +15,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <functional>
 #include <string>
 
 #pragma GCC diagnostic push
@@ -25,25 +24,14 @@ extern "C" {
 }
 #pragma GCC diagnostic pop
 
+#include "in_child.h"
+
 using testing::HasSubstr;
 
 namespace
 {
 
 constexpr size_t page = 4096;
-
-void in_child(const std::function<void()> &fn)
-{
-	int status = -1;
-	pid_t pid = fork();
-	if (pid == 0) {
-		fn();
-		fflush(nullptr);
-		_exit(testing::Test::HasFailure() ? 1 : 0);
-	}
-	waitpid(pid, &status, 0);
-	EXPECT_EQ(status, 0);
-}
 
 int start()
 {

@@ -9,10 +9,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <string>
 #include <thread>
 
+#include "in_child.h"
 #include "init_fake.h"
 
 using testing::HasSubstr;
@@ -31,18 +31,6 @@ protected:
 		fake_fail("", 0);
 		fake_machine = fake_good();
 		unsetenv("LYCH_REQUIRE_PKU");
-	}
-	static void in_child(const std::function<void()> &fn)
-	{
-		int status = -1;
-		pid_t pid = fork();
-		if (pid == 0) {
-			fn();
-			fflush(nullptr);
-			_exit(HasFailure() ? 1 : 0);
-		}
-		waitpid(pid, &status, 0);
-		EXPECT_EQ(status, 0);
 	}
 	static struct lych_init_opts options(enum lych_backend backend = LYCH_BACKEND_AUTO)
 	{
