@@ -172,8 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
 	::testing::ValuesIn(Settings({kLazy, kNow, kXsave, kAuditBind, kAuditEnter})), NameOf);
 INSTANTIATE_TEST_SUITE_P(Userspace, Audit, ::testing::ValuesIn(Settings({kAuditBind, kAuditEnter})),
 			 NameOf);
-INSTANTIATE_TEST_SUITE_P(Userspace, Keys, ::testing::ValuesIn(Settings({kLazy, kNow}, {false})),
-			 NameOf);
+INSTANTIATE_TEST_SUITE_P(Userspace, Keys, ::testing::ValuesIn(Settings({kLazy, kNow})), NameOf);
 INSTANTIATE_TEST_SUITE_P(Userspace, WithRuntime,
 			 ::testing::ValuesIn(Settings({kLazy, kNow, kAuditBind, kAuditEnter},
 						      {true})),
