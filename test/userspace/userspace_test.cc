@@ -220,6 +220,11 @@ TEST_P(Start, ThreadsBindAtTheSameTime)
 	Run("threads");
 }
 
+TEST_P(Start, ThreadsBindWhileTheRuntimeStarts)
+{
+	Run("during");
+}
+
 TEST_P(Start, SignalsComeAllTheTime)
 {
 	Run("storm");
@@ -283,6 +288,11 @@ TEST_P(Audit, LibrariesThatAreOpenedLateWork)
 TEST_P(Audit, ThreadsBindAtTheSameTime)
 {
 	Run("threads");
+}
+
+TEST_P(Audit, ThreadsBindWhileTheRuntimeStarts)
+{
+	Run("during");
 }
 
 TEST_P(Audit, SignalsComeAllTheTime)
