@@ -63,7 +63,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
 	}
 	seen.found = NULL;
 	_Unwind_Backtrace(frame, NULL);
-	if (seen.found == NULL && !in_trampoline(rip) && seen.lost++ == 0) {
+	if (seen.found == NULL && seen.lost++ == 0) {
 		seen.first_lost = rip;
 	}
 	trial_clobber();

@@ -30,6 +30,7 @@ static const struct {
 	{"late", check_late, NULL},
 	{"threads", check_threads, NULL},
 	{"storm", check_storm, NULL},
+	{"during", check_during, prepare_during},
 	{"step", check_step, NULL},
 	{"step_tls", check_step_tls, NULL},
 	{"tls", check_tls, NULL},

@@ -83,6 +83,8 @@ void check_values(void);
 void check_late(void);
 void check_threads(void);
 void check_storm(void);
+void check_during(void);
+void prepare_during(void);
 void check_step(void);
 void check_step_tls(void);
 void check_tls(void);

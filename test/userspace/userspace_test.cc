@@ -172,8 +172,7 @@ INSTANTIATE_TEST_SUITE_P(
 	::testing::ValuesIn(Settings({kLazy, kNow, kXsave, kAuditBind, kAuditEnter})), NameOf);
 INSTANTIATE_TEST_SUITE_P(Userspace, Audit, ::testing::ValuesIn(Settings({kAuditBind, kAuditEnter})),
 			 NameOf);
-INSTANTIATE_TEST_SUITE_P(Userspace, Keys, ::testing::ValuesIn(Settings({kLazy, kNow}, {false})),
-			 NameOf);
+INSTANTIATE_TEST_SUITE_P(Userspace, Keys, ::testing::ValuesIn(Settings({kLazy, kNow})), NameOf);
 INSTANTIATE_TEST_SUITE_P(Userspace, WithRuntime,
 			 ::testing::ValuesIn(Settings({kLazy, kNow, kAuditBind, kAuditEnter},
 						      {true})),
@@ -219,6 +218,11 @@ TEST_P(Start, LibrariesThatAreOpenedLateWork)
 TEST_P(Start, ThreadsBindAtTheSameTime)
 {
 	Run("threads");
+}
+
+TEST_P(Start, ThreadsBindWhileTheRuntimeStarts)
+{
+	Run("during");
 }
 
 TEST_P(Start, SignalsComeAllTheTime)
@@ -284,6 +288,11 @@ TEST_P(Audit, LibrariesThatAreOpenedLateWork)
 TEST_P(Audit, ThreadsBindAtTheSameTime)
 {
 	Run("threads");
+}
+
+TEST_P(Audit, ThreadsBindWhileTheRuntimeStarts)
+{
+	Run("during");
 }
 
 TEST_P(Audit, SignalsComeAllTheTime)
