@@ -4,8 +4,8 @@
 #   table.sh LYCHGATE PACKAGES      all packages that packages.sh fetched
 #   table.sh LYCHGATE --long /usr   a directory; only with LYCH_LONG set
 #
-# Prints what `lychgate repair --plan --summary` says: by class the sequences that are in code, planned for, and gone from a
-# copy with all edits; those in data apart. Fails when one in code is not gone. Exit code 77: skipped.
+# Prints what `lychgate repair --plan --summary` says: by class the sequences that are in code, planned for, and gone
+# from a copy with all edits; those in data apart. Fails when one in code is not gone. Exit code 77: skipped.
 set -uo pipefail
 
 lychgate=$1

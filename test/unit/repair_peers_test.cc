@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What other scanners miss (a hit at the first byte, the second of two, one across two mappings, the end, a gate by its
-// shape, a library by its name), on files whose repair was carried out in a copy: the copy is scanned as a file of its own.
+// shape, a library by its name), on files whose repair was carried out in a copy: the copy is scanned as a file of its
+// own.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -182,7 +183,7 @@ TEST(RepairPeers, SequenceThatTheFileEndsInIsNone)
 	EXPECT_THAT(r.kinds, IsEmpty());
 }
 
-// xor %ecx,%ecx; xor %edx,%edx; mov $0x55555554,%eax; wrpkru; cmp $0x55555554,%eax; jne; ret: what ERIM takes for a gate.
+// xor %ecx,%ecx; xor %edx,%edx; mov $0x55555554,%eax; wrpkru; cmp $0x55555554,%eax; jne; ret: what passes for a gate.
 TEST(RepairPeers, GateByItsShapeTraps)
 {
 	Repaired r(library(hex("31c9 31d2 b854555555 0f01ef 3d54555555 7501 c3 0f0b")), {0x1009});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libcvc5-1, C++: code and data in one segment, and the sequence stands in the tables that exceptions are handled by. Its
-// page stops being executable; formulas are solved as before, and exceptions caught.
+// libcvc5-1, C++: code and data in one segment, and the sequence stands in the tables that exceptions are handled by.
+// Its page stops being executable; formulas are solved as before, and exceptions caught.
 #include "program.h"
 
 #include <exception>

@@ -14,7 +14,7 @@ using Transformation = std::shared_ptr<const void>;
 
 void calls(void *library)
 {
-	// pgeometric_trans bgeot::geometric_trans_descriptor(std::string), std::string name_of_geometric_trans(pgeometric_trans)
+	// pgeometric_trans geometric_trans_descriptor(std::string), std::string name_of_geometric_trans(pgeometric_trans)
 	auto *make = function<Transformation(std::string)>(
 		library, "_ZN5bgeot26geometric_trans_descriptorENSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE");
 	auto *name_of = function<std::string(Transformation)>(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libgnat-12, Ada: GNAT.Decode_UTF8_String.Decode_Wide_String. Where the result has no room for another character it calls
-// Past_End, which raises Constraint_Error: that call holds it.
+// libgnat-12, Ada: GNAT.Decode_UTF8_String.Decode_Wide_String. Where the result has no room for another character it
+// calls Past_End, which raises Constraint_Error: that call holds it.
 #include "program.h"
 
 namespace

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libprimesieve11, C++: EratSmall::crossOff, by primesieve_count_primes. `and $0xef,1(%rdi,%r9)` holds it in its ModRM. */
+/* libprimesieve11, C++: EratSmall::crossOff, by primesieve_count_primes. `and $0xef,1(%rdi,%r9)` holds it. */
 #include "program.h"
 
 static void calls(void *library)
