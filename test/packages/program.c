@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	if (program.first != NULL && dlopen(program.first, RTLD_NOW | RTLD_GLOBAL) == NULL) {
 		unexpected(dlerror());
 	}
-	library = dlopen(argv[1], RTLD_NOW);
+	library = program.open != NULL ? program.open(argv[1]) : dlopen(argv[1], RTLD_NOW);
 	if (library == NULL) {
 		unexpected(dlerror());
 	}

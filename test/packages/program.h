@@ -27,6 +27,7 @@ struct program {
 	/* Called twice, before and after the repair. The same random() and known answers each time. */
 	void (*calls)(void *library);
 	const char *first; /* a library that must be there before it; NULL: none */
+	void *(*open)(const char *path); /* gives what calls gets; NULL: dlopen */
 };
 
 extern const struct program program;
