@@ -71,7 +71,7 @@ struct repair_fixup {
 /* A general register (numbered as in ModRM) whose value, as the program knows it, is meanwhile elsewhere. */
 struct repair_held {
 	uint8_t reg;
-	bool saved; /* the value is on the stack, at rsp + by; else it is what the register holds, and by more */
+	uint8_t saved; /* 1: the value is on the stack, at rsp + by; 0: it is what the register holds, and by more */
 	int32_t by;
 };
 
@@ -82,7 +82,7 @@ struct repair_held {
  */
 struct repair_step {
 	uint8_t off;
-	bool after;
+	uint8_t after; /* 0 or 1 */
 	uint8_t nheld;
 	uint32_t rsp_down;
 	struct repair_held held[2];

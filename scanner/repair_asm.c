@@ -46,7 +46,7 @@ static void add_held(struct repair_trampoline *t, struct repair_held held)
 
 void emit_saved(struct repair_trampoline *t, unsigned reg, unsigned off)
 {
-	add_held(t, (struct repair_held){.reg = (uint8_t)reg, .saved = true, .by = (int32_t)off});
+	add_held(t, (struct repair_held){.reg = (uint8_t)reg, .saved = 1, .by = (int32_t)off});
 }
 
 void emit_moved(struct repair_trampoline *t, unsigned reg, int32_t more)

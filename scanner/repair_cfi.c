@@ -207,12 +207,12 @@ bool repair_steps_valid(const struct repair_trampoline *t)
 	for (size_t i = 0; i < t->nsteps; i++) {
 		const struct repair_step *step = &t->steps[i];
 
-		if (step->off >= t->len || step->nheld > sizeof(step->held) / sizeof(step->held[0]) ||
+		if (step->off >= t->len || step->after > 1 || step->nheld > sizeof(step->held) / sizeof(step->held[0]) ||
 		    (i > 0 && (step->off < step[-1].off || step->after < step[-1].after))) {
 			return false;
 		}
 		for (size_t k = 0; k < step->nheld; k++) {
-			if (step->held[k].reg > 15 || step->held[k].reg == RSP ||
+			if (step->held[k].saved > 1 || step->held[k].reg > 15 || step->held[k].reg == RSP ||
 			    (k > 0 && step->held[k].reg == step->held[0].reg)) {
 				return false;
 			}

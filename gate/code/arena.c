@@ -141,11 +141,16 @@ void *arena_reallocarray(void *block, size_t n, size_t bytes)
 
 static void swap(char *a, char *b, size_t bytes)
 {
-	for (size_t i = 0; i < bytes; i++) {
-		char c = a[i];
+	while (bytes > 0) {
+		char part[64];
+		size_t n = bytes < sizeof(part) ? bytes : sizeof(part);
 
-		a[i] = b[i];
-		b[i] = c;
+		memcpy(part, a, n);
+		memcpy(a, b, n);
+		memcpy(b, part, n);
+		a += n;
+		b += n;
+		bytes -= n;
 	}
 }
 

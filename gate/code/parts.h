@@ -56,6 +56,8 @@ struct code_hit {
 	enum lych_verdict verdict;
 };
 
+#define CODE_HITS_MAX 65536u
+
 struct code_hits {
 	struct code_hit *items; /* ascending; those that are gates of ours or checked are not among them */
 	size_t count, room;
@@ -99,6 +101,19 @@ struct plan {
 
 /* Plans in a child. 0, -ENOMEM, -EOPNOTSUPP (no child, or it died: lych_why). */
 int plan_make(struct plan *plan);
+
+/* ---- carry.c --------------------------------------------------------------------------------------------------- */
+
+/* Is the sequence gone when the plan is carried out? */
+bool plan_covers(const struct plan *plan, const struct hit *hit);
+
+/*
+ * Carries out a plan that was checked, copies code that this process could write, and looks at all that was changed. 0;
+ * -EAGAIN: a place was taken, or executable memory has come meanwhile that nobody has looked at; -ENOEXEC: what was
+ * changed holds sequences; -ENOMEM, -EOPNOTSUPP. Failing later than with the first page leaves what was changed, which does
+ * what it did.
+ */
+int carry_out(const struct plan *plan);
 
 /* ---- areas.c --------------------------------------------------------------------------------------------------- */
 

@@ -29,6 +29,7 @@
 /* What it may need at worst is some seconds (repair.h, place.h). */
 #define CHILD_SECONDS 60
 #define EDITS_EACH 3
+#define BREAKPOINT 0xcc
 
 /* What is known of the file behind a mapping. */
 struct behind {
@@ -104,7 +105,10 @@ static const void *map_file(const char *path, size_t *size)
 	return at > 0 ? (const void *)at : NULL;
 }
 
-/* What has the name now need not be what was mapped: it must hold the same code around the sequence. */
+/*
+ * What has the name now need not be what was mapped: it must hold the same code around the sequence. But for
+ * breakpoints that a debugger has set in other places of the page.
+ */
 static bool same_code(const struct behind *b, const struct code_map *map, const struct hit *hit)
 {
 	uint64_t start = page_down(hit->vaddr), end = page_up(hit->vaddr + hit->len);
@@ -116,7 +120,15 @@ static bool same_code(const struct behind *b, const struct code_map *map, const 
 	}
 	/* the end of a file's last page is zeros in memory */
 	bytes = bytes < b->size - off ? bytes : (size_t)(b->size - off);
-	return memcmp((const char *)b->bytes + off, (const void *)(uintptr_t)start, bytes) == 0;
+	for (size_t i = 0; i < bytes; i++) {
+		uint8_t now = ((const uint8_t *)(uintptr_t)start)[i];
+		bool far = start + i + LYCH_SEQUENCE_MAX < hit->vaddr || start + i >= hit->vaddr + hit->len + LYCH_SEQUENCE_MAX;
+
+		if (now != ((const uint8_t *)b->bytes)[off + i] && !(now == BREAKPOINT && far)) {
+			return false;
+		}
+	}
+	return true;
 }
 
 static void open_behind(struct behind *b, const struct code_map *map, const struct hit *hit)

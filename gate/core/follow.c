@@ -73,6 +73,9 @@ static bool all_follow(void)
 			if (tries % KICK_EVERY == 0) {
 				thread_kick(&a->thread);
 			}
+			if (tries % KICK_EVERY == KICK_EVERY - 1 && strangers_ended(a->thread.tid)) {
+				break;
+			}
 			if (slept++ >= FOLLOW_PAUSES) {
 				all = false;
 				break;
@@ -96,11 +99,50 @@ bool threads_shoot_down(int key)
 		all = strangers_deny(key);
 	}
 	atomic_fetch_and(&m->deny_bits, ~VIEW_BITS(key));
+	atomic_fetch_add(&m->shot_down[key], 1);
 	return all;
+}
+
+void threads_shot_down(uint32_t counts[KEYS])
+{
+	for (size_t key = 0; key < KEYS; key++) {
+		counts[key] = atomic_load(&ROOT.monitor->shot_down[key]);
+	}
+}
+
+uint32_t threads_shot_down_since(const uint32_t counts[KEYS])
+{
+	uint32_t bits = 0;
+
+	for (int key = 0; key < KEYS; key++) {
+		bits |= atomic_load(&ROOT.monitor->shot_down[key]) != counts[key] ? VIEW_AD(key) : 0;
+	}
+	return bits;
 }
 
 bool threads_allow(int key)
 {
 	atomic_fetch_or(&ROOT.monitor->allow_bits, VIEW_BITS(key));
 	return all_follow();
+}
+
+bool threads_inside(const struct lych_domain *domain, bool self_only)
+{
+	struct thread *self = thread_attached();
+
+	for (size_t i = 0; i < THREADS_MAX; i++) {
+		struct area *a = atomic_load(&ROOT.monitor->threads[i]);
+		if (a == NULL || (self_only && &a->thread != self) ||
+		    (&a->thread != self &&
+		     sys3(SYS_tgkill, sys0(SYS_getpid), a->thread.tid, 0) == -ESRCH)) {
+			continue;
+		}
+		const struct record *top = thread_top(&a->thread);
+		for (const struct record *r = &a->thread.records[1]; r <= top; r++) {
+			if (record_is_of(r, domain)) {
+				return true;
+			}
+		}
+	}
+	return false;
 }

@@ -187,9 +187,28 @@ label lych_note
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
 .endm
 
-/* While r15 points at a struct kernel_ucontext: register reg of DWARF's is what lies at off in it. */
-.macro cfi_context reg:req, off:req
-	.cfi_escape 0x10, \reg, 3, 0x7f, ((\off) & 0x7f) | 0x80, (\off) >> 7
+/* While register base of DWARF's points at a struct kernel_ucontext: the frame is the one that is in it. */
+.macro cfi_context base:req
+	.cfi_escape 0x0f, 4, 0x70 + \base, 0xa0, 1, 0x06
+	.set	.Loff, 40
+	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
+	.cfi_escape 0x10, \reg, 3, 0x70 + \base, (.Loff & 0x7f) | 0x80, .Loff >> 7
+	.set	.Loff, .Loff + 8
+	.endr
+.endm
+
+/* What the kernel wrote at a frame's begin: our restorer, or glibc's, whose system() puts our entry back with its own. */
+.macro take_frame at:req
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (\at)
+	cmp	%rcx, %rdx
+	je	8f
+	test	%rdx, %rdx /* taken */
+	jz	.Ltrap
+	cmp	lych_root_page+ROOT_RESTORER(%rip), %rdx
+	jne	.Ltrap
+8:
 .endm
 
 .macro save_callee_saved
@@ -338,11 +357,15 @@ function lych_syscall
 	.cfi_endproc
 function_end lych_syscall
 
-/* Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. */
-function lych_restorer
+/*
+ * Where a handler returns that was not entered by lych_signal_entry, and what a frame's first word must be. Who unwinds
+ * such a handler finds the context at rsp, and looks for the byte before the address that is returned to.
+ */
 	.cfi_startproc
 	.cfi_signal_frame
-	.cfi_undefined %rip
+	cfi_context 7
+	nop
+function lych_restorer
 	mov	$15, %eax
 	syscall
 	ud2
@@ -461,6 +484,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -470,6 +495,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -1573,11 +1600,7 @@ function V(lych_signal_entry)
 	jz	1f
 	cmp	%rsp, %r9
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%r9)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %r9
 	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
@@ -1622,11 +1645,7 @@ function V(lych_signal_entry)
 	jne	.Ltrap
 	cmp	MON_SIG_RSP(%r8), %rsp
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%rsp)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %rsp
 	movzbl	GATE_SELECTOR(%r8), %ebx
 	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
 	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */
@@ -1689,12 +1708,7 @@ function V(lych_handler_run)
 	xor	%eax, %eax
 	xor	%ebp, %ebp
 	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
-	.cfi_escape 0x0f, 4, 0x7f, 0xa0, 1, 0x06
-	.set	.Loff, 40
-	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
-	cfi_context \reg, .Loff
-	.set	.Loff, .Loff + 8
-	.endr
+	cfi_context 15
 	call	*%r12
 	.cfi_undefined %rip
 	cld
@@ -1735,12 +1749,40 @@ function_end V(lych_resume)
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */
 
-/* uint32_t lych_pkru_update(uint32_t clear, uint32_t set) */
+/*
+ * uint32_t lych_pkru_update(uint32_t clear, uint32_t set)
+ * int64_t lych_pkru_choose(uint32_t clear, uint32_t set, const uint32_t *ours)
+ *
+ * r10 where the bits stand that must not be in edi, r11d those that GATE_NOT_HOST follows in. Whoever makes a key the
+ * runtime's writes *ours first, and then kicks every thread: what has not written PKRU by then starts again, and sees it.
+ */
+function V(lych_pkru_choose)
+	.cfi_startproc
+	endbr64
+	mov	%rdx, %r10
+	mov	%edi, %r11d
+	jmp	.Lupdate_p0
+	.cfi_endproc
+function_end V(lych_pkru_choose)
+
 function V(lych_pkru_update)
 	.cfi_startproc
 	endbr64
+	lea	.Lnone(%rip), %r10
+	xor	%r11d, %r11d
 .Lupdate_p0:
-	xor	%ecx, %ecx
+	test	%edi, (%r10)
+	jnz	.Lupdate_refused
+	test	%r11d, %r11d
+	jz	1f
+	mov	%r11d, %r9d
+	and	%esi, %r9d
+	not	%r9d
+	mov	%gs:GATE_NOT_HOST, %eax
+	or	%r11d, %eax
+	and	%r9d, %eax
+	mov	%eax, %gs:GATE_NOT_HOST
+1:	xor	%ecx, %ecx
 	read_pkru
 	mov	%eax, %r8d
 	mov	%edi, %r9d
@@ -1759,6 +1801,9 @@ function V(lych_pkru_update)
 	movl	$0, %gs:GATE_NOT_WANT
 .Lupdate_p2:
 	mov	%r8d, %eax
+	ret
+.Lupdate_refused:
+	mov	$-1, %rax
 	ret
 	restart	.Lupdate_p0, .Lupdate_p1, .Lupdate_p0
 	restart	.Lupdate_p1, .Lupdate_p2, .Lupdate_p2
@@ -1790,8 +1835,9 @@ function lych_grant_first_pku
 	.cfi_endproc
 function_end lych_grant_first_pku
 
-/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site
- * could do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+/* long lych_restore_ask(uint32_t clear, uint32_t set, bool chosen): the handler of a thread that is not attached knows
+ * this place, reads these registers and sets rax (strangers.c). No site could do it: the gate key is denied in what is
+ * to be restored, and so is %gs memory. */
 function lych_restore_ask
 	.cfi_startproc
 	endbr64

@@ -28,7 +28,7 @@
 
 #define WHY_BYTES 768
 
-static char why[WHY_BYTES];
+static __thread char why[WHY_BYTES];
 
 void why_set(const char *format, ...)
 {

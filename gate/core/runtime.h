@@ -164,6 +164,7 @@ struct lych_root {
 	struct thunk *thunks;
 	uint64_t stacks;
 	uint64_t stacks_bytes;
+	uint64_t restorer;
 	uint32_t gate_key;
 	uint32_t ready; /* lych_init has succeeded */
 	struct monitor *monitor;
@@ -199,6 +200,7 @@ struct monitor {
 	struct handler_table *handlers; /* signal */
 	struct area *_Atomic threads[THREADS_MAX];
 	_Atomic int attaching[ATTACHING_MAX]; /* tids; strangers.c */
+	_Atomic uint32_t shot_down[KEYS]; /* how often each key was taken from everybody; follow.c */
 	_Atomic uint64_t view_epoch;
 	_Atomic uint32_t allow_bits; /* PKRU bits every host view has clear: keys of domains */
 	_Atomic uint32_t deny_bits;  /* PKRU bits being taken from every host view: a key about to be freed */

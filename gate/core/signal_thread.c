@@ -431,13 +431,35 @@ int signals_altstack(const stack_t *set, stack_t *old, uint64_t rsp)
 
 /* ---- threads that are not attached ---------------------------------------------------------------- */
 
+/* What a handler has interrupted goes on, with what the thread has become meanwhile: attached (t, else NULL), or poorer.
+ * lost: as it was before the handler. All signals are blocked. */
+static void behind_handler(struct kernel_ucontext *uc, struct thread *t, const uint32_t lost[KEYS])
+{
+	if (t != NULL) {
+		if ((uc->stack.ss_flags & SS_DISABLE) == 0) {
+			t->host_altstack = uc->stack;
+		}
+		t->host_mask = uc->mask & SIGNALS_SIX;
+		uc->mask &= ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK);
+		signals_own_stack(t, &uc->stack);
+	}
+	if (ROOT.xsave_pkru != 0 && ROOT.backend == LYCH_PKU) {
+		uint32_t rights = strangers_rights(uc) | strangers_lost_since(lost);
+
+		strangers_set_rights(uc, t != NULL ? keys_host_view(rights) : rights);
+	}
+}
+
 void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 {
 	struct kernel_ucontext *uc = context;
 	struct kernel_sigaction kernel = {.handler = SIG_DFL, .flags = SA_RESTORER, .restorer = lych_restorer};
 	struct host_action action;
+	bool attached = thread_attached() != NULL; /* the child of a bare fork */
+	uint64_t all = ~0ull;
 	uint64_t wanted;
 	uint64_t mask;
+	uint32_t lost[KEYS];
 
 	if (sig < 1 || sig > SIGNAL_LAST || ROOT.handlers_seen == NULL) {
 		return;
@@ -478,6 +500,9 @@ void lych_signal_unattached(int sig, siginfo_t *info, void *context)
 	}
 	handlers_mask(&action, sig, uc->mask, &wanted);
 	mask = wanted & ~SIGNAL_BIT(SIGNAL_KICK); /* no domain runs here: the host may block the six */
+	strangers_lost(lost);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
 	((void (*)(int, siginfo_t *, void *))(void (*)(void))action.handler)(sig, info, context);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, NULL, MASK_BYTES);
+	behind_handler(uc, attached ? NULL : thread_attached(), lost);
 }

@@ -9,6 +9,7 @@
  * what a domain that may write ordinary memory could make of the acknowledgement, it could make of
  * the thread itself.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,9 +27,11 @@
 #define ASKS (1u << 30)     /* in si_uid: meant for a thread that is not attached */
 
 static struct {
-	int tid;
-	_Atomic uint32_t denied;
+	_Atomic int tid;
+	_Atomic int denied; /* the key that was lost last */
 } strangers[STRANGERS];
+
+static __thread uint32_t lost[KEYS] __attribute__((tls_model("initial-exec")));
 
 /* Layout of the kernel's struct linux_dirent64. */
 struct entry {
@@ -38,6 +41,33 @@ struct entry {
 	uint8_t type;
 	char name[];
 };
+
+/* The first thread of a process stays in the list when it has ended, as long as there are others, and signals can be sent
+ * to it that it never gets. */
+bool strangers_ended(int tid)
+{
+	char path[48] = "/proc/self/task/", digits[12], line[64];
+	size_t at = sizeof(digits) - 1, used = strlen(path);
+	long got, fd;
+
+	digits[at] = '\0';
+	for (int rest = tid; rest > 0; rest /= 10) {
+		digits[--at] = (char)('0' + rest % 10);
+	}
+	memcpy(path + used, digits + at, sizeof(digits) - at);
+	memcpy(path + used + sizeof(digits) - 1 - at, "/stat", sizeof("/stat"));
+	fd = sys3(SYS_open, path, O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0) {
+		return fd == -ENOENT;
+	}
+	got = sys3(SYS_read, fd, line, sizeof(line));
+	sys1(SYS_close, fd);
+	/* TID (NAME) STATE: a name has 15 bytes at the most, and any of them. */
+	while (got > 0 && line[got - 1] != ')') {
+		got--;
+	}
+	return got > 0 && (size_t)got + 1 < sizeof(line) && (line[got + 1] == 'Z' || line[got + 1] == 'X');
+}
 
 static bool is_known(int tid)
 {
@@ -87,12 +117,13 @@ static int look(size_t *count, int key, bool again)
 			const struct entry *e = (const struct entry *)((const char *)buffer + at);
 			int tid = atoi(e->name);
 			size_t i = 0;
+			bool asked = !again;
 
 			at += e->bytes;
 			if (tid <= 0 || tid == self || is_known(tid)) {
 				continue;
 			}
-			while (i < *count && strangers[i].tid != tid) {
+			while (i < *count && atomic_load(&strangers[i].tid) != tid) {
 				i++;
 			}
 			if (i == STRANGERS) {
@@ -100,14 +131,19 @@ static int look(size_t *count, int key, bool again)
 				break;
 			}
 			if (i == *count) {
-				strangers[i].tid = tid;
-				atomic_store(&strangers[i].denied, 0);
+				atomic_store(&strangers[i].tid, tid);
+				atomic_store(&strangers[i].denied, 0); /* nobody's answer to an earlier question */
 				(*count)++;
-				kick(tid, i, key);
-			} else if (again && atomic_load(&strangers[i].denied) == 0) {
-				kick(tid, i, key);
+				asked = false;
 			}
-			open += atomic_load(&strangers[i].denied) == 0;
+			if (!asked && atomic_load(&strangers[i].denied) != key) {
+				if (strangers_ended(tid)) {
+					atomic_store(&strangers[i].denied, key);
+				} else {
+					kick(tid, i, key);
+				}
+			}
+			open += atomic_load(&strangers[i].denied) != key;
 		}
 	}
 	sys1(SYS_close, fd);
@@ -162,26 +198,70 @@ void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
 	memcpy(image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), &restored, sizeof(restored));
 }
 
-static __thread uint32_t view_to_restore;
+/* What is asked for travels in registers: a handler in between may ask for something else, and its thread may have TLS
+ * in common with another. */
+static long ask(uint32_t clear, uint32_t set, bool chosen)
+{
+	uint64_t ill = SIGNAL_BIT(SIGILL), mask;
+	long result;
+
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ill, &mask, sizeof(mask));
+	result = lych_restore_ask(clear, set, chosen);
+	if ((mask & ill) != 0) {
+		sys4(SYS_rt_sigprocmask, SIG_BLOCK, &ill, NULL, sizeof(mask));
+	}
+	return result;
+}
 
 void strangers_restore(uint32_t view)
 {
-	uint64_t ill = SIGNAL_BIT(SIGILL), mask;
+	(void)ask(~0u, view, false);
+}
 
-	view_to_restore = view;
-	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ill, &mask, sizeof(mask));
-	lych_restore_ask();
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+int strangers_choose(uint32_t clear, uint32_t set)
+{
+	return (int)ask(clear, set, true);
 }
 
 bool strangers_asked(int sig, struct kernel_ucontext *uc)
 {
-	if (sig != SIGILL || uc->mc.rip != (uint64_t)(uintptr_t)lych_restore_trap) {
+	struct kernel_sigcontext *mc = &uc->mc;
+	uint32_t clear = (uint32_t)mc->rdi;
+
+	if (sig != SIGILL || mc->rip != (uint64_t)(uintptr_t)lych_restore_trap) {
 		return false;
 	}
-	strangers_set_rights(uc, view_to_restore);
-	uc->mc.rip += 2; /* ud2 */
+	mc->rip += 2; /* ud2 */
+	mc->rax = 0;
+	/* All signals are blocked: who has lost a key by the kick before this finds it to be ours, who asks before that loses it. */
+	if ((mc->rdx & 1) != 0 && (keys_ours_seen() & clear) != 0) {
+		mc->rax = (uint64_t)-EINVAL;
+		return true;
+	}
+	strangers_set_rights(uc, (strangers_rights(uc) & ~clear) | (uint32_t)mc->rsi);
 	return true;
+}
+
+void strangers_lost(uint32_t counts[KEYS])
+{
+	memcpy(counts, lost, sizeof(lost));
+}
+
+void strangers_lose(uint32_t bits)
+{
+	for (int key = 0; key < KEYS; key++) {
+		lost[key] += (bits & VIEW_AD(key)) != 0;
+	}
+}
+
+uint32_t strangers_lost_since(const uint32_t counts[KEYS])
+{
+	uint32_t bits = 0;
+
+	for (int key = 0; key < KEYS; key++) {
+		bits |= lost[key] != counts[key] ? VIEW_AD(key) : 0;
+	}
+	return bits;
 }
 
 bool strangers_kicked(const siginfo_t *info, void *context)
@@ -192,6 +272,10 @@ bool strangers_kicked(const siginfo_t *info, void *context)
 		return false;
 	}
 	strangers_set_rights(context, strangers_rights(context) | VIEW_AD(key));
-	atomic_store(&strangers[place].denied, 1);
+	strangers_lose(VIEW_AD(key));
+	/* One that comes late may find its place another thread's. */
+	if (atomic_load(&strangers[place].tid) == (int)sys0(SYS_gettid)) {
+		atomic_store(&strangers[place].denied, (int)key);
+	}
 	return true;
 }

@@ -204,13 +204,14 @@ static void attaching(struct monitor *m, int from, int to)
 	}
 }
 
-/* With all signals blocked; *mask is what the thread blocks itself, and then what it is to block. view: its rights. */
-static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
+/* With all signals blocked; *mask is what the thread blocks itself, and then what it is to block. *rights: what it has; when
+ * it could not be attached, what is left of that. */
+static int attach_blocked(struct area **out, uint64_t *mask, uint32_t *rights)
 {
+	uint32_t shot_down[KEYS], view = *rights;
 	struct monitor *m;
 	struct area *a;
 	uint64_t gs = gs_base();
-	uint32_t before = view;
 	int err;
 
 	if (ROOT.backend == LYCH_PKU) {
@@ -218,6 +219,7 @@ static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 		lych_grant_first_pku();
 	}
 	m = ROOT.monitor;
+	threads_shot_down(shot_down); /* nobody waits for who is attaching */
 	attaching(m, 0, (int)sys0(SYS_gettid));
 	pthread_mutex_lock(&m->lock);
 	a = area_claim();
@@ -272,7 +274,9 @@ static int attach_blocked(struct area **out, uint64_t *mask, uint32_t view)
 	} else {
 		sys2(SYS_arch_prctl, ARCH_SET_GS, gs);
 		if (ROOT.backend == LYCH_PKU) {
-			strangers_restore(before);
+			strangers_lose(threads_shot_down_since(shot_down));
+			*rights |= threads_shot_down_since(shot_down);
+			strangers_restore(*rights);
 		}
 	}
 	return err;
@@ -290,12 +294,14 @@ static int attach(struct area **out)
 {
 	uint64_t all = ~0ULL, mask;
 	int err = may_attach();
+	uint32_t rights;
 
 	if (err != 0) {
 		return err;
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-	err = attach_blocked(out, &mask, ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : 0);
+	rights = ROOT.backend == LYCH_PKU ? lych_pkru_read_pku() : 0;
+	err = attach_blocked(out, &mask, &rights);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return err;
 }
@@ -303,6 +309,7 @@ static int attach(struct area **out)
 bool thread_attach_at_fault(struct kernel_ucontext *uc)
 {
 	uint64_t all = ~0ULL, mask = uc->mask, before;
+	uint32_t rights;
 	struct area *a;
 	int err;
 
@@ -311,9 +318,11 @@ bool thread_attach_at_fault(struct kernel_ucontext *uc)
 		return false;
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(before));
-	err = attach_blocked(&a, &mask, strangers_rights(uc));
+	rights = strangers_rights(uc);
+	err = attach_blocked(&a, &mask, &rights);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	if (err != 0) {
+		strangers_set_rights(uc, rights);
 		return false;
 	}
 	/* What rt_sigreturn will set is what attaching has set. */
@@ -321,6 +330,16 @@ bool thread_attach_at_fault(struct kernel_ucontext *uc)
 	signals_own_stack(&a->thread, &uc->stack);
 	strangers_set_rights(uc, ~a->gate.not_host);
 	return true;
+}
+
+struct thread *thread_here(void)
+{
+	struct area *a = lych_tls;
+
+	if (a == NULL || gs_base() != (uint64_t)(uintptr_t)a || (a->gate.self == 0 && a->gate.self_soft == 0)) {
+		return NULL;
+	}
+	return &a->thread;
 }
 
 int thread_self(struct thread **out)
@@ -461,27 +480,6 @@ void threads_barrier(void)
 	if (sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
 		sys3(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 	}
-}
-
-bool threads_inside(const struct lych_domain *domain, bool self_only)
-{
-	struct thread *self = thread_attached();
-
-	for (size_t i = 0; i < THREADS_MAX; i++) {
-		struct area *a = atomic_load(&ROOT.monitor->threads[i]);
-		if (a == NULL || (self_only && &a->thread != self) ||
-		    (&a->thread != self &&
-		     sys3(SYS_tgkill, sys0(SYS_getpid), a->thread.tid, 0) == -ESRCH)) {
-			continue;
-		}
-		const struct record *top = thread_top(&a->thread);
-		for (const struct record *r = &a->thread.records[1]; r <= top; r++) {
-			if (record_is_of(r, domain)) {
-				return true;
-			}
-		}
-	}
-	return false;
 }
 
 void thread_timer(struct thread *t, uint64_t deadline_ns)

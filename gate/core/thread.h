@@ -12,6 +12,9 @@
  * lych_init. Not async-signal-safe. */
 LYCH_HIDDEN int thread_self(struct thread **out);
 LYCH_HIDDEN struct thread *thread_attached(void); /* NULL when it is not */
+/* The calling thread, if it is attached and may use its area; NULL: not attached, or a task that shares the area or has
+ * been left with an empty one. Async-signal-safe. */
+LYCH_HIDDEN struct thread *thread_here(void);
 
 LYCH_HIDDEN int threads_start(void); /* lych_init: arena, fork handlers, key destructor */
 LYCH_HIDDEN void threads_stop(void);
@@ -41,6 +44,10 @@ LYCH_HIDDEN void thread_kick(struct thread *t);
  */
 LYCH_HIDDEN LYCH_MUST_CHECK bool threads_shoot_down(int key);
 LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
+LYCH_HIDDEN bool strangers_ended(int tid); /* for good, though the kernel still knows it */
+/* How often each key was; and bits that deny those it has happened to since. */
+LYCH_HIDDEN void threads_shot_down(uint32_t counts[KEYS]);
+LYCH_HIDDEN uint32_t threads_shot_down_since(const uint32_t counts[KEYS]);
 /*
  * For a thread that could not attach, with all signals blocked: PKRU := view, in a frame that it returns from. By a
  * fault of its own, which needs nothing that could be used up. strangers_asked: was the signal of an unattached
@@ -48,6 +55,11 @@ LYCH_HIDDEN bool strangers_deny(int key); /* its second half: strangers.c */
  */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
+/*
+ * For a thread that is not attached: PKRU := (PKRU & ~clear) | set, by the same way. -EINVAL: a bit of clear is one of a
+ * key of ours. Async-signal-safe.
+ */
+LYCH_HIDDEN int strangers_choose(uint32_t clear, uint32_t set);
 LYCH_HIDDEN bool strangers_asked(int sig, struct kernel_ucontext *uc);
 /* PKRU in the kernel's own frame on the stack of a thread that is not attached. */
 LYCH_HIDDEN uint32_t strangers_rights(const struct kernel_ucontext *uc);
@@ -60,6 +72,14 @@ LYCH_HIDDEN void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
 LYCH_HIDDEN bool thread_attach_at_fault(struct kernel_ucontext *uc);
 /* In a thread that is not attached, for a signal that carries the kick's proof: was it that? */
 LYCH_HIDDEN bool strangers_kicked(const siginfo_t *info, void *context);
+/*
+ * Frames that wait below a handler of the host lose nothing by a kick that interrupts the handler: so each thread counts how
+ * often it lost each key while it was not attached. lose counts for keys that bits deny; since gives bits that deny what
+ * was lost since then.
+ */
+LYCH_HIDDEN void strangers_lost(uint32_t counts[KEYS]);
+LYCH_HIDDEN void strangers_lose(uint32_t bits);
+LYCH_HIDDEN uint32_t strangers_lost_since(const uint32_t counts[KEYS]);
 
 /*
  * The opposite, for the key of a new domain: every attached thread, the caller included, has all rights to key in its

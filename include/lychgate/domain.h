@@ -37,7 +37,7 @@ struct lych_fault;
  * What lych_init does about code that is there already. It looks at every byte that can be executed: the program, its
  * libraries, the vDSO, what a compiler made at run time; at any alignment, across borders. Sequences that would write
  * PKRU or the gs base become others that do what the program meant (LYCH_CODE_REPAIR: how, and for which, `lychgate
- * repair --plan FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
+ * repair --plan --policy host FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
  * Code is checked once, when the runtime starts: what is loaded later is not looked at.
  */
 enum lych_code {
@@ -69,8 +69,8 @@ struct lych_init_opts {
 	void *on_fault_ctx;
 	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
 	enum lych_code code;
-	/* Called by lych_init for each of these, before anything is changed. Must return; may be called again for the same
-	 * ones when other threads load libraries meanwhile. May be NULL. */
+	/* Called by lych_init for each of these, before anything is changed. Must return, and neither load nor unload
+	 * libraries; may be called again for the same ones when other threads load some meanwhile. May be NULL. */
 	void (*on_code)(const struct lych_code_item *item, void *ctx);
 	void *on_code_ctx;
 };
@@ -92,12 +92,22 @@ struct lych_init_opts {
  *
  * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
  * machine can do starts a few short-lived children, of which the program hears nothing.
- * Not thread-safe: call it before others use the library. Not async-signal-safe.
+ * Not thread-safe: call it before others use the library. Other threads may run, load and unload libraries meanwhile; executable
+ * memory that no library has they must not unmap. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
 
-/* lych_why says why the last lych_init failed, in one sentence; "" when it did not. Static. */
+/*
+ * lych_why says in one sentence why the last function failed that the calling thread called and that has a reason to give:
+ * lych_init, or one whose errors say so. "" when none did. Valid until the thread's next call of such a function.
+ */
 LYCH_API const char *lych_why(void);
+
+/*
+ * The library also has pkey_set, pkey_alloc and pkey_free of <sys/mman.h>, for keys of the program's own; glibc's pkey_set
+ * leads to them. What they add: EINVAL for a key of the runtime's, and for key 0 unless it stays open. What a thread chooses holds in
+ * its callbacks and handlers, and after calls; what a handler chooses ends with it. Thread-safe, async-signal-safe.
+ */
 
 /* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */
 LYCH_API const char *lych_backend_name(void);

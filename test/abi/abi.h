@@ -64,7 +64,8 @@
 #define WRONG_BACK_MXCSR 25
 #define WRONG_BACK_HOST_MXCSR 26
 #define WRONG_BACK_LOST_WORD 27
-#define WRONG_COUNT 28
+#define WRONG_BACK_X87_FLAGS 28
+#define WRONG_COUNT 29
 
 #ifndef __ASSEMBLER__
 #include <lychgate/gate.h>

@@ -56,7 +56,8 @@ inline bool is_public(uint64_t value, const lych_binding &b)
 			return true;
 		}
 	}
-	return value <= 8 || value == reinterpret_cast<uint64_t>(b.fn) || value - abi_entry.rsp < 0x10000 ||
+	// of its stack what is above it, of which fixtures have a page: records of calls may lie right behind it
+	return value <= 8 || value == reinterpret_cast<uint64_t>(b.fn) || value - abi_entry.rsp < 0x1000 ||
 	       value - (gate - 0x10000) < 0x20000;
 }
 
@@ -283,6 +284,10 @@ inline std::string back_faults(const lych_binding &b, const abi_regs &in, const 
 		if (got.args[i] != want) {
 			say(&out, names[i], 0, got.args[i], want);
 		}
+	}
+	const uint64_t happened = got.fxsave[2]; // exceptions: the low byte of the status word
+	if (happened != 0) {
+		say(&out, "x87 flags", 0, happened, 0);
 	}
 	if (got.r10 != 0 || got.r11 != 0) {
 		say(&out, "r10 or r11", 0, got.r10 | got.r11, 0);

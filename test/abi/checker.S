@@ -277,6 +277,10 @@ global abi_host
 	movq	(REGS_ST + 8*\n)(%r11), %mm\n
 	.endr
 	emms
+	fld1
+	fldz
+	fdivrp /* a flag, which nobody is told of */
+	fstp	%st(0)
 	mov	(REGS_ARGS + 0)(%r11), %rdi
 	mov	(REGS_ARGS + 8)(%r11), %rsi
 	mov	(REGS_ARGS + 16)(%r11), %rdx

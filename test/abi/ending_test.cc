@@ -19,6 +19,15 @@ static struct far_away stumble_far(volatile int *at)
 	*at = 1;
 	return far_away{1, 1};
 }
+static const unsigned int kDefault = 0x1f80;
+static int stumble_in_disorder(volatile int *at)
+{
+	static const unsigned int mxcsr = 0x3f9f;
+	static const unsigned short fcw = 0xc7f;
+	__asm__ volatile("ldmxcsr %0\n fldcw %1\n fld1\n fld1" : : "m"(mxcsr), "m"(fcw));
+	*at = 1;
+	return 5;
+}
 static int quiet(int n)
 {
 	return n;
@@ -26,6 +35,7 @@ static int quiet(int n)
 }
 
 LYCH_BIND(d, stumble, int, (volatile int *));
+LYCH_BIND(d, stumble_in_disorder, int, (volatile int *));
 LYCH_BIND_POINTER(d, stumble, int, (volatile int *), -77);
 LYCH_BIND_POINTER(d, stumble_far, LYCH_STRUCT(struct far_away, SI), (volatile int *), {-0.5, -3});
 LYCH_BIND_POINTER(d, quiet, int, (int), -1);
@@ -77,6 +87,33 @@ TEST_F(Ending, TypedPointerReturnsItsValueOnAFault)
 	const far_away faulted = far(nullptr);
 	EXPECT_EQ(faulted.x, -0.5);
 	EXPECT_EQ(faulted.n, -3);
+}
+
+// What an ended call gives its caller back it has noted before, whatever the domain has made of it.
+TEST_F(Ending, ACallThatFaultsGivesItsCallerBackItsModes)
+{
+	for (unsigned int mxcsr : {0x1f80u, 0x7fa0u, 0x9f80u}) {
+		for (unsigned short fcw : {0x37f, 0x27f, 0xf7f}) {
+			for (bool flags : {false, true}) {
+				unsigned int left = 0;
+				unsigned short control = 0, status = 0;
+				int n = 0;
+
+				__asm__ volatile("fninit\n fldcw %0\n ldmxcsr %1" : : "m"(fcw), "m"(mxcsr));
+				if (flags) {
+					__asm__ volatile("fld1\n fldz\n fdivrp\n fstp %st(0)");
+				}
+				int rc = LYCH_CALL(d, &n, stumble_in_disorder, nullptr);
+				__asm__ volatile("stmxcsr %0\n fnstcw %1\n fnstsw %2\n fninit" : "=m"(left), "=m"(control), "=m"(status));
+				__asm__ volatile("ldmxcsr %0" : : "m"(kDefault));
+				EXPECT_EQ(rc, -EFAULT);
+				EXPECT_EQ(left, mxcsr);
+				EXPECT_EQ(control, fcw);
+				EXPECT_EQ(status & 0x38ff, flags ? 4 : 0) << "division by zero, and nothing on the stack";
+				ASSERT_EQ(lych_domain_reset(d), 0);
+			}
+		}
+	}
 }
 
 TEST_F(Ending, TypedPointersEndWithTheirDomain)

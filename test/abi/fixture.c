@@ -104,8 +104,9 @@ struct thread *thread_attached(void)
 	return &area->thread;
 }
 
-uint64_t lych_deadline_in(uint64_t timeout_ms)
+uint64_t lych_deadline_in(uint64_t timeout_ms, uint64_t *before)
 {
+	*before = 0;
 	return timeout_ms * 1000000; /* no clock: only what the call carries counts here */
 }
 

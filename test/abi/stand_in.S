@@ -251,6 +251,8 @@ stand_in_callback:
 2:	call	vectors_only
 	unless	WRONG_BACK_LEAK_XMM5, 1f
 	movups	(64*5)(%r14), %xmm5
+1:	when	WRONG_BACK_X87_FLAGS, 1f
+	fninit
 1:	.irp n, 0,1,2,3,4,5,6,7
 	pxor	%mm\n, %mm\n
 	.endr

@@ -43,6 +43,7 @@ const Wrong kWrong[] = {
 	{WRONG_BACK_MXCSR, "CallbackLeavesHostMxcsr", true, 0, "mxcsr", true},
 	{WRONG_BACK_HOST_MXCSR, "CallbackRunsWithDomainsMxcsr", true, 0, "the host's mxcsr", true},
 	{WRONG_BACK_LOST_WORD, "CallbackLostStackWord", false, 0, "stack word", true},
+	{WRONG_BACK_X87_FLAGS, "CallbackLeavesHostX87Flags", false, 0, "x87 flags", true},
 };
 
 void PrintTo(const Wrong &wrong, std::ostream *out)

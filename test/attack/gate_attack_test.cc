@@ -18,11 +18,16 @@ void host_plain(void);
 long call_back(long (*fn)(long, long, long, long, long, long, long, long), volatile long *eighth);
 long nested(long (*fn)(void));
 long host_nested(void);
+struct words {
+	long word[64];
+};
+long host_words(struct words by_value);
 }
 using eight = long (*)(long, long, long, long, long, long, long, long);
 LYCH_CALLBACK(host_function, long, (long, long, long, long, long, long, long, long));
 LYCH_CALLBACK(host_plain, void, (void));
 LYCH_CALLBACK(host_nested, long, (void));
+LYCH_CALLBACK(host_words, long, (struct words));
 LYCH_BIND(domain, nested, long, (long (*)(void)));
 LYCH_BIND(victim, nested, long, (long (*)(void)));
 LYCH_BIND(other, attack_do, long, (attack_fn, struct prey *));
@@ -48,6 +53,10 @@ extern "C" void host_plain(void)
 {
 	called++;
 }
+extern "C" long host_words(struct words)
+{
+	return ++called;
+}
 extern "C" long host_nested(void)
 {
 	return in_nested();
@@ -71,6 +80,19 @@ long GoesWithStack(prey *p)
 	return attack_stack(reinterpret_cast<void *>(p->more[0]), reinterpret_cast<void (*)(void)>(p->more[1]));
 }
 
+constexpr uint64_t kReserved = 256, kStack = 256 * 1024; // above the first frame (gate/memory/stack.c), and of the whole
+
+// Its first frame is in the last page. After a reset it is another stack.
+uint64_t TopOfItsStack()
+{
+	Ended ended = Attack([](prey *p) -> long {
+		p->more[0] = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+		return 0;
+	});
+	EXPECT_EQ(ended.rc, 0);
+	return (target->more[0] & ~4095ull) + 4096;
+}
+
 TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 {
 	IN_A_CHILD({
@@ -78,24 +100,15 @@ TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 		void (*plain)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
 		static uint64_t program[1024];
-		uint64_t here = 0, low = 0, top = 0;
+		uint64_t here = 0;
 		inside state;
+		Ended ended = {};
 		inside_look(&state);
-		// its own stack, as the domain itself sees it
-		Ended ended = Attack([](prey *p) -> long {
-			p->more[0] = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
-			return 0;
-		});
-		ASSERT_EQ(ended.rc, 0);
-		here = target->more[0];
-		low = (here & ~4095ull) - 252 * 1024;
-		top = (here & ~4095ull) + 4096;
 		uint64_t stacks[] = {0, 8, 511, 512, ~0ull, ~7ull, ~511ull, 1ull << 47, 1ull << 63,
 				     reinterpret_cast<uint64_t>(&program[512]), reinterpret_cast<uint64_t>(&here),
 				     reinterpret_cast<uint64_t>(victims) + 2048, reinterpret_cast<uint64_t>(closed) + 2048,
 				     state.area + 2048, state.records + 2048, state.sig_stack, state.altstack + 4096,
-				     reinterpret_cast<uint64_t>(target->own) + 8192, low - 64 * 1024, low - 4096, top + 4096,
-				     top + 64 * 1024, here + 1024};
+				     reinterpret_cast<uint64_t>(target->own) + 8192};
 		for (uint64_t rsp : stacks) {
 			called = 0;
 			target->more[0] = rsp;
@@ -104,6 +117,24 @@ TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 			EXPECT_EQ(ended.rc, -EFAULT) << std::hex << rsp;
 			EXPECT_EQ(called, 0) << std::hex << rsp;
 			ExpectFault(LYCH_FAULT_GATE);
+			Anew();
+		}
+		// its own, from its end: with room for the host's call below, and not in what waits above
+		static const struct {
+			uint64_t below_the_end;
+			bool taken; // the control; where it returns to then is another matter
+		} rows[] = {{kStack + 64 * 1024, false}, {kStack + 4096, false}, {kStack - 504, false}, {kStack - 512, true},
+			    {kReserved, true}, {kReserved - 8, false}, {0, false}, {0 - 4096ull, false}, {0 - 64 * 1024ull, false}};
+		for (auto &row : rows) {
+			const uint64_t top = TopOfItsStack();
+			called = 0;
+			target->more[0] = top - row.below_the_end;
+			target->more[1] = reinterpret_cast<uint64_t>(plain);
+			EXPECT_EQ(Attack(GoesWithStack).rc, -EFAULT) << row.below_the_end;
+			EXPECT_EQ(called, row.taken) << row.below_the_end;
+			if (!row.taken) {
+				ExpectFault(LYCH_FAULT_GATE);
+			}
 			Anew();
 		}
 		// the control: the same code with its own stack, a little below
@@ -122,6 +153,76 @@ TEST_P(Gate, TakesNoCallbackWithAStackPointerThatIsNotInTheDomainsStack)
 			return rc;
 		});
 		EXPECT_EQ(ended.rc, 0);
+		EXPECT_EQ(called, 1);
+	});
+}
+
+// Words of arguments are read above it, by the host: so they must be in the domain's stack, too, and not in the page that
+// nobody can touch, or in whatever is behind it.
+TEST_P(Gate, TakesNoCallbackWhoseArgumentsAreAboveTheDomainsStack)
+{
+	IN_A_CHILD({
+		long (*fn)(struct words) = nullptr;
+		ASSERT_TRUE(Start(GetParam()));
+		ASSERT_EQ(lych_callback(&fn, domain, host_words, nullptr), 0);
+		const uint64_t last = 8 + sizeof(words); // below the end of the stack: the arguments just fit
+		for (uint64_t below : {kReserved, last - 16, last - 8, last}) {
+			const uint64_t top = TopOfItsStack();
+			called = 0;
+			target->more[0] = top - below;
+			target->more[1] = reinterpret_cast<uint64_t>(fn);
+			Ended ended = Attack(GoesWithStack);
+			EXPECT_EQ(called, below == last ? 1 : 0) << "the control: those that just fit are taken; " << below;
+			EXPECT_EQ(ended.rc, -EFAULT); // it does not return to where it was called from
+			if (below != last) {
+				ExpectFault(LYCH_FAULT_GATE);
+			}
+			Anew();
+		}
+	});
+}
+
+long CallsFromItsFrame(prey *p)
+{
+	p->more[2] = reinterpret_cast<uint64_t>(__builtin_frame_address(0));
+	return reinterpret_cast<long (*)(void)>(p->more[3])();
+}
+
+// A stack pointer in frames of the same domain that wait: what is called from there would go over them.
+TEST_P(Gate, TakesNoCallbackWithAStackPointerInFramesThatWait)
+{
+	IN_A_CHILD({
+		static void (*plain)(void) = nullptr;
+		long (*fn)(void) = nullptr;
+		static int inner;
+		ASSERT_TRUE(Start(GetParam()));
+		ASSERT_EQ(lych_callback(&plain, domain, host_plain, nullptr), 0);
+		ASSERT_EQ(lych_callback(&fn, domain, host_nested, nullptr), 0);
+		in_nested = []() -> long {
+			target->more[0] = target->more[2];
+			target->more[1] = reinterpret_cast<uint64_t>(plain);
+			inner = LYCH_CALL(domain, nullptr, attack_do, GoesWithStack, target);
+			return 0;
+		};
+		target->more[3] = reinterpret_cast<uint64_t>(fn);
+		EXPECT_EQ(Attack(CallsFromItsFrame).rc, -ECANCELED);
+		EXPECT_EQ(inner, -EFAULT);
+		ExpectFault(LYCH_FAULT_GATE);
+		EXPECT_EQ(called, 0);
+		Anew();
+		// the control: from a frame of the inner call's own
+		in_nested = []() -> long {
+			target->more[1] = reinterpret_cast<uint64_t>(plain);
+			attack_fn from_here = [](prey *p) -> long {
+				reinterpret_cast<void (*)(void)>(p->more[1])();
+				return 1;
+			};
+			inner = LYCH_CALL(domain, nullptr, attack_do, from_here, target);
+			return 0;
+		};
+		target->more[3] = reinterpret_cast<uint64_t>(fn);
+		EXPECT_EQ(Attack(CallsFromItsFrame).rc, 0);
+		EXPECT_EQ(inner, 0);
 		EXPECT_EQ(called, 1);
 	});
 }
@@ -456,6 +557,17 @@ TEST_P(Gate, HostCodeAtThePlacesOfTheOtherKindTraps)
 		void (*plain)(void) = nullptr;
 		if (Start() && lych_callback(&plain, domain, host_plain, nullptr) == 0) {
 			plain();
+		}
+	});
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << status;
+	// where callbacks return, with the record on top that waits there, which is none of a callback
+	status = ChildStatus([] {
+		inside state;
+		if (Start()) {
+			inside_look(&state);
+			__asm__ volatile("mov %0, %%rbp\n xor %%eax, %%eax\n xor %%edx, %%edx\n jmp *%1" ::"r"(state.records),
+					 "r"(lych_callback_returns_pku)
+					 : "rax", "rdx");
 		}
 	});
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGILL) << status;

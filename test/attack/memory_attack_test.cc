@@ -2,12 +2,15 @@
 // G1 and G7: code in a domain reads and writes what is not its own, writes over all that is its own, and never returns.
 #include "attack.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <sys/time.h>
 
 #include <algorithm>
+#include <atomic>
 #include <climits>
 #include <string>
+#include <thread>
 
 extern "C" {
 // A page of the program's own, not of any key.
@@ -91,6 +94,36 @@ TEST_P(Memory, OfOthersIsNeitherReadNorWritten)
 			Denied(row.at, Read, row.owner, LYCH_ACCESS_READ);
 			Denied(row.at, Write, row.owner, LYCH_ACCESS_WRITE);
 		}
+		// what decides: which function a pointer or a callback leads to, who has which key, what a signal does
+		for (const inside_table *table = inside_tables(domain); table->name != nullptr; table++) {
+			SCOPED_TRACE(table->name);
+			ASSERT_NE(table->at, nullptr);
+			Denied(table->at, Read, "monitor", LYCH_ACCESS_READ);
+			Denied(table->at, Write, "monitor", LYCH_ACCESS_WRITE);
+		}
+		if (!On61()) { // where frames of signals are written
+			Denied(reinterpret_cast<void *>(state.altstack + 64), Read, "monitor", LYCH_ACCESS_READ);
+			Denied(reinterpret_cast<void *>(state.sig_rsp), Write, "monitor", LYCH_ACCESS_WRITE);
+		}
+		// of another thread, too, and its gate page
+		std::atomic<int> phase{0};
+		inside others;
+		std::thread other([&] {
+			EXPECT_EQ(lych_attach(), 0);
+			inside_look(&others);
+			phase = 1;
+			while (phase != 2) {
+				sched_yield();
+			}
+		});
+		while (phase != 1) {
+			sched_yield();
+		}
+		Denied(reinterpret_cast<void *>(others.records), Read, "monitor", LYCH_ACCESS_READ);
+		Denied(reinterpret_cast<void *>(others.records), Write, "monitor", LYCH_ACCESS_WRITE);
+		Denied(reinterpret_cast<void *>(others.area), Write, "gate", LYCH_ACCESS_WRITE);
+		phase = 2;
+		other.join();
 		// the gate page is read by everybody, and written by none
 		Denied(reinterpret_cast<void *>(state.area), Write, "gate", LYCH_ACCESS_WRITE);
 		Allowed(reinterpret_cast<void *>(state.area), Read);
@@ -155,6 +188,63 @@ TEST_P(Memory, OfTheHostIsAsTheKindSays)
 			EXPECT_EQ(ordinary[0], 1u);
 		}
 	});
+}
+
+extern "C" void others_key(void);
+LYCH_CALLBACK(others_key, void, (void));
+int key_of_others, rights_in_callback;
+extern "C" void others_key(void)
+{
+	rights_in_callback = pkey_get(key_of_others);
+}
+
+// Somebody else in the program has a key, too: no domain has a right to it, and the host's is behind each gate what it was
+// before it, whatever it was.
+TEST_P(Memory, OfAKeyThatOthersHaveIsClosedInADomainAndAsItWasBehindIt)
+{
+	if (On61() && GetParam() == LYCH_KIND_PURE) {
+		IN_A_CHILD({ ExpectNotMade(GetParam()); });
+		return;
+	}
+	for (bool before : {true, false}) {
+		IN_A_CHILD({
+			void (*fn)(void) = nullptr;
+			key_of_others = before ? pkey_alloc(0, 0) : 0;
+			ASSERT_TRUE(Start(GetParam()));
+			key_of_others = before ? key_of_others : pkey_alloc(0, 0);
+			ASSERT_GT(key_of_others, 0);
+			ASSERT_EQ(lych_callback(&fn, domain, others_key, nullptr), 0);
+			auto *page = static_cast<uint64_t *>(
+				mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+			*page = kSecret;
+			ASSERT_EQ(pkey_mprotect(page, 4096, PROT_READ | PROT_WRITE, key_of_others), 0);
+			for (int rights : {0, PKEY_DISABLE_WRITE, PKEY_DISABLE_ACCESS}) {
+				ASSERT_EQ(pkey_set(key_of_others, static_cast<unsigned>(rights)), 0);
+				for (attack_fn attack : {attack_fn(Read), attack_fn(Write)}) {
+					target->secret = page;
+					EXPECT_EQ(Attack(attack).rc, -EFAULT);
+					EXPECT_EQ(lych_fault(domain)->key, key_of_others);
+					EXPECT_NE(target->taken, kSecret);
+					EXPECT_EQ(pkey_get(key_of_others), rights) << "behind a fault";
+					Anew();
+				}
+				target->secret = reinterpret_cast<uint64_t *>(target->own);
+				Allowed(target->own, Read);
+				EXPECT_EQ(pkey_get(key_of_others), rights) << "behind a call";
+				target->more[0] = reinterpret_cast<uint64_t>(fn);
+				rights_in_callback = -1;
+				EXPECT_EQ(Attack([](prey *p) -> long {
+						  reinterpret_cast<void (*)(void)>(p->more[0])();
+						  return 0;
+					  }).rc,
+					  0);
+				EXPECT_GE(rights_in_callback, 0);
+				EXPECT_EQ(pkey_get(key_of_others), rights) << "behind a callback";
+			}
+			ASSERT_EQ(pkey_set(key_of_others, 0), 0);
+			EXPECT_EQ(*page, kSecret) << "the control: the host reads it";
+		});
+	}
 }
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Memory, ::testing::Values(LYCH_KIND_CONTAIN, LYCH_KIND_PURE), [](const auto &one) {

@@ -265,9 +265,12 @@ TEST_P(Frames, StaleOrForgedAreNotTakenAtTheEntry)
 		EXPECT_NE(lych_fault(domain)->kind, LYCH_FAULT_NONE);
 		Anew();
 		if (!state.frames_whole) {
-			// and where frames of the kernel lie, which before 6.12 it can write: the kernel's mask is not there
+			// and where frames of the kernel lie, which before 6.12 it can write: the kernel's mask is not there,
+			// and nothing else is wrong with it: the image, too, is where the kernel puts it.
 			Forge(target->own, target, Landed);
-			memcpy(target->own + 8192, target->own, captured_bytes);
+			reinterpret_cast<ucontext_t *>(target->own + 8)->uc_mcontext.fpregs =
+				reinterpret_cast<fpregset_t>((stale & ~63ull) + kImage);
+			ASSERT_LE((stale & ~63ull) + captured_bytes, state.altstack + state.altstack_bytes);
 			target->more[2] = stale & ~63ull;
 			target->more[3] = captured_bytes;
 			ended = Attack([](prey *p) -> long {

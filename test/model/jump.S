@@ -3,7 +3,7 @@
  * What a hostile domain does in the model check: any register, any flags, any rsp, any address.
  *
  * struct jump (model.h): 16 registers in the order of the encoding, then rip, cs, rflags, rsp, ss as iretq wants them,
- * then null_gs.
+ * then null_gs and x87.
  */
 	.text
 	.globl model_jump
@@ -15,7 +15,16 @@ model_jump:
 	je	1f
 	mov	$0x2b, %eax
 	mov	%eax, %gs
-1:	lea	128(%rdi), %rsp
+1:	cmpq	$0, 176(%rdi)
+	je	2f
+	fninit
+	pushq	$0x340
+	fldcw	(%rsp)
+	pop	%rax
+	fldz
+	fldz
+	fdivrp	%st, %st(1) /* pending from here on */
+2:	lea	128(%rdi), %rsp
 	mov	%cs, %eax
 	mov	%eax, 136(%rdi)
 	mov	%ss, %eax

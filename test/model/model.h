@@ -13,6 +13,7 @@ struct jump {
 	uint64_t gpr[16]; /* rax rcx rdx rbx (rsp) rbp rsi rdi r8..r15 */
 	uint64_t rip, cs, rflags, rsp, ss;
 	uint64_t null_gs;
+	uint64_t x87; /* an exception is pending that is not masked */
 };
 
 struct loot {

@@ -33,6 +33,7 @@ struct Variant {
 	uint64_t rax;    // what it would like PKRU to be
 	uint64_t flags;  // added
 	bool null_gs;
+	bool x87 = false; // an exception is pending
 };
 
 struct World {
@@ -100,6 +101,7 @@ std::string Attack(World &w, uint64_t target, const Variant &variant, const void
 	w.frame->rflags = 0x202 | variant.flags;
 	w.frame->rsp = variant.rsp != 0 ? variant.rsp : reinterpret_cast<uint64_t>(w.own + 12288);
 	w.frame->null_gs = variant.null_gs;
+	w.frame->x87 = variant.x87;
 	model_loot->read = prize;
 	model_loot->write = reinterpret_cast<void *>(before.area);
 	model_loot->taken = 0;
@@ -165,6 +167,8 @@ std::vector<Variant> Variants(const World &w, lych_kind kind, bool null_gs)
 		{"PKRU 0, TF", 0, 0, 0x100, false},
 		{"host view, AC", 0, host, 0x40000, false},
 		{"PKRU 0, DF and NT", 0, 0, 0x4400, false},
+		{"host view, x87 exception", 0, host, 0, false, true},
+		{"PKRU 0, x87 exception", 0, 0, 0, false, true},
 	};
 }
 

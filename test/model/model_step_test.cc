@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -36,6 +37,7 @@ struct Shared {
 Shared *shared;
 lych_region *region;
 lych_domain *first, *second, *third;
+int hosts_key;
 uint64_t stack_low, stack_high;
 volatile bool in_round;
 
@@ -48,11 +50,36 @@ void Wrong(const char *format, uint64_t a, uint64_t b)
 
 } // namespace
 
-extern "C" __attribute__((noinline)) long step_outer(callback_fn callback, long a, long b, long c, long d, long e,
-						     long f, long g)
-{
-	return callback(a, b, c, d, e, f, g, 8) + 1;
-}
+// return callback(a, b, c, d, e, f, g, 8) + 1, both times with the flags AC, NT and DF set and another thread pointer: the
+// gate sets them right where no stack and no TLS of the host's is there yet.
+__asm__(".text\n"
+	".globl step_outer\n"
+	".type step_outer, @function\n"
+	"step_outer:\n"
+	"	push	%rbx\n"
+	"	mov	%rdi, %rax\n"
+	"	mov	%rsi, %rdi\n"
+	"	mov	%rdx, %rsi\n"
+	"	mov	%rcx, %rdx\n"
+	"	mov	%r8, %rcx\n"
+	"	mov	%r9, %r8\n"
+	"	mov	16(%rsp), %r9\n"
+	"	mov	24(%rsp), %r10\n"
+	"	pushq	$8\n"
+	"	push	%r10\n"
+	"	wrfsbase %rsp\n"
+	"	pushq	$0x44402\n"
+	"	popfq\n"
+	"	call	*%rax\n"
+	"	add	$16, %rsp\n"
+	"	inc	%rax\n"
+	"	wrfsbase %rsp\n"
+	"	pop	%rbx\n"
+	"	pushq	$0x44402\n"
+	"	popfq\n"
+	"	ret\n"
+	".size step_outer, . - step_outer\n");
+
 extern "C" __attribute__((noinline)) long step_inner(long a)
 {
 	return a * 2;
@@ -75,6 +102,13 @@ extern "C" __attribute__((noinline)) long step_host(long a, long b, long c, long
 	LYCH_READ(uint64_t, word, region)
 	{
 		twice = static_cast<long>(*word);
+	}
+	// A key of the program's own, chosen here and after the call: its rights are odd and even by rounds.
+	if (pkey_get(hosts_key) != PKEY_DISABLE_ACCESS) {
+		Wrong("the program's key in the callback: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
+	}
+	if (pkey_set(hosts_key, PKEY_DISABLE_WRITE) != 0) {
+		Wrong("pkey_set in the callback: errno %ld", static_cast<uint64_t>(errno), 0);
 	}
 	// A caller with another MXCSR gets it back by another way.
 	_mm_setcsr(_mm_getcsr() | 0x20);
@@ -109,7 +143,14 @@ void Handler(int, siginfo_t *, void *)
 	if (now.selector != 0 || now.not_want != 0) {
 		Wrong("gate page in a handler: selector %ld, NOT_WANT %#lx", now.selector, now.not_want);
 	}
+	// Whatever the handler makes of it ends with it.
+	if (pkey_set(hosts_key, 0) != 0) {
+		Wrong("pkey_set in a handler: errno %ld", static_cast<uint64_t>(errno), 0);
+	}
 	rc = LYCH_CALL(third, &result, step_inner, 21);
+	if (pkey_get(hosts_key) != 0) {
+		Wrong("the program's key in a handler: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
+	}
 	if (rc != 0 || result != 42) {
 		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc),
 		      static_cast<uint64_t>(result));
@@ -123,6 +164,9 @@ void Round(callback_fn callback)
 	int rc = -1;
 
 	inside_look(&before);
+	if (pkey_set(hosts_key, PKEY_DISABLE_ACCESS) != 0) {
+		Wrong("pkey_set: errno %ld", static_cast<uint64_t>(errno), 0);
+	}
 	LYCH_WRITE(uint64_t, word, region)
 	{
 		*word = shared->round;
@@ -135,6 +179,9 @@ void Round(callback_fn callback)
 	}
 	if (rc != 0 || result != 2 * 36 + 1) {
 		Wrong("the call: status %ld, result %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(result));
+	}
+	if (pkey_get(hosts_key) != PKEY_DISABLE_WRITE) {
+		Wrong("the program's key after the call: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
 	}
 	inside_look(&after);
 	before.hostile_flags = after.hostile_flags = 0; // the stepper's TF may show
@@ -162,6 +209,10 @@ enum Scenario { CALL, RESUME };
 	    lych_region_new(&region, 4096, nullptr) != 0 ||
 	    lych_callback(&callback, first, step_host, nullptr) != 0) {
 		fprintf(stderr, "lychgate: %s\n", lych_why());
+		_exit(3);
+	}
+	hosts_key = pkey_alloc(0, PKEY_DISABLE_WRITE);
+	if (hosts_key <= 0) {
 		_exit(3);
 	}
 	action.sa_sigaction = Handler;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <thread>
 
 #include "init_fake.h"
 
@@ -255,5 +256,22 @@ TEST_F(Init, TakesOptionsOfOlderAndNewerHeaders)
 		EXPECT_EQ(lych_init(&older), 0);
 		EXPECT_THAT(fake_log, HasSubstr("keys(7)"));
 		EXPECT_EQ(fake_look().on_fault_ctx, nullptr) << "behind the end of what was given";
+	});
+}
+
+TEST_F(Init, TellsEachThreadWhyItsOwnCallFailed)
+{
+	in_child([] {
+		struct lych_init_opts small = options(), wrong = options(static_cast<enum lych_backend>(7));
+		small.size = 1;
+		ASSERT_EQ(lych_init(&small), -EINVAL);
+		const std::string mine = lych_why();
+		EXPECT_THAT(mine, HasSubstr("size is 1"));
+		std::thread([&] {
+			EXPECT_STREQ(lych_why(), "");
+			EXPECT_EQ(lych_init(&wrong), -EINVAL);
+			EXPECT_THAT(lych_why(), HasSubstr("backend is 7"));
+		}).join();
+		EXPECT_EQ(lych_why(), mine);
 	});
 }

@@ -366,6 +366,11 @@ void bindings_domain_gone(struct lych_domain *d)
 	(void)d;
 }
 
+void fault_no_reporter(struct lych_domain *d)
+{
+	(void)d;
+}
+
 void fault_clear(struct lych_domain *d)
 {
 	(void)d;

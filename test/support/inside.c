@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <x86intrin.h>
 
 #include "asm.h"
@@ -125,6 +126,22 @@ uint64_t inside_monitor_bytes(void)
 	return bytes;
 }
 
+const struct inside_table *inside_tables(const struct lych_domain *domain)
+{
+	static struct inside_table tables[10];
+
+	tables[0] = (struct inside_table){"thunks", ROOT.thunks};
+	tables[1] = (struct inside_table){"callbacks", domain->callbacks};
+	tables[2] = (struct inside_table){"domains", ROOT.monitor->domains};
+	tables[3] = (struct inside_table){"keys", ROOT.monitor->keys};
+	tables[4] = (struct inside_table){"ledger", ROOT.monitor->ledger};
+	tables[5] = (struct inside_table){"handlers", ROOT.monitor->handlers};
+	tables[6] = (struct inside_table){"threads", (void *)ROOT.monitor->threads};
+	tables[7] = (struct inside_table){"policy", domain->policy};
+	tables[8] = (struct inside_table){"memory", domain->memory};
+	return tables;
+}
+
 uint32_t inside_view_of(const struct lych_domain *domain)
 {
 	return ~domain->not_view;
@@ -138,6 +155,40 @@ int inside_key_of(const struct lych_domain *domain)
 bool inside_rights(uint32_t pkru, int key)
 {
 	return view_rights(pkru, key) != RIGHTS_NONE;
+}
+
+uint32_t inside_keys(void)
+{
+	return keys_ours();
+}
+
+void inside_lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+void inside_unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
+bool inside_attaching(int tid)
+{
+	for (size_t i = 0; i < ATTACHING_MAX; i++) {
+		if (atomic_load(&ROOT.monitor->attaching[i]) == tid) {
+			return true;
+		}
+	}
+	return false;
+}
+
+int inside_new_owner(int key)
+{
+	int next = 0, rc;
+
+	keys_give_back(key);
+	rc = keys_take(&next, OWNER_REGION, "next");
+	return rc == 0 ? next : rc;
 }
 
 uint64_t inside_gate_text(void)
@@ -171,6 +222,16 @@ uint64_t inside_follow_end(void)
 void inside_disarm(void)
 {
 	thread_timer(thread_attached(), 0);
+}
+
+int64_t inside_timer_ms(void)
+{
+	struct itimerspec left = {0};
+
+	sys2(SYS_timer_gettime, thread_attached()->timer, &left);
+	return left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0
+		       ? -1
+		       : (int64_t)left.it_value.tv_sec * 1000 + left.it_value.tv_nsec / 1000000;
 }
 
 bool inside_in_gate(uint64_t at)

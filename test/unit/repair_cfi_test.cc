@@ -141,7 +141,7 @@ repair_trampoline any_trampoline(std::mt19937_64 &random, uint64_t vaddr)
 			do {
 				step.held[k].reg = static_cast<uint8_t>(random() % 16);
 			} while (step.held[k].reg == RSP || (k > 0 && step.held[1].reg == step.held[0].reg));
-			step.held[k].saved = random() % 2;
+			step.held[k].saved = static_cast<uint8_t>(random() % 2);
 			step.held[k].by = static_cast<int32_t>(random() % 2 ? random() : random() % 100);
 		}
 	}
@@ -198,9 +198,9 @@ repair_trampoline simple()
 	t.resume = 0x50607087;
 	t.len = 40;
 	t.nsteps = 4;
-	t.steps[1] = {.off = 8, .after = false, .nheld = 1, .rsp_down = 144, .held = {{R9, true, 8}}};
-	t.steps[2] = {.off = 20, .after = true, .nheld = 1, .rsp_down = 144, .held = {{RBX, false, -16}}};
-	t.steps[3] = {.off = 30, .after = true, .nheld = 0, .rsp_down = 0, .held = {}};
+	t.steps[1] = {.off = 8, .after = 0, .nheld = 1, .rsp_down = 144, .held = {{R9, 1, 8}}};
+	t.steps[2] = {.off = 20, .after = 1, .nheld = 1, .rsp_down = 144, .held = {{RBX, 0, -16}}};
+	t.steps[3] = {.off = 30, .after = 1, .nheld = 0, .rsp_down = 0, .held = {}};
 	return t;
 }
 
@@ -250,7 +250,9 @@ TEST(RepairCfi, LeavesOutATrampolineWhoseStepsMakeNoSense)
 		{"the start is not described", [](repair_trampoline &t) { t.steps[0].off = 1; }},
 		{"backwards", [](repair_trampoline &t) { t.steps[3].off = 19; }},
 		{"behind the end", [](repair_trampoline &t) { t.steps[3].off = 40; }},
-		{"undone", [](repair_trampoline &t) { t.steps[3].after = false; }},
+		{"undone", [](repair_trampoline &t) { t.steps[3].after = 0; }},
+		{"more than done", [](repair_trampoline &t) { t.steps[3].after = 2; }},
+		{"more than saved", [](repair_trampoline &t) { t.steps[1].held[0].saved = 2; }},
 		{"too many registers", [](repair_trampoline &t) { t.steps[1].nheld = 3; }},
 		{"no such register", [](repair_trampoline &t) { t.steps[1].held[0].reg = 16; }},
 		{"rsp is not one of them", [](repair_trampoline &t) { t.steps[1].held[0].reg = RSP; }},
@@ -278,10 +280,10 @@ TEST(RepairCfi, WritesNothingBehindItsRoom)
 	for (repair_trampoline &t : all) { // as much as one can need
 		t.nsteps = REPAIR_STEPS;
 		for (unsigned i = 0; i < REPAIR_STEPS; i++) {
-			t.steps[i] = {.off = static_cast<uint8_t>(2 * i), .after = i > 3, .nheld = 2,
+			t.steps[i] = {.off = static_cast<uint8_t>(2 * i), .after = static_cast<uint8_t>(i > 3), .nheld = 2,
 				      .rsp_down = UINT32_MAX - i,
-				      .held = {{static_cast<uint8_t>(8 + i % 2 * 4), i % 3 == 0, INT32_MIN},
-					       {static_cast<uint8_t>(9 + i % 2 * 4), i % 3 == 1, INT32_MAX}}};
+				      .held = {{static_cast<uint8_t>(8 + i % 2 * 4), static_cast<uint8_t>(i % 3 == 0), INT32_MIN},
+					       {static_cast<uint8_t>(9 + i % 2 * 4), static_cast<uint8_t>(i % 3 == 1), INT32_MAX}}};
 		}
 		ASSERT_TRUE(repair_steps_valid(&t));
 	}
