@@ -271,6 +271,23 @@ TEST_P(Packages, AnswerTheSameThroughRepairedInstructions)
 INSTANTIATE_TEST_SUITE_P(Debian, Packages, testing::ValuesIn(all_packages()),
 			 [](const auto &test) { return std::string(test.param.name); });
 
+// What the test above sees is the repair's doing.
+TEST(PackagesOfDebian, KeepTheirStraysWithoutTheRepair)
+{
+	std::string path = library_of(kPackages[0]);
+	if (path.empty()) {
+		GTEST_SKIP() << kPackages[0].package << " is not below " << root() << ": ./dev setup fetches it";
+	}
+	Traced program;
+	ASSERT_TRUE(program.start({std::string(LYCH_PROGRAMS "/package_") + kPackages[0].program, path, "--traced",
+				   "--unrepaired"}, {}));
+	for (int stop = 0; stop < 3; stop++) {
+		ASSERT_TRUE(program.run()) << hex(static_cast<uint64_t>(program.status()));
+	}
+	std::string left = strays_left(program.pid());
+	EXPECT_EQ(left.find(path) != std::string::npos, !sites_of(path).empty()) << left;
+}
+
 TEST(PackagesOfDebian, TwelveStillHaveStrays)
 {
 	if (access(root().c_str(), R_OK) != 0) {
