@@ -37,6 +37,9 @@ inline const Package kPackages[] = {
 	{"Getfem", "libgetfem5", LIBRARY("libgetfem.so.5"), "getfem", "C++", 1},
 };
 
+// Fetched for --long only.
+inline const Package kLargePackage = {"Torch", "libtorch1.13", LIBRARY("libtorch_python.so.1.13"), "torch", "C++", 1};
+
 #undef LIBRARY
 
 #endif

@@ -6,6 +6,7 @@
 #   packages/NAME/    each by itself
 #   packages/depends/ what they depend on, but for the C and C++ libraries, which are this machine's
 #   packages/list     which ones there are, with their versions
+#   packages-long/    the same, of the one that is too large for every run: only the library with the stray
 #
 # Sourced by dev, after machine.sh.
 
@@ -59,6 +60,29 @@ lych_fetch_packages() {
 		done
 		# Documents and data that no test asks for.
 		rm -rf "$into.new/depends/usr/share" "$state"/cache/archives/*.deb
+		mv "$into.new" "$into"
+	) 9>"$LYCH_CACHE/lock"
+}
+
+# The one with a REX2-shaped sequence, across `mov %rdx,%rbp` and a call, where an exception is handled.
+LYCH_LONG_PACKAGE=libtorch1.13
+LYCH_LONG_PACKAGE_FILES='./usr/lib/x86_64-linux-gnu/libtorch_python.so*'
+
+lych_fetch_long_packages() {
+	local into=$LYCH_CACHE/packages-long
+	[[ -s $into/list ]] && return 0
+	lych_need_apt "a package of Debian's with strays" || return 1
+	mkdir -p "$LYCH_CACHE"
+	(
+		flock 9
+		local state=$LYCH_CACHE/apt/packages
+		[[ -s $into/list ]] && exit 0
+		echo "dev: fetching $LYCH_LONG_PACKAGE into ${LYCH_CACHE#"$PWD"/} (30 MB, once; nothing is installed)" >&2
+		lych_apt_open "$state" bookworm || exit 1
+		rm -rf "$into" "$into.new"
+		lych_apt_extract "$state" "$into.new/$LYCH_LONG_PACKAGE" "$LYCH_LONG_PACKAGE" "$LYCH_LONG_PACKAGE_FILES" ||
+			exit 1
+		echo "$LYCH_LONG_PACKAGE" >"$into.new/list"
 		mv "$into.new" "$into"
 	) 9>"$LYCH_CACHE/lock"
 }

@@ -118,8 +118,8 @@ static void round_of(void *library, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	const struct lych_init_opts *opts = LYCH_OPTS(struct lych_init_opts, .backend = LYCH_MPROTECT,
-						       .code = LYCH_CODE_REPAIR);
+	struct lych_init_opts opts = *LYCH_OPTS(struct lych_init_opts, .backend = LYCH_MPROTECT,
+						.code = LYCH_CODE_REPAIR);
 	bool traced = argc > 2 && strcmp(argv[2], "--traced") == 0;
 	const char *seed_text = getenv("LYCH_SEED");
 	uint64_t seed;
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	if (program.first != NULL && dlopen(program.first, RTLD_NOW | RTLD_GLOBAL) == NULL) {
 		unexpected(dlerror());
 	}
-	library = dlopen(argv[1], RTLD_NOW);
+	library = program.open != NULL ? program.open(argv[1]) : dlopen(argv[1], RTLD_NOW);
 	if (library == NULL) {
 		unexpected(dlerror());
 	}
@@ -145,7 +145,10 @@ int main(int argc, char **argv)
 	round_of(library, seed);
 	stop(traced);
 	nfirst = nanswers;
-	rc = lych_init(opts);
+	if (argc > 3 && strcmp(argv[3], "--unrepaired") == 0) {
+		opts.code = LYCH_CODE_AUTO; /* without protection keys: nothing */
+	}
+	rc = lych_init(&opts);
 	if (rc != 0) {
 		fprintf(stderr, "lych_init: %d: %s\n", rc, lych_why());
 		return 3;

@@ -3,7 +3,7 @@
  * A program for one library of a Debian package: it calls the function that holds the stray, lets the runtime repair
  * the code of the process, and calls it again. Each program is one file NAME.c with the struct program below.
  *
- *	NAME LIBRARY [--traced]
+ *	NAME LIBRARY [--traced [--unrepaired]]
  *
  * Exit codes: 0 the answers are right, and the same before and after; 1 they are not; 2 the library is not what the
  * program knows; 3 the runtime refused. LYCH_SEED repeats a run.
@@ -27,6 +27,7 @@ struct program {
 	/* Called twice, before and after the repair. The same random() and known answers each time. */
 	void (*calls)(void *library);
 	const char *first; /* a library that must be there before it; NULL: none */
+	void *(*open)(const char *path); /* gives what calls gets; NULL: dlopen */
 };
 
 extern const struct program program;

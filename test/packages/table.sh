@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-#   table.sh LYCHGATE PACKAGES      all packages that packages.sh fetched
-#   table.sh LYCHGATE --long /usr   a directory; only with LYCH_LONG set
+#   table.sh LYCHGATE PACKAGES [CLASS]  all packages that packages.sh fetched; one of that class must be in their code
+#   table.sh LYCHGATE --long /usr       a directory; only with LYCH_LONG set
 #
 # Prints what `lychgate repair --plan --summary` says: by class the sequences that are in code, planned for, and gone
 # from a copy with all edits; those in data apart. Fails when one in code is not gone. Exit code 77: skipped.
@@ -11,6 +11,7 @@ set -uo pipefail
 lychgate=$1
 shift
 folders=()
+class=all
 if [[ $1 == --long ]]; then
 	shift
 	if [[ -z ${LYCH_LONG:-} ]]; then
@@ -24,6 +25,7 @@ else
 		exit 77
 	fi
 	cat "$1/list"
+	class=${2:-all}
 	while read -r name _; do
 		folders+=("$1/$name")
 	done <"$1/list"
@@ -37,10 +39,15 @@ if ((code > 2)); then
 	echo "FAILED: lychgate repair: exit code $code"
 	exit 1
 fi
-awk '
+awk -v class="$class" '
+	$1 == "in" && $2 == "code" && $3 == class { of_class = $4 }
 	/^in code +all / { rows++; found = $4; planned = $5; clean = $6 }
 	/wrong plans 0$/ { right++ }
 	END {
+		if (of_class == 0) {
+			print "FAILED: none of class " class " is in code"
+			exit 1
+		}
 		if (rows != 1 || right != 1 || found == 0 || planned != found || clean != found) {
 			print "FAILED: not all in code are planned for and gone"
 			exit 1

@@ -10,6 +10,8 @@ trap 'rm -rf "$work"' EXIT
 LYCH_CACHE=$work/cache
 # shellcheck source=test/vm/machine.sh
 . "$LYCH_ROOT/test/vm/machine.sh"
+# shellcheck source=test/packages/packages.sh
+. "$LYCH_ROOT/test/packages/packages.sh"
 failures=0
 
 check() {
@@ -118,6 +120,14 @@ mkdir -p "$LYCH_CACHE/debian13/usr/lib"
 check "such that did not say their version are missing" missing "$(ready lych_debian13_ready)"
 echo "GNU C Library" >"$LYCH_CACHE/debian13/version"
 check "such that did are not fetched again" ready "$(ready lych_fetch_debian13)"
+
+check "packages that nobody fetched are missing" missing "$(ready lych_packages_ready)"
+mkdir -p "$LYCH_CACHE/packages"
+lych_package_names | sed '1d; s/$/ 1.0-1/' >"$LYCH_CACHE/packages/list"
+check "packages of which one is new in the list are missing" missing "$(ready lych_packages_ready)"
+lych_package_names | sed 's/$/ 1.0-1/' >"$LYCH_CACHE/packages/list"
+check "packages that are there in any version are not fetched again" ready "$(ready lych_fetch_packages)"
+check "packages have names" "libcvc5-1 libflame1" "$(lych_package_names | head -n 2 | paste -sd ' ')"
 
 # ---- results ----
 cat >"$work/log.out" <<-'EOF'

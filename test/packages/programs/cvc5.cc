@@ -92,4 +92,4 @@ void calls(void *library)
 
 } // namespace
 
-extern "C" const struct program program = {calls, nullptr};
+extern "C" const struct program program = {calls, nullptr, nullptr};
