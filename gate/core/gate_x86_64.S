@@ -1348,11 +1348,12 @@ label V(lych_callback_returns)
 	cmp	REC_FCW(%r11), %cx
 	jne	.Lback_domain_fcw
 .Lback_domain_fcw_done:
+	/* the domain's frames are in use from r10 on: a handler that interrupts this is told by that (signal_host.c) */
 	mov	DOM_SLOT(%r10), %eax
+	mov	REC_RSP(%r11), %r10
 	mov	REC_SLOT_SP(%r11), %rcx
 	mov	%rcx, %gs:SLOT_SP(%rax)
 	restore_callee_saved
-	mov	REC_RSP(%r11), %r10
 	.cfi_same_value %rbx
 	.cfi_same_value %rbp
 	.cfi_same_value %r12

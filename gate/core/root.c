@@ -158,6 +158,12 @@ bool gate_restart_find(uint64_t rip, uint64_t *target)
 	return find(__start_lych_restarts, __stop_lych_restarts, rip, target, &rsp_from);
 }
 
+bool gate_holds(uint64_t rip)
+{
+	return (rip >= (uint64_t)lych_gate_text && rip < (uint64_t)lych_gate_text_end) ||
+	       (rip >= (uint64_t)lych_gate_soft && rip < (uint64_t)lych_gate_soft_text_end);
+}
+
 bool gate_is_trap(uint64_t rip)
 {
 	return (rip >= (uintptr_t)lych_traps && rip < (uintptr_t)lych_traps_end) ||

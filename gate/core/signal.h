@@ -54,7 +54,8 @@ struct signal_level {
 	uint64_t handler_low, handler_top; /* bounds of the stack it runs on, when it is the host's alternate one */
 	uint64_t mask;           /* the handler's, for the kernel */
 	uint64_t host_mask;      /* thread.host_mask, pkru and the rest as they were before */
-	uint64_t slot_sp;        /* of the interrupted domain, when domain_context */
+	struct slot *slot;       /* of the domain that was interrupted, or is being called: goes on with slot_sp. NULL: none */
+	uint64_t slot_sp;
 	stack_t host_altstack;
 	uint32_t pkru;
 	uint32_t soft_pkru;

@@ -149,8 +149,41 @@ static void save_domain_stack(struct context *c, const struct record *call)
 	struct slot *slot = slot_of(c->area, call->domain);
 	uint64_t below = (c->frame->uc.mc.rsp - RED_ZONE) & ~15ull;
 
+	c->level->slot = slot;
 	c->level->slot_sp = slot->sp;
 	if (c->frame->uc.mc.rsp > slot->low + RED_ZONE && below < slot->sp) {
+		slot->sp = below;
+	}
+}
+
+/*
+ * And so where the gate is at work: the words of a call's arguments are on the domain's stack before the domain is entered,
+ * and while a callback is begun and ended, r10 is what rsp is in the domain.
+ */
+static void save_stack_at_work(struct context *c)
+{
+	struct thread *t = c->thread;
+	struct record *call = t->top;
+	struct slot *slot;
+	uint64_t below, r10 = c->frame->uc.mc.r10, frames = (r10 - RED_ZONE) & ~15ull;
+
+	if (call->kind == KIND_NONE && call > t->records) {
+		call--;
+	}
+	if (call->kind != KIND_CALL || call->domain == NULL) {
+		return;
+	}
+	slot = slot_of(c->area, call->domain);
+	below = slot->sp;
+	if (call == t->top) {
+		below -= (((uint64_t)call->binding->words * 8 + 15) & ~15ull) + 16; /* of which the next frame takes the upper */
+	}
+	if (gate_holds(c->frame->uc.mc.rip) && r10 > slot->low + RED_ZONE && r10 <= slot->sp && frames < below) {
+		below = frames;
+	}
+	if (below < slot->sp && below > slot->low) {
+		c->level->slot = slot;
+		c->level->slot_sp = slot->sp;
 		slot->sp = below;
 	}
 }
@@ -225,6 +258,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	level->host_altstack = t->host_altstack;
 	level->not_host = c->area->gate.not_host;
 	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
+	level->slot = NULL;
 	if (c->domain) {
 		rsp = call->rsp;
 		level->shown = (struct sigframe *)((uint8_t *)level->frame + level_frame_bytes());
@@ -233,6 +267,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	} else {
 		level->shown = level->frame;
 		level->frame->uc.mask = interrupted;
+		save_stack_at_work(c);
 	}
 	level->shown->uc.stack = t->host_altstack;
 	level->mask = handlers_mask(action, c->sig, interrupted, &wanted);
@@ -382,11 +417,13 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 	c = (struct context){.area = area, .thread = t, .state = state_of(t), .level = level, .frame = level->frame,
 			     .sig = (int)level->sig, .domain = level->domain_context};
 	t->host_altstack = level->host_altstack;
+	if (level->slot != NULL && t->top == level->top) {
+		level->slot->sp = level->slot_sp;
+	}
 	if (c.domain) {
 		if (t->top != level->top || signal_top_call(t) == NULL) {
 			signal_broken();
 		}
-		slot_of(area, t->top->domain)->sp = level->slot_sp;
 		t->host_mask = level->host_mask;
 		back_to_domain(t->top);
 	} else {

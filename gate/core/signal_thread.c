@@ -272,8 +272,8 @@ void signals_reclaim_levels(struct thread *t, uint64_t rsp)
 
 		t->host_mask = level->host_mask;
 		t->host_altstack = level->host_altstack;
-		if (level->domain_context && level->top <= t->top && level->top->kind == KIND_CALL) {
-			((struct slot *)((char *)area_of_thread(t) + level->top->domain->slot))->sp = level->slot_sp;
+		if (level->slot != NULL && level->top <= t->top && level->top->kind != KIND_BOTTOM) {
+			level->slot->sp = level->slot_sp;
 		}
 		t->level--;
 	}

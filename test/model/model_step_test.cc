@@ -23,6 +23,7 @@ extern "C" {
 using callback_fn = long (*)(long, long, long, long, long, long, long, long);
 long step_outer(callback_fn callback, long a, long b, long c, long d, long e, long f, long g);
 long step_inner(long a);
+long step_words(long a, long b, long c, long d, long e, long f, long g, long h);
 void step_linger(void);
 long step_host(long a, long b, long c, long d, long e, long f, long g, long h);
 }
@@ -84,6 +85,10 @@ extern "C" __attribute__((noinline)) long step_inner(long a)
 {
 	return a * 2;
 }
+extern "C" __attribute__((noinline)) long step_words(long a, long b, long c, long d, long e, long f, long g, long h)
+{
+	return a + b + c + d + e + f + g + h;
+}
 extern "C" __attribute__((noinline)) void step_linger(void)
 {
 	for (volatile int i = 0; i < 50; i++) {
@@ -92,6 +97,7 @@ extern "C" __attribute__((noinline)) void step_linger(void)
 
 LYCH_BIND(first, step_outer, long, (callback_fn, long, long, long, long, long, long, long));
 LYCH_BIND(first, step_linger, void, (void));
+LYCH_BIND(first, step_words, long, (long, long, long, long, long, long, long, long));
 LYCH_BIND(second, step_inner, long, (long));
 LYCH_BIND(third, step_inner, long, (long));
 LYCH_CALLBACK(step_host, long, (long, long, long, long, long, long, long, long));
@@ -153,6 +159,12 @@ void Handler(int, siginfo_t *, void *)
 	}
 	if (rc != 0 || result != 42) {
 		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc),
+		      static_cast<uint64_t>(result));
+	}
+	// into the domain that is interrupted, with words on its stack, too: those of the call that waits are there already
+	rc = LYCH_CALL(first, &result, step_words, 100, 200, 300, 400, 500, 600, 700, 800);
+	if (rc != 0 || result != 3600) {
+		Wrong("a call into the same domain in the handler: status %ld, result %ld", static_cast<uint64_t>(rc),
 		      static_cast<uint64_t>(result));
 	}
 }
