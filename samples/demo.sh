@@ -207,7 +207,7 @@ repair_what_runs() {
 		return
 	fi
 	words <<-'EOF'
-		Debian's libnettle holds two WRPKRU by accident, in its RIPEMD-160. What would be done about them, with the code
+		Debian's libnettle holds two WRPKRU by accident, in its SM3. What would be done about them, with the code
 		before and after:
 	EOF
 	command_line "lychgate repair --plan $nettle"
@@ -217,7 +217,7 @@ repair_what_runs() {
 	words <<-'EOF'
 
 		lych_init does that in memory, with libc's and ld.so's own as well. The program computes the same before and after,
-		and what the authors of RIPEMD-160 give. In the PKU machine, and here:
+		and what the standard for SM3 gives. In the PKU machine, and here:
 	EOF
 	library=$(cd "$(dirname "$LYCHGATE")/../gate" && pwd)/liblychgate.a
 	command_line "cc -O2 -I include -o repair samples/repair/repair.c liblychgate.a -lunwind-generic -lunwind -lseccomp"
@@ -228,13 +228,13 @@ repair_what_runs() {
 	code=$?
 	indent <"$work/repair.out"
 	expect "repair, machine" 0 "$code"
-	says repair "abc\" after: 8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"
+	says repair "abc\" after: 66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 	command_line "./repair mprotect"
 	"$work/repair" mprotect >"$work/repair.out" 2>&1
 	code=$?
 	indent <"$work/repair.out"
 	expect "repair, native" 0 "$code"
-	says repair "abc\" after: 8eb208f7e05d987a9b044a8e98c6b087f15a0bfc"
+	says repair "abc\" after: 66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
 	words <<-'EOF'
 
 		A library with something that nothing can take the place of is named, and the program does not start:
