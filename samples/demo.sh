@@ -198,11 +198,63 @@ show_the_runtime() {
 	says parser "^the server's memory is as it was$"
 }
 
+repair_what_runs() {
+	local code nettle bad=$work/libunrepairable.so library
+	heading "7. A stray that nobody put there, repaired as it runs"
+	nettle=$(ldconfig -p 2>/dev/null | awk '/libnettle\.so\.8 .*x86-64/ { print $NF; exit }')
+	if [[ -z $nettle ]]; then
+		echo "  libnettle 3.8 is not installed here: left out."
+		return
+	fi
+	words <<-'EOF'
+		Debian's libnettle holds two WRPKRU by accident, in its SM3. What would be done about them, with the code
+		before and after:
+	EOF
+	command_line "lychgate repair --plan $nettle"
+	"$LYCHGATE" repair --plan "$nettle" >"$work/plan" 2>"$work/notes"
+	expect "the plan for libnettle" 0 $?
+	cut -c 1-160 "$work/plan" | indent
+	words <<-'EOF'
+
+		lych_init does that in memory, with libc's and ld.so's own as well. The program computes the same before and after,
+		and what the standard for SM3 gives. In the PKU machine, and here:
+	EOF
+	library=$(cd "$(dirname "$LYCHGATE")/../gate" && pwd)/liblychgate.a
+	command_line "cc -O2 -I include -o repair samples/repair/repair.c liblychgate.a -lunwind-generic -lunwind -lseccomp"
+	"${CC:-cc}" -O2 -I "$here/../include" -o "$work/repair" "$here/repair/repair.c" "$library" -lunwind-generic -lunwind -lseccomp
+	expect "the compiler" 0 $?
+	command_line "./dev vm --with $nettle -- ./repair"
+	"$DEV" vm --with "$nettle" -- "$work/repair" >"$work/repair.out" 2>&1
+	code=$?
+	indent <"$work/repair.out"
+	expect "repair, machine" 0 "$code"
+	says repair "abc\" after: 66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+	command_line "./repair mprotect"
+	"$work/repair" mprotect >"$work/repair.out" 2>&1
+	code=$?
+	indent <"$work/repair.out"
+	expect "repair, native" 0 "$code"
+	says repair "abc\" after: 66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"
+	words <<-'EOF'
+
+		A library with something that nothing can take the place of is named, and the program does not start:
+	EOF
+	command_line "cc -O2 -shared -o libunrepairable.so samples/repair/unrepairable.c && ./repair mprotect libunrepairable.so"
+	"${CC:-cc}" -O2 -fPIC -shared -fvisibility=hidden -o "$bad" "$here/repair/unrepairable.c"
+	expect "the compiler" 0 $?
+	"$work/repair" mprotect "$bad" >"$work/repair.out" 2>&1
+	code=$?
+	sed "s|$work/||g" "$work/repair.out" | cut -c 1-200 | indent
+	expect "repair with a library that cannot be" 1 "$code"
+	says repair "^refused: code: libunrepairable.so"
+}
+
 introduction
 scan_the_system
 refuse_the_planted_library
 look_into_machines
 show_the_runtime
+repair_what_runs
 heading "That was it"
 words <<-'EOF'
 	build/lychgate is the command; `build/lychgate --help` and ./dev help go on from here.

@@ -119,6 +119,12 @@ uint64_t elf_vaddr_to_off(const struct elf *e, uint64_t vaddr);
 size_t elf_read_vaddr(const struct elf *e, uint64_t vaddr, void *buf, size_t len);
 
 /*
+ * What to add to a link-time address of e for its place in a process that maps the page of the file at off at start: by
+ * the loadable segment that off lies in, executable ones first. False when there is none. Pure.
+ */
+bool elf_bias(const struct elf *e, uint64_t start, uint64_t off, uint64_t *bias);
+
+/*
  * How many bytes from vaddr on will run as they stand in the file: 0 where the segment is writable, where
  * ld.so relocates code, or where a loader may put zeros instead. In ET_REL all do: nothing is loaded.
  */
@@ -154,6 +160,8 @@ struct elf_where {
 #pragma GCC diagnostic ignored "-Wshadow" /* in C++ the struct and the function share a name */
 void elf_where(struct elf *e, uint64_t vaddr, struct elf_where *where);
 #pragma GCC diagnostic pop
+/* The same where the file is loaded with bias added to all of its addresses, those in *where included. */
+void elf_where_at(struct elf *e, uint64_t bias, uint64_t vaddr, struct elf_where *where);
 
 /*
  * Calls fn for each note of the PT_NOTE segments (of SHT_NOTE sections in ET_REL) in turn: owner

@@ -209,27 +209,6 @@ static bool prefix_can_change(struct image *image, uint64_t vaddr)
 	return false;
 }
 
-/* elf_where for an address of the image: everything it says is moved by the bias. */
-static bool where_of(const struct origin *origin, uint64_t vaddr, struct elf_where *where)
-{
-	if (origin->elf == NULL) {
-		return false;
-	}
-	elf_where(origin->elf, vaddr - origin->bias, where);
-	where->section_start += origin->bias;
-	where->section_end += origin->bias;
-	where->symbol_start += origin->bias;
-	where->fde_start += origin->bias;
-	where->fde_end += origin->bias;
-	if (where->next_symbol != UINT64_MAX) {
-		where->next_symbol += origin->bias;
-	}
-	if (where->next_fde != UINT64_MAX) {
-		where->next_fde += origin->bias;
-	}
-	return true;
-}
-
 /* ---- one finding -------------------------------------------------------------------------- */
 
 static void add_insn(struct scan *scan, const struct code *code, uint64_t vaddr, const struct hit *hit,
@@ -310,7 +289,10 @@ static int report_hit(struct scan *scan, struct image *image, const struct hit *
 		if (scan->decoder == NULL && decoder_new(&scan->decoder) != 0) {
 			return -ENOMEM;
 		}
-		known = where_of(origin, hit->vaddr, &where);
+		known = origin->elf != NULL;
+		if (known) {
+			elf_where_at(origin->elf, origin->bias, hit->vaddr, &where);
+		}
 		place_hit_memo(&placement, &scan->memo, hit, known ? &where : NULL, &code);
 		finding.ninsns = collect_insns(scan, &code, hit, &placement, insns);
 	}

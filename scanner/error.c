@@ -27,7 +27,11 @@ const char *lych_strerror(int err)
 		return "not a regular file";
 #endif
 	case -ENOEXEC:
+#ifdef LYCH_ERRORS_OF_THE_RUNTIME
+		return "code of the process could undo the protection";
+#else
 		return "neither ELF nor an archive of ELF files";
+#endif
 	case -EPROTOTYPE:
 		return "ELF of another machine or class";
 	case -ELIBBAD:
@@ -62,6 +66,8 @@ const char *lych_strerror(int err)
 		return "not possible in a task that shares its thread area";
 	case -E2BIG:
 		return "too long";
+	case -EAGAIN:
+		return "code is loaded and unloaded all the time";
 	case -ENOSYS:
 		return "lych_init has not succeeded";
 	case -EXFULL:

@@ -103,8 +103,13 @@ enum lych_verdict verdict_of(const struct hit *hit, const struct site *sites, si
  * byte to their last. Returns a static clause that names the function, or NULL.
  */
 const char *known_glibc(const struct hit *hit, const struct code *code);
-/* In pkey_set the WRPKRU stands so many bytes behind the entry, whose first two instructions take five. */
+
+/*
+ * In pkey_set the WRPKRU stands so many bytes behind the entry, whose first instruction takes three, and a NOP of
+ * eight that nobody runs, behind a return, so many.
+ */
 #define KNOWN_PKEY_SET_WRPKRU 0x32
+#define KNOWN_PKEY_SET_PADDING 0x38
 
 /* Copies exactly len bytes of executable memory; false when there are not so many. */
 bool code_bytes(const struct code *code, uint64_t vaddr, void *buf, size_t len);

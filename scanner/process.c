@@ -485,12 +485,31 @@ static bool next_in_file(const struct process_mapping *m, int backing, uint64_t 
 	return true;
 }
 
+static int open_in_root(const struct process *p, const char *name, struct stat *st)
+{
+	char path[4 + 4096 + 1];
+	int len = snprintf(path, sizeof(path), "root%s", name);
+
+	return len < 0 || (size_t)len >= sizeof(path) ? -ENOENT : file_open(p->dir, path, st);
+}
+
+int process_open_original(const struct process *p, const struct process_mapping *m)
+{
+	static const char copy[] = "/memfd:lychgate:";
+	const char *path = process_path(p, m);
+	struct stat st;
+
+	if (m->kind != PROCESS_DELETED || strncmp(path, copy, sizeof(copy) - 1) != 0 || path[sizeof(copy) - 1] != '/') {
+		return -ENOENT;
+	}
+	return open_in_root(p, path + sizeof(copy) - 1, &st);
+}
+
 int process_open_backing(const struct process *p, const struct process_mapping *m)
 {
 	char link[64];
-	char path[4 + 4096 + 1];
 	struct stat st;
-	int fd, len;
+	int fd;
 
 	if (m->kind != PROCESS_FILE && m->kind != PROCESS_DELETED) {
 		return -ENOENT;
@@ -507,11 +526,7 @@ int process_open_backing(const struct process *p, const struct process_mapping *
 	if (m->kind != PROCESS_FILE || m->name == 0) {
 		return -ENOENT;
 	}
-	len = snprintf(path, sizeof(path), "root%s", process_path(p, m));
-	if (len < 0 || (size_t)len >= sizeof(path)) {
-		return -ENOENT;
-	}
-	fd = file_open(p->dir, path, &st);
+	fd = open_in_root(p, process_path(p, m), &st);
 	if (fd >= 0 && (st.st_ino != m->inode || st.st_dev != m->dev)) {
 		close(fd);
 		return -ENOENT;
@@ -550,40 +565,6 @@ bool process_next_data(const struct process *p, const struct process_mapping *m,
 		*end = file_end;
 	}
 	return in_file || in_memory;
-}
-
-/* Whether the page of the file at off is one of those that a loader maps for the segment. */
-static bool segment_has(const Elf64_Phdr *ph, uint64_t off)
-{
-	uint64_t first = ph->p_offset & ~(PAGE - 1);
-	uint64_t last;
-
-	if (ph->p_type != PT_LOAD || ph->p_filesz == 0 ||
-	    __builtin_add_overflow(ph->p_offset, ph->p_filesz - 1, &last)) {
-		return false;
-	}
-	return ((ph->p_vaddr - ph->p_offset) & (PAGE - 1)) == 0 && off >= first &&
-	       off <= (last | (PAGE - 1));
-}
-
-bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias)
-{
-	const Elf64_Phdr *best = NULL;
-
-	for (size_t i = 0; i < e->nphdrs; i++) {
-		const Elf64_Phdr *ph = &e->phdrs[i];
-
-		if (segment_has(ph, m->off) &&
-		    (best == NULL || (!(best->p_flags & PF_X) && (ph->p_flags & PF_X)))) {
-			best = ph;
-		}
-	}
-	if (best == NULL) {
-		return false;
-	}
-	/* Modulo 2^64, as addresses are. */
-	*bias = m->start - (best->p_vaddr - best->p_offset + m->off);
-	return true;
 }
 
 struct comparison {

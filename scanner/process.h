@@ -90,11 +90,12 @@ const char *process_path(const struct process *p, const struct process_mapping *
 LYCH_MUST_CHECK int process_open_backing(const struct process *p, const struct process_mapping *m);
 
 /*
- * process_bias: pure. What to add to a link-time address of e for its place in the process, from
- * the loadable segment that m's file offset lies in, executable ones first. False when there is
- * none.
+ * process_open_original opens the file that a mapping was made from that says of itself that it is a copy of one made by the
+ * runtime (gate/code/door.c): its name is "/memfd:lychgate:" and the file's path, its offset is that in the file. Anybody can
+ * give such a name: it is for symbols and for the list of gates, which are compared with the bytes in memory. Returns as
+ * process_open_backing; -ENOENT when it says no such thing.
  */
-bool process_bias(const struct elf *e, const struct process_mapping *m, uint64_t *bias);
+LYCH_MUST_CHECK int process_open_original(const struct process *p, const struct process_mapping *m);
 
 struct process_changes {
 	size_t added, gone; /* executable mappings; a changed one counts as both */

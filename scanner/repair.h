@@ -68,14 +68,24 @@ struct repair_fixup {
 	uint64_t target;
 };
 
+/* A general register (numbered as in ModRM) whose value, as the program knows it, is meanwhile elsewhere. */
+struct repair_held {
+	uint8_t reg;
+	uint8_t saved; /* 1: the value is on the stack, at rsp + by; 0: it is what the register holds, and by more */
+	int32_t by;
+};
+
 /*
- * For unwinding: from code[off] on, up to the next step, the frame is what the tables say about the original
- * instruction (behind it, with after set), but rsp is rsp_down bytes lower.
+ * For unwinding: from code[off] on, up to the next step, all is as it was before the original instruction (behind it,
+ * with after set), but rsp is rsp_down bytes lower, and the first nheld registers in held have their values elsewhere.
+ * Registers that the instruction itself writes may hold anything until it is done.
  */
 struct repair_step {
 	uint8_t off;
-	bool after;
+	uint8_t after; /* 0 or 1 */
+	uint8_t nheld;
 	uint32_t rsp_down;
+	struct repair_held held[2];
 };
 
 struct repair_trampoline {

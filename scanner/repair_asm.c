@@ -30,7 +30,28 @@ void emit_step(struct repair_trampoline *t, bool after, unsigned rsp_down)
 		t->len = TRAMPOLINE_FULL;
 		return;
 	}
-	t->steps[t->nsteps++] = (struct repair_step){t->len, after, rsp_down};
+	t->steps[t->nsteps++] = (struct repair_step){.off = t->len, .after = after, .rsp_down = rsp_down};
+}
+
+static void add_held(struct repair_trampoline *t, struct repair_held held)
+{
+	struct repair_step *step = &t->steps[t->nsteps - 1];
+
+	if (t->len == TRAMPOLINE_FULL || step->nheld == sizeof(step->held) / sizeof(step->held[0])) {
+		t->len = TRAMPOLINE_FULL;
+		return;
+	}
+	step->held[step->nheld++] = held;
+}
+
+void emit_saved(struct repair_trampoline *t, unsigned reg, unsigned off)
+{
+	add_held(t, (struct repair_held){.reg = (uint8_t)reg, .saved = 1, .by = (int32_t)off});
+}
+
+void emit_moved(struct repair_trampoline *t, unsigned reg, int32_t more)
+{
+	add_held(t, (struct repair_held){.reg = (uint8_t)reg, .by = more});
 }
 
 void emit_rel32(struct repair_trampoline *t, uint64_t target, unsigned skip)

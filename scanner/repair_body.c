@@ -93,12 +93,14 @@ static bool move_branch(struct repair_trampoline *t, const struct spot *spot)
 	}
 	if (in->map == 0 && in->opcode >= 0xe0 && in->opcode <= 0xe3) {
 		/* LOOP and JRCXZ exist with rel8 only: over a jump that goes on, to one that leads to the target */
-		const uint8_t code[] = {in->opcode, 0x02, 0xeb, 0x05};
+		const uint8_t code[] = {in->opcode, 0x02}, over[] = {0xeb, 0x05};
 
 		if (in->addrsize_67) {
 			emit_byte(t, 0x67);
 		}
 		emit(t, code, sizeof(code));
+		emit_step(t, true, 0); /* rcx has changed */
+		emit(t, over, sizeof(over));
 		emit_jmp(t, branch_target(spot));
 		return true;
 	}

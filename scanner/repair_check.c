@@ -83,11 +83,15 @@ static size_t last_change(const struct repair_edit *e)
 	return n;
 }
 
-/* Instructions of the original that hold all that changes: their end, 0 when they do not decode. */
+/*
+ * The instruction of the original that holds all that changes, or padding of int3 that does: its end. 0 when it does
+ * not decode, or when more than one instruction would change: a thread may stand between two.
+ */
 static size_t old_run(const struct check *c, const struct repair_edit *e)
 {
 	uint8_t bytes[REPAIR_EDIT_BYTES + LYCH_SEQUENCE_MAX];
 	size_t changed = last_change(e), at = 0, got = 0, more = 1;
+	bool padding = e->old_bytes[0] == INT3;
 	struct insn in;
 
 	while (got < sizeof(bytes) && more != 0) {
@@ -95,7 +99,7 @@ static size_t old_run(const struct check *c, const struct repair_edit *e)
 		got += more;
 	}
 	while (at < changed) {
-		if (!insn_decode(&in, bytes + at, got - at)) {
+		if (!insn_decode(&in, bytes + at, got - at) || (at > 0 && !(padding && bytes[at] == INT3))) {
 			return 0;
 		}
 		at += in.len;
@@ -183,7 +187,7 @@ static const char *check_edits(struct check *c)
 
 		c->at = e->vaddr;
 		if (last_change(e) == 0 || run == 0) {
-			return "an edit changes nothing, or bytes that are no instructions";
+			return "an edit changes nothing, or bytes that are not one instruction";
 		}
 		why = check_new(c, e, run);
 		if (why != NULL) {
@@ -239,6 +243,9 @@ static const char *check_code(const struct check *c, const struct repair_trampol
 	if (!original(c, t, &old, old_bytes) || edit_at(c->plan, t->site) == NULL) {
 		return "a trampoline stands for no instruction that an edit changes";
 	}
+	if (t->resume != t->site + old.len) {
+		return "a trampoline does not go on behind its instruction";
+	}
 	if (t->absolute != 0) {
 		static const uint8_t jump[] = {0xff, 0x25, 0x00, 0x00, 0x00, 0x00};
 
@@ -247,9 +254,6 @@ static const char *check_code(const struct check *c, const struct repair_trampol
 				       memcmp(t->code + sizeof(jump), &t->absolute, 8) == 0
 			       ? NULL
 			       : "a trampoline leads to an address that nobody allowed";
-	}
-	if (t->resume != t->site + old.len) {
-		return "a trampoline does not go on behind its instruction";
 	}
 	while (at < end) {
 		uint64_t target;

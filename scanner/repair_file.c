@@ -7,6 +7,7 @@
 #include "pattern.h"
 #include "repair_check.h"
 #include "repair_file.h"
+#include "repair_know.h"
 
 #define PAGE RANGE_PAGE
 /* Room that a linker's neighbours and a heap that grows from the end of a fixed program get. */
@@ -19,6 +20,15 @@
 #define PIECE (UINT64_C(256) << 10)
 #define CARRY (LYCH_SEQUENCE_MAX - 1u)
 
+/* A sequence that was met in the image. */
+struct met {
+	uint64_t core;
+	enum lych_class cls;
+	enum repair_where where;
+	bool planned, executes; /* executes: its pages keep the right to */
+	bool left;              /* the copy still has it */
+};
+
 struct job {
 	const struct repair_file_opts *opts;
 	struct repair_stats *stats;
@@ -29,6 +39,8 @@ struct job {
 	struct decoder *decoder;
 	int err; /* what ended the scan, of our own */
 	uint64_t strays, kept; /* sequences met, and those that will still be there */
+	struct met *met;
+	size_t nmet, met_room;
 	struct repair_item item;
 };
 
@@ -93,6 +105,7 @@ static int image_begin(void *ctx, struct scan *scan, struct image *image)
 	job->image = image;
 	job->code = (struct code){image_read, image};
 	job->strays = job->kept = 0;
+	job->nmet = 0;
 	choose_areas(&options, image);
 	rc = repair_begin(&job->repair, &job->code, &options);
 	job->begun = rc == 0;
@@ -102,17 +115,35 @@ static int image_begin(void *ctx, struct scan *scan, struct image *image)
 /* ---- the result --------------------------------------------------------------------------------------------- */
 
 struct rest {
-	size_t seen; /* bytes that the piece before showed already */
+	struct job *job;
+	uint64_t vaddr; /* of the piece's first byte */
+	size_t seen;    /* bytes that the piece before showed already */
 	uint64_t count;
 };
+
+static int compare_met(const void *a, const void *b)
+{
+	const struct met *left = a, *right = b;
+
+	if (left->core != right->core) {
+		return left->core < right->core ? -1 : 1;
+	}
+	return left->cls < right->cls ? -1 : left->cls > right->cls;
+}
 
 static int count_rest(void *ctx, size_t off, size_t core, size_t len, enum lych_class cls)
 {
 	struct rest *rest = ctx;
+	struct met key = {.core = rest->vaddr + core, .cls = cls}, *met;
 
-	(void)core;
-	(void)cls;
-	rest->count += off + len > rest->seen;
+	if (off + len <= rest->seen) {
+		return 0;
+	}
+	rest->count++;
+	met = bsearch(&key, rest->job->met, rest->job->nmet, sizeof(key), compare_met);
+	if (met != NULL) {
+		met->left = true;
+	}
 	return 0;
 }
 
@@ -120,7 +151,7 @@ static int count_rest(void *ctx, size_t off, size_t core, size_t len, enum lych_
 static int scan_result(struct job *job, const struct image *image, uint64_t *left)
 {
 	uint8_t *piece = malloc(CARRY + PIECE);
-	struct rest rest = {0};
+	struct rest rest = {.job = job};
 	size_t carry = 0;
 
 	if (piece == NULL) {
@@ -139,6 +170,7 @@ static int scan_result(struct job *job, const struct image *image, uint64_t *lef
 				break; /* said when it was scanned */
 			}
 			rest.seen = carry;
+			rest.vaddr = range->vaddr + done - carry;
 			(void)pattern_scan(piece, carry + got, job->repair.options.classes, count_rest, &rest);
 			keep = carry + got < CARRY ? carry + got : CARRY;
 			memmove(piece, piece + carry + got - keep, keep);
@@ -151,6 +183,17 @@ static int scan_result(struct job *job, const struct image *image, uint64_t *lef
 	return 0;
 }
 
+static void tally(const struct job *job)
+{
+	for (size_t i = 0; i < job->nmet; i++) {
+		const struct met *met = &job->met[i];
+		struct repair_tally *row = &job->stats->table[met->where][met->cls];
+
+		row->planned += met->planned;
+		row->clean += met->planned && (!met->left || !met->executes);
+	}
+}
+
 static int image_end(void *ctx, struct scan *scan, struct image *image)
 {
 	struct job *job = ctx;
@@ -158,8 +201,13 @@ static int image_end(void *ctx, struct scan *scan, struct image *image)
 	const struct origin *origin = &image->origins[0];
 	uint64_t at, left = job->kept;
 	const char *why = repair_check(&plan, &job->code, &at);
-	int rc = job->repair.nedits > 0 ? scan_result(job, image, &left) : 0;
+	int rc = 0;
 
+	if (job->nmet > 0) {
+		qsort(job->met, job->nmet, sizeof(*job->met), compare_met);
+		rc = scan_result(job, image, &left);
+	}
+	tally(job);
 	if (why != NULL) {
 		scan_diag(scan, LYCH_DIAG_ERROR, -EBADMSG, origin->path, origin->member,
 			  "the plan is wrong at 0x%llx: %s", (unsigned long long)at, why);
@@ -186,48 +234,6 @@ static int image_end(void *ctx, struct scan *scan, struct image *image)
 
 /* ---- what is known about a place ------------------------------------------------------------- */
 
-static bool section_overlaps(const Elf64_Shdr *s, uint64_t start, uint64_t end)
-{
-	return (s->sh_flags & (SHF_ALLOC | SHF_EXECINSTR)) == (SHF_ALLOC | SHF_EXECINSTR) && s->sh_addr < end &&
-	       s->sh_addr + s->sh_size > start;
-}
-
-/* Do the headers say for sure that there is no code on these pages? */
-static bool pages_hold_code(struct elf *elf, uint64_t start, uint64_t end)
-{
-	struct elf_where where;
-
-	start &= ~(PAGE - 1);
-	end = (end + PAGE - 1) & ~(PAGE - 1);
-	if (elf->nshdrs == 0 || (elf->ehdr.e_entry >= start && elf->ehdr.e_entry < end)) {
-		return true;
-	}
-	for (size_t i = 0; i < elf->nshdrs; i++) {
-		if (section_overlaps(&elf->shdrs[i], start, end)) {
-			return true;
-		}
-	}
-	elf_where(elf, start, &where);
-	return where.has_fdes && (where.in_fde || where.next_fde < end);
-}
-
-static void know_function(struct repair_stray *stray, struct elf *elf)
-{
-	struct elf_where where, before;
-
-	elf_where(elf, stray->hit.vaddr, &where);
-	if (!where.in_fde || where.fde_start > stray->insn_vaddr || where.fde_start == 0) {
-		return;
-	}
-	stray->code_start = where.fde_start;
-	stray->gaps[1] = (struct repair_area){where.fde_end, where.next_fde > where.fde_end ? where.next_fde : where.fde_end};
-	stray->gaps[0] = (struct repair_area){where.fde_start, where.fde_start};
-	elf_where(elf, where.fde_start - 1, &before);
-	if (!before.in_fde && before.fde_end != 0 && before.fde_end < where.fde_start) {
-		stray->gaps[0].start = before.fde_end;
-	}
-}
-
 /* What the user said about the address, where the placement is undecided. */
 static void believe(struct repair_stray *stray, const struct job *job)
 {
@@ -251,35 +257,37 @@ static void believe(struct repair_stray *stray, const struct job *job)
 	}
 }
 
-static struct repair_stray stray_of(const struct job *job, const struct lych_finding *f, uint32_t classes)
+static uint64_t core_of(const struct lych_finding *f, uint32_t classes)
+{
+	size_t off, len;
+	enum lych_class cls;
+
+	for (size_t core = 0; core < f->nbytes; core++) {
+		if (pattern_at(f->bytes, f->nbytes, core, classes, &off, &len, &cls) && cls == f->cls && off == 0) {
+			return f->vaddr + core;
+		}
+	}
+	return f->vaddr;
+}
+
+static struct repair_stray stray_of(const struct job *job, const struct lych_finding *f, uint64_t core)
 {
 	struct elf *elf = job->image->origins[0].elf;
 	struct repair_stray stray = {.placement = f->placement, .verdict = f->verdict, .insn_vaddr = f->vaddr,
 				     .why = f->why, .pages_hold_code = true};
-	size_t off, len;
-	enum lych_class cls;
 
-	stray.hit = (struct hit){.vaddr = f->vaddr, .core = f->vaddr, .len = f->nbytes, .cls = f->cls};
-	for (size_t core = 0; core < f->nbytes; core++) {
-		if (pattern_at(f->bytes, f->nbytes, core, classes, &off, &len, &cls) && cls == f->cls && off == 0) {
-			stray.hit.core = f->vaddr + core;
-			break;
-		}
-	}
+	stray.hit = (struct hit){.vaddr = f->vaddr, .core = core, .len = f->nbytes, .cls = f->cls};
 	for (size_t i = 0; i < f->ninsns; i++) {
 		if (f->insns[i].hit) {
 			stray.insn_vaddr = f->insns[i].vaddr;
 			break;
 		}
 	}
-	if (stray.placement == LYCH_PLACE_DATA && elf != NULL) {
-		stray.pages_hold_code = pages_hold_code(elf, f->vaddr, f->vaddr + f->nbytes);
-	}
 	if (stray.placement == LYCH_PLACE_UNDECIDED) {
 		believe(&stray, job);
 	}
 	if (elf != NULL) {
-		know_function(&stray, elf);
+		repair_know(&stray, elf, 0);
 	}
 	return stray;
 }
@@ -323,12 +331,43 @@ static void write_texts(struct job *job, const struct repair_outcome *outcome)
 	}
 }
 
+/* For the table; what was refused because there is too much of it is only counted. */
+static int remember(struct job *job, const struct lych_finding *f, uint64_t core, enum repair_kind kind)
+{
+	struct met met = {.core = core, .cls = f->cls, .executes = kind != REPAIR_NO_EXEC};
+
+	if (kind == REPAIR_ACCEPTED || kind == REPAIR_NOT_LOADED) {
+		return 0;
+	}
+	met.where = f->placement == LYCH_PLACE_DATA	   ? REPAIR_IN_DATA
+		    : f->placement == LYCH_PLACE_UNDECIDED ? REPAIR_IN_UNDECIDED
+							   : REPAIR_IN_CODE;
+	met.planned = kind != REPAIR_REFUSED && kind != REPAIR_LEFT;
+	job->stats->table[met.where][met.cls].found++;
+	if (job->nmet >= STRAYS_MAX) {
+		return 0;
+	}
+	if (job->nmet == job->met_room) {
+		size_t room = job->met_room == 0 ? 64 : job->met_room * 2;
+		struct met *more = reallocarray(job->met, room, sizeof(*more));
+
+		if (more == NULL) {
+			return -ENOMEM;
+		}
+		job->met = more;
+		job->met_room = room;
+	}
+	job->met[job->nmet++] = met;
+	return 0;
+}
+
 static int on_finding(void *ctx, const struct lych_finding *f)
 {
 	struct job *job = ctx;
 	const struct elf *elf = job->image->origins[0].elf;
 	struct repair_outcome outcome = {.why = ""};
 	struct repair_stray stray;
+	uint64_t core = core_of(f, job->repair.options.classes);
 
 	if (job->decoder == NULL && decoder_new(&job->decoder) != 0) {
 		job->err = -ENOMEM;
@@ -339,11 +378,15 @@ static int on_finding(void *ctx, const struct lych_finding *f)
 	} else if (job->strays++ >= STRAYS_MAX) {
 		outcome = (struct repair_outcome){.kind = REPAIR_REFUSED, .why = "too many sequences in one file"};
 	} else {
-		stray = stray_of(job, f, job->repair.options.classes);
+		stray = stray_of(job, f, core);
 		job->err = repair_add(&job->repair, &stray, &outcome);
 		if (job->err != 0) {
 			return job->err;
 		}
+	}
+	job->err = remember(job, f, core, outcome.kind);
+	if (job->err != 0) {
+		return job->err;
 	}
 	job->stats->kinds[outcome.kind][f->cls]++;
 	switch (outcome.kind) {
@@ -408,6 +451,7 @@ int repair_fd(int fd, const char *name, const struct repair_file_opts *opts, str
 		repair_end(&job->repair);
 	}
 	decoder_free(job->decoder);
+	free(job->met);
 	free(job);
 	return rc;
 }

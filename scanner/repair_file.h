@@ -27,8 +27,19 @@ struct repair_item {
 	struct repair_text before[3], after[3], trampoline;
 };
 
+/* What holds a sequence. */
+enum repair_where { REPAIR_IN_CODE, REPAIR_IN_DATA, REPAIR_IN_UNDECIDED, REPAIR_WHERE_COUNT };
+
+/* Sequences that something must be done about: not those that are checked, nor object files'. */
+struct repair_tally {
+	uint64_t found;
+	uint64_t planned; /* neither refused nor left */
+	uint64_t clean;   /* and not in a copy with all edits any more, or on pages that lose the right to execute */
+};
+
 struct repair_stats {
 	struct lych_scan_stats scan;
+	struct repair_tally table[REPAIR_WHERE_COUNT][LYCH_CLASS_COUNT];
 	uint64_t kinds[REPAIR_KIND_COUNT][LYCH_CLASS_COUNT];
 	uint64_t edits, trampolines, trampoline_bytes, no_exec_pages;
 	/* Plans that repair_check refused, or that left something when carried out: none, unless the planner is wrong. */

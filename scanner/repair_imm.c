@@ -95,10 +95,14 @@ static bool imm_to_rsp(struct split *s, uint8_t opcode)
 	s->value = R10;
 	emit_step(s->t, false, 0);
 	emit_lea_add(s->t, RSP, RSP, -s->part);
+	emit_step(s->t, false, (unsigned)s->part);
 	emit_lea_add(s->t, RSP, RSP, s->part - low);
 	emit_step(s->t, false, (unsigned)low);
 	emit_save(s->t, s->address, ADDRESS_SLOT);
 	emit_save(s->t, s->value, VALUE_SLOT);
+	emit_step(s->t, false, (unsigned)low);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
+	emit_saved(s->t, s->value, VALUE_SLOT);
 	emit_constant(s->t, s->value, (uint64_t)imm, true, s->build);
 	emit_lea_add(s->t, s->address, RSP, s->part);
 	emit_lea_add(s->t, s->address, s->address, low - s->part);
@@ -111,6 +115,7 @@ static bool imm_to_rsp(struct split *s, uint8_t opcode)
 		emit_lea_add(s->t, RSP, RSP, FRAME);
 	} else {
 		emit_lea_add(s->t, RSP, RSP, s->part);
+		emit_step(s->t, true, (unsigned)(FRAME + imm - s->part));
 		emit_lea_add(s->t, RSP, RSP, FRAME + imm - s->part);
 	}
 	emit_step(s->t, true, 0);
@@ -153,6 +158,14 @@ static bool emit_register_form(const struct split *s, const uint8_t *opcode, siz
 	return true;
 }
 
+static void emit_held_here(const struct split *s, bool through_address)
+{
+	emit_saved(s->t, s->value, VALUE_SLOT);
+	if (through_address) {
+		emit_saved(s->t, s->address, ADDRESS_SLOT);
+	}
+}
+
 static bool imm_by_stack(struct split *s)
 {
 	bool multiply = split_is(s->in, 0, 0x69), through_address = s->way == WAY_STACK;
@@ -181,9 +194,11 @@ static bool imm_by_stack(struct split *s)
 	emit_save(s->t, s->value, VALUE_SLOT);
 	if (through_address) {
 		emit_save(s->t, s->address, ADDRESS_SLOT);
-		if (!split_address(s, FRAME)) {
-			return false;
-		}
+	}
+	emit_step(s->t, false, FRAME);
+	emit_held_here(s, through_address);
+	if (through_address && !split_address(s, FRAME)) {
+		return false;
 	}
 	emit_constant(s->t, s->value, imm_value(s), operand_wide(s->spot), s->build);
 	if (!emit_register_form(s, opcode, opcode_len, through_address)) {
@@ -198,6 +213,7 @@ static bool imm_by_stack(struct split *s)
 		emit_byte(s->t, (uint8_t)(0xc0 | (s->value & 7) << 3 | (reg & 7)));
 	}
 	emit_step(s->t, true, FRAME);
+	emit_held_here(s, through_address);
 	emit_restore(s->t, s->value, VALUE_SLOT);
 	if (through_address) {
 		emit_restore(s->t, s->address, ADDRESS_SLOT);

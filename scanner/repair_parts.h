@@ -60,6 +60,9 @@ void emit(struct repair_trampoline *t, const void *bytes, size_t len);
 void emit_byte(struct repair_trampoline *t, uint8_t byte);
 void emit_u32(struct repair_trampoline *t, uint32_t value);
 void emit_step(struct repair_trampoline *t, bool after, unsigned rsp_down);
+/* Adds to the last step: the value of reg is at rsp + off; or it is what reg holds and more. */
+void emit_saved(struct repair_trampoline *t, unsigned reg, unsigned off);
+void emit_moved(struct repair_trampoline *t, unsigned reg, int32_t more);
 /* Four bytes that lead to target, counted from skip bytes behind them. */
 void emit_rel32(struct repair_trampoline *t, uint64_t target, unsigned skip);
 void emit_jmp(struct repair_trampoline *t, uint64_t target);

@@ -282,27 +282,34 @@ static void trap_bytes(uint8_t bytes[LYCH_SEQUENCE_MAX])
 	bytes[1] = 0x0b;
 }
 
-/* The entry of glibc's pkey_set leads to the function the caller named; its WRPKRU traps. */
+/*
+ * The entry of glibc's pkey_set leads to the function the caller named; its WRPKRU traps. A thread may stand behind
+ * any of its instructions: so the first one, too short for a long jump, becomes a short one to the padding.
+ */
 static int replace_pkey_set(struct attempt *a)
 {
 	static const uint8_t jump[] = {0xff, 0x25, 0x00, 0x00, 0x00, 0x00}; /* jmp *0(%rip) */
 	const struct hit *hit = &a->stray->hit;
 	struct candidate c = with_trampoline(REPAIR_REPLACED, &a->spots[0]);
 	uint64_t entry = hit->core - KNOWN_PKEY_SET_WRPKRU;
+	uint64_t padding = entry + KNOWN_PKEY_SET_PADDING;
 	uint64_t target = a->r->options.pkey_set;
 
 	c.trampoline.site = entry;
-	c.trampoline.resume = entry;
 	c.trampoline.absolute = target;
 	emit_step(&c.trampoline, false, 0);
 	emit(&c.trampoline, jump, sizeof(jump));
 	emit(&c.trampoline, &target, sizeof(target));
-	c.edits[0] = (struct site_edit){.vaddr = entry, .len = 5, .keep_from = 5, .bytes = {0xe9}, .fix_at = 1, .fix_end = 5};
+	c.trampoline.resume = entry + 3;
+	c.edits[0] = (struct site_edit){.vaddr = entry, .len = 3, .keep_from = 3,
+					.bytes = {0xeb, KNOWN_PKEY_SET_PADDING - 2, 0xcc}};
 	c.edits[1] = (struct site_edit){.vaddr = a->spots[0].vaddr, .len = a->spots[0].in.len,
 					.keep_from = a->spots[0].in.len};
 	trap_bytes(c.edits[1].bytes);
-	c.nedits = 2;
-	c.route = REPAIR_JUMP;
+	c.edits[2] = (struct site_edit){.vaddr = padding, .len = 8, .keep_from = 8,
+					.bytes = {0xe9, 0, 0, 0, 0, 0xcc, 0xcc, 0xcc}, .fix_at = 1, .fix_end = 5};
+	c.nedits = 3;
+	c.route = REPAIR_HOP;
 	return candidate_commit(a->r, &c, hit->core, a->out);
 }
 

@@ -210,7 +210,16 @@ static bool split_by_destination(struct split *s)
 	}
 	rest = split_rest(s);
 	emit_step(s->t, false, 0);
-	if (!split_address(s, 0) || !emit_with_operand(s, &rest)) {
+	if (!split_address(s, 0)) {
+		return false;
+	}
+	if (s->address == RSP) {
+		emit_step(s->t, true, (unsigned)s->part);
+	} else if (s->address == s->op.base && s->op.index == NO_REG && s->op.disp > INT32_MIN / 2) {
+		emit_step(s->t, false, 0);
+		emit_moved(s->t, s->address, s->part - s->op.disp);
+	}
+	if (!emit_with_operand(s, &rest)) {
 		return false;
 	}
 	emit_step(s->t, true, 0);
@@ -230,11 +239,15 @@ static bool split_by_base(struct split *s)
 	}
 	emit_step(s->t, false, 0);
 	emit_lea_add(s->t, op.base, op.base, s->part);
+	emit_step(s->t, false, 0);
+	emit_moved(s->t, op.base, -s->part);
 	if (!emit_with_operand(s, &op)) {
 		return false;
 	}
 	emit_step(s->t, true, 0);
+	emit_moved(s->t, op.base, -s->part);
 	emit_lea_add(s->t, op.base, op.base, -s->part);
+	emit_step(s->t, true, 0);
 	emit_jmp(s->t, end_of(s->spot));
 	return true;
 }
@@ -258,10 +271,13 @@ static bool split_by_stack(struct split *s)
 	rest = split_rest(s);
 	split_open(s);
 	emit_save(s->t, s->address, ADDRESS_SLOT);
+	emit_step(s->t, false, FRAME);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
 	if (!split_address(s, FRAME) || !emit_with_operand(s, &rest)) {
 		return false;
 	}
 	emit_step(s->t, true, FRAME);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
 	emit_restore(s->t, s->address, ADDRESS_SLOT);
 	split_close(s);
 	return true;
@@ -299,6 +315,8 @@ static bool split_jump(struct split *s, unsigned down)
 	emit_lea_add(s->t, RSP, RSP, -(int)frame);
 	emit_step(s->t, false, down + frame);
 	emit_save(s->t, s->address, ADDRESS_SLOT);
+	emit_step(s->t, false, down + frame);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
 	if (!split_address(s, down + frame)) {
 		return false;
 	}
@@ -327,6 +345,8 @@ static bool split_moffs(struct split *s)
 	s->address = R9;
 	split_open(s);
 	emit_save(s->t, s->address, ADDRESS_SLOT);
+	emit_step(s->t, false, FRAME);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
 	emit_constant(s->t, s->address, address, true, s->build);
 	split_prefixes(s);
 	emit_byte(s->t, (uint8_t)(rex | (s->in->rex & 8)));
@@ -334,6 +354,7 @@ static bool split_moffs(struct split *s)
 	emit_byte(s->t, (uint8_t)((s->in->opcode & 1) | (s->in->opcode < 0xa2 ? 0x8a : 0x88)));
 	emit_byte(s->t, R9 & 7);
 	emit_step(s->t, true, FRAME);
+	emit_saved(s->t, s->address, ADDRESS_SLOT);
 	emit_restore(s->t, s->address, ADDRESS_SLOT);
 	split_close(s);
 	return true;

@@ -100,7 +100,10 @@ static void explain(void *ctx, struct origin *origin)
 	if (m->kind != PROCESS_FILE && m->kind != PROCESS_DELETED) {
 		return;
 	}
-	subject->elf_fd = process_open_backing(&subject->process, m);
+	subject->elf_fd = process_open_original(&subject->process, m);
+	if (subject->elf_fd < 0) {
+		subject->elf_fd = process_open_backing(&subject->process, m);
+	}
 	if (subject->elf_fd < 0) {
 		return;
 	}
@@ -114,7 +117,7 @@ static void explain(void *ctx, struct origin *origin)
 		return;
 	}
 	subject->explained = origin;
-	if (!process_bias(&subject->elf, m, &bias)) {
+	if (!elf_bias(&subject->elf, m->start, m->off, &bias)) {
 		forget_explained(subject);
 		return;
 	}

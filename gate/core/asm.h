@@ -25,6 +25,13 @@ LYCH_HIDDEN long lych_syscall(long nr, long a, long b, long c, long d, long e, l
  */
 LYCH_HIDDEN uint32_t lych_pkru_update_pku(uint32_t clear, uint32_t set);
 LYCH_HIDDEN uint32_t lych_pkru_update_soft(uint32_t clear, uint32_t set);
+/*
+ * The same for bits that the host may choose: GATE_NOT_HOST gets them, too, so that they hold in callbacks and handlers.
+ * -1, and nothing has changed, when *ours has any of clear. A key that *ours gets before all threads are kicked is refused, or
+ * taken from this thread by the kick.
+ */
+LYCH_HIDDEN int64_t lych_pkru_choose_pku(uint32_t clear, uint32_t set, const _Atomic uint32_t *ours);
+LYCH_HIDDEN int64_t lych_pkru_choose_soft(uint32_t clear, uint32_t set, const _Atomic uint32_t *ours);
 LYCH_HIDDEN uint32_t lych_pkru_read_pku(void);
 LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
 
@@ -36,8 +43,17 @@ LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
 LYCH_HIDDEN void lych_grant_first_pku(void);
 
 /* Raises SIGILL at lych_restore_trap, which must not be blocked: strangers.c. */
-LYCH_HIDDEN void lych_restore_ask(void);
+LYCH_HIDDEN long lych_restore_ask(uint32_t clear, uint32_t set, bool chosen);
 LYCH_HIDDEN extern const char lych_restore_trap[];
+
+/*
+ * pkeys.c: pkey_set, pkey_alloc and pkey_free for the host, as the library exports them, by names that nobody interposes.
+ * Where glibc's pkey_set is made unusable its entry leads to lych_pkey_set (repair_options.pkey_set). Until lych_init has
+ * succeeded that calls glibc's own, if that is whole, and otherwise does the same.
+ */
+LYCH_HIDDEN int lych_pkey_set(int key, unsigned int rights);
+LYCH_HIDDEN int lych_pkey_alloc(unsigned int flags, unsigned int rights);
+LYCH_HIDDEN int lych_pkey_free(int key);
 
 /* Signal entry and ways out of it. Only addresses, except the noreturn functions. */
 LYCH_HIDDEN void lych_signal_entry_pku(int, siginfo_t *, void *);

@@ -2,10 +2,10 @@
 /*
  * The way to a fault, by libunwind as if the domain were another process.
  *
- * Registers and stack are hostile, and so is each address made of them. Every read goes through read_word: of the
- * domain's memory, or of what the loader mapped for a loaded object and did not make writable, and even then through
- * the kernel, which says so when there is nothing. Whatever the tables and stacks hold, the worst is a short or a
- * wrong list.
+ * Registers and stack are hostile, and so is each address made of them. Every read goes through read_bytes: of the
+ * domain's memory, of what the loader mapped for a loaded object and did not make writable, or of our own tables of
+ * trampolines, and even then through the kernel, which says so when there is nothing. Whatever the tables and stacks
+ * hold, the worst is a short or a wrong list.
  */
 #include <elf.h>
 #include <libunwind.h>
@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "../code/code.h"
 #include "asm.h"
 #include "fault_slot.h"
 
@@ -33,6 +34,7 @@ struct walk {
 	bool (*contains)(void *ctx, uint64_t at, uint64_t bytes);
 	void *ctx;
 	unsigned int reads;
+	struct lych_code_unwind trampolines; /* that the present frame is among */
 };
 
 struct object {
@@ -76,13 +78,20 @@ static bool of_an_object(uint64_t at, size_t bytes)
 	return o.found && o.high - at >= bytes;
 }
 
+static bool of_trampolines(const struct walk *w, uint64_t at, size_t bytes)
+{
+	const struct lych_code_unwind *t = &w->trampolines;
+
+	return at >= t->memory && at - t->memory <= t->memory_bytes && t->memory_bytes - (at - t->memory) >= bytes;
+}
+
 static bool read_bytes(struct walk *w, uint64_t at, void *to, size_t bytes)
 {
 	struct iovec local = {to, bytes};
 	struct iovec remote = {(void *)at, bytes};
 
 	if (++w->reads > MOST_READS || at + bytes < at ||
-	    (!w->contains(w->ctx, at, bytes) && !of_an_object(at, bytes))) {
+	    (!w->contains(w->ctx, at, bytes) && !of_trampolines(w, at, bytes) && !of_an_object(at, bytes))) {
 		return false;
 	}
 	return sys6(SYS_process_vm_readv, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
@@ -149,6 +158,16 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 		uint32_t count;
 	} header;
 
+	w->trampolines = (struct lych_code_unwind){0};
+	if (lych_code_unwind_of(ip, &w->trampolines)) {
+		info.format = UNW_INFO_FORMAT_IP_OFFSET;
+		info.start_ip = w->trampolines.start;
+		info.end_ip = w->trampolines.end;
+		info.u.rti.segbase = w->trampolines.frame;
+		info.u.rti.table_data = w->trampolines.table;
+		info.u.rti.table_len = w->trampolines.entries;
+		return _Ux86_64_dwarf_search_unwind_table(as, ip, &info, proc, need_unwind_info, arg);
+	}
 	dl_iterate_phdr(find_object, &o);
 	if (!o.found || o.header == 0 || !read_bytes(w, o.header, &header, sizeof(header)) ||
 	    header.version != HEADER_VERSION || header.frame_enc != ENC_PCREL_SDATA4 ||
@@ -178,6 +197,7 @@ void fault_backtrace(struct lych_fault *fault, bool (*contains)(void *ctx, uint6
 	unw_addr_space_t as = unw_create_addr_space(&accessors, 0);
 	unw_cursor_t cursor;
 	unw_word_t sp_before = 0;
+	bool told = false; /* of the frame, by the trampoline before it */
 
 	fault->nframes = 0;
 	if (as == NULL) {
@@ -188,17 +208,25 @@ void fault_backtrace(struct lych_fault *fault, bool (*contains)(void *ctx, uint6
 		do {
 			unw_word_t ip = 0;
 			unw_word_t sp = 0;
+			uint64_t site;
 
 			if (unw_get_reg(&cursor, UNW_REG_IP, &ip) != 0 || unw_get_reg(&cursor, UNW_REG_SP, &sp) != 0) {
 				break;
+			}
+			if (told) {
+				told = false;
+				sp_before = sp;
+				continue;
 			}
 			/* In the gate the domain's stack has ended. A stack that does not go on upwards is a loop. */
 			if (ip == 0 || (ip >= (uint64_t)lych_gate_text && ip < (uint64_t)lych_gate_text_end) ||
 			    (fault->nframes > 0 && sp <= sp_before)) {
 				break;
 			}
+			/* From a trampoline it goes on with the function whose instruction was moved, at that one. */
+			told = lych_code_site_of(ip, &site);
 			sp_before = sp;
-			fault->frames[fault->nframes++] = ip;
+			fault->frames[fault->nframes++] = told ? site : ip;
 		} while (fault->nframes < LYCH_FAULT_FRAMES && unw_step(&cursor) > 0);
 	}
 	unw_destroy_addr_space(as);

@@ -395,6 +395,7 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc != 0) {
 		goto out;
 	}
+	fault_no_reporter(d);
 	rc = memory_reset(d);
 	d->ending = false;
 	if (rc != 0) {

@@ -49,6 +49,11 @@ void fault_clear(struct lych_domain *domain)
 	domain->fault = slot;
 }
 
+void fault_no_reporter(struct lych_domain *domain)
+{
+	atomic_store(&slot_of(domain)->reporter, 0);
+}
+
 static enum lych_access access_of(const struct kernel_sigcontext *mc)
 {
 	if (mc->trapno != TRAP_PAGE_FAULT) {

@@ -7,6 +7,7 @@
 
 #include <lychgate/fault.h>
 
+#include "../code/code.h"
 #include "code_place.h"
 
 static const char *const kind_names[] = {
@@ -79,7 +80,12 @@ static void print_address(const struct lych_fault *f, int fd, int *rc)
 static void print_place(uint64_t address, int fd, int *rc)
 {
 	struct code_place place;
+	uint64_t site;
 
+	if (lych_code_site_of(address, &site)) {
+		line(fd, rc, "  for 0x%" PRIx64, site);
+		address = site;
+	}
 	if (code_place_of(&place, address)) {
 		line(fd, rc, "  %s+0x%" PRIx64, place.file, place.offset);
 		if (place.symbol != NULL) {

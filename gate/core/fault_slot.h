@@ -16,6 +16,9 @@ struct fault_slot {
 /* lych_domain_new calls it: nothing has happened here yet. Sets domain->fault. */
 LYCH_HIDDEN void fault_clear(struct lych_domain *domain);
 
+/* Nobody is inside domain any more: whoever was to report and has not never will, as siglongjmp took him away. */
+LYCH_HIDDEN void fault_no_reporter(struct lych_domain *domain);
+
 /*
  * Notes, inside lych_signal, that the thread's top call ends in this way. frame: the domain's context; NULL for what
  * the domain did not do itself. Of two threads that fault at once the first is noted, the other counted.

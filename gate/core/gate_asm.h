@@ -167,6 +167,7 @@
 #define ROOT_HOST_VIEW 24  /* u32 */
 #define ROOT_STACKS 40 /* u64: where all alternate stacks lie: the areas, or ordinary memory on old kernels */
 #define ROOT_STACKS_SIZE 48 /* u64 */
+#define ROOT_RESTORER 56 /* u64: with which glibc puts back an action that it changed by itself; ours where none is known */
 #define ROOT_THUNKS 32     /* struct thunk[LYCH_THUNKS], in monitor memory */
 
 #define BACKEND_MPROTECT 2

@@ -72,6 +72,14 @@
 #endif
 .endm
 
+#if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
+/* All entries: what code_start knows our sites by. */
+	.pushsection LYCH_NOTE_SECTION, "a", @note
+	.p2align 2
+label lych_note
+	.popsection
+#endif
+
 /* The entry of a site in the note: its bytes as they must be around it (lychgate/note.h). */
 .macro site_note site:req, kind:req, nafter:req, bytes:vararg
 #if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
@@ -179,14 +187,28 @@
 	.cfi_escape 0x10, 15, 5, 0x76, 0, 0x06, 0x23, REC_R15
 .endm
 
-/* While a register (breg: r15 0x7f, rsp 0x77) points at a struct kernel_ucontext: what lies in it is the caller. */
-.macro cfi_context breg:req
-	.cfi_escape 0x0f, 4, \breg, 0xa0, 1, 0x06
+/* While register base of DWARF's points at a struct kernel_ucontext: the frame is the one that is in it. */
+.macro cfi_context base:req
+	.cfi_escape 0x0f, 4, 0x70 + \base, 0xa0, 1, 0x06
 	.set	.Loff, 40
 	.irp reg, 8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7, 16
-	.cfi_escape 0x10, \reg, 3, \breg, (.Loff & 0x7f) | 0x80, .Loff >> 7
+	.cfi_escape 0x10, \reg, 3, 0x70 + \base, (.Loff & 0x7f) | 0x80, .Loff >> 7
 	.set	.Loff, .Loff + 8
 	.endr
+.endm
+
+/* What the kernel wrote at a frame's begin: our restorer, or glibc's, whose system() puts our entry back with its own. */
+.macro take_frame at:req
+	lea	lych_restorer(%rip), %rcx
+	xor	%edx, %edx
+	xchg	%rdx, (\at)
+	cmp	%rcx, %rdx
+	je	8f
+	test	%rdx, %rdx /* taken */
+	jz	.Ltrap
+	cmp	lych_root_page+ROOT_RESTORER(%rip), %rdx
+	jne	.Ltrap
+8:
 .endm
 
 .macro save_callee_saved
@@ -336,18 +358,14 @@ function lych_syscall
 function_end lych_syscall
 
 /*
- * Where a handler returns that was not entered by lych_signal_entry, and what every frame's first word must be. Unwinders
- * look for the instruction before it, as behind a call.
+ * Where a handler returns that was not entered by lych_signal_entry, and what a frame's first word must be. Who unwinds
+ * such a handler finds the context at rsp, and looks for the byte before the address that is returned to.
  */
-	.p2align 4
 	.cfi_startproc
 	.cfi_signal_frame
-	cfi_context 0x77
+	cfi_context 7
 	nop
-	.globl lych_restorer
-	.hidden lych_restorer
-	.type lych_restorer, @function
-lych_restorer:
+function lych_restorer
 	mov	$15, %eax
 	syscall
 	ud2
@@ -466,6 +484,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -475,6 +495,8 @@ function_end lych_vectors_only
 	.p2align 3
 .Lmxcsr_default:
 	.long	MXCSR_DEFAULT
+.Lnone:
+	.long	0
 	.p2align 3
 .Lall_signals:
 	.quad	-1
@@ -1579,11 +1601,7 @@ function V(lych_signal_entry)
 	jz	1f
 	cmp	%rsp, %r9
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%r9)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %r9
 	movzbl	%gs:GATE_SELECTOR, %edx
 	movb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
 	jmp	2f
@@ -1628,11 +1646,7 @@ function V(lych_signal_entry)
 	jne	.Ltrap
 	cmp	MON_SIG_RSP(%r8), %rsp
 	jne	.Ltrap
-	lea	lych_restorer(%rip), %rcx
-	xor	%edx, %edx
-	xchg	%rdx, (%rsp)
-	cmp	%rcx, %rdx
-	jne	.Ltrap
+	take_frame %rsp
 	movzbl	GATE_SELECTOR(%r8), %ebx
 	movb	$SELECTOR_ALLOW, GATE_SELECTOR(%r8)
 	mov	$158, %eax /* arch_prctl(ARCH_SET_GS) */
@@ -1695,7 +1709,7 @@ function V(lych_handler_run)
 	xor	%eax, %eax
 	xor	%ebp, %ebp
 	/* Whoever unwinds a handler comes to what it shows: r15 is the context, struct kernel_ucontext. */
-	cfi_context 0x7f
+	cfi_context 15
 	call	*%r12
 	.cfi_undefined %rip
 	cld
@@ -1736,12 +1750,40 @@ function_end V(lych_resume)
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */
 
-/* uint32_t lych_pkru_update(uint32_t clear, uint32_t set) */
+/*
+ * uint32_t lych_pkru_update(uint32_t clear, uint32_t set)
+ * int64_t lych_pkru_choose(uint32_t clear, uint32_t set, const uint32_t *ours)
+ *
+ * r10 where the bits stand that must not be in edi, r11d those that GATE_NOT_HOST follows in. Whoever makes a key the
+ * runtime's writes *ours first, and then kicks every thread: what has not written PKRU by then starts again, and sees it.
+ */
+function V(lych_pkru_choose)
+	.cfi_startproc
+	endbr64
+	mov	%rdx, %r10
+	mov	%edi, %r11d
+	jmp	.Lupdate_p0
+	.cfi_endproc
+function_end V(lych_pkru_choose)
+
 function V(lych_pkru_update)
 	.cfi_startproc
 	endbr64
+	lea	.Lnone(%rip), %r10
+	xor	%r11d, %r11d
 .Lupdate_p0:
-	xor	%ecx, %ecx
+	test	%edi, (%r10)
+	jnz	.Lupdate_refused
+	test	%r11d, %r11d
+	jz	1f
+	mov	%r11d, %r9d
+	and	%esi, %r9d
+	not	%r9d
+	mov	%gs:GATE_NOT_HOST, %eax
+	or	%r11d, %eax
+	and	%r9d, %eax
+	mov	%eax, %gs:GATE_NOT_HOST
+1:	xor	%ecx, %ecx
 	read_pkru
 	mov	%eax, %r8d
 	mov	%edi, %r9d
@@ -1760,6 +1802,9 @@ function V(lych_pkru_update)
 	movl	$0, %gs:GATE_NOT_WANT
 .Lupdate_p2:
 	mov	%r8d, %eax
+	ret
+.Lupdate_refused:
+	mov	$-1, %rax
 	ret
 	restart	.Lupdate_p0, .Lupdate_p1, .Lupdate_p0
 	restart	.Lupdate_p1, .Lupdate_p2, .Lupdate_p2
@@ -1791,8 +1836,9 @@ function lych_grant_first_pku
 	.cfi_endproc
 function_end lych_grant_first_pku
 
-/* void lych_restore_ask(void): the handler of a thread that is not attached knows this place (strangers.c). No site
- * could do it: the gate key is denied in what is to be restored, and so is %gs memory. */
+/* long lych_restore_ask(uint32_t clear, uint32_t set, bool chosen): the handler of a thread that is not attached knows
+ * this place, reads these registers and sets rax (strangers.c). No site could do it: the gate key is denied in what is
+ * to be restored, and so is %gs memory. */
 function lych_restore_ask
 	.cfi_startproc
 	endbr64
@@ -1828,5 +1874,11 @@ lych_traps_soft_end:
 label lych_gate_soft_text_end
 #else
 label lych_gate_text_end
+#endif
+#if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
+	.pushsection LYCH_NOTE_SECTION, "a", @note
+	.p2align 2
+label lych_note_end
+	.popsection
 #endif
 	.section .note.GNU-stack, "", @progbits

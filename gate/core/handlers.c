@@ -275,6 +275,11 @@ int handlers_start(void)
 		monitor_free(table, sizeof(*table));
 		return rc;
 	}
+	/* The one signal whose handler is always glibc's. */
+	ROOT.restorer = (uint64_t)(uintptr_t)lych_restorer;
+	if ((table->before[SIGNAL_KICK].flags & SA_RESTORER) != 0) {
+		ROOT.restorer = (uint64_t)(uintptr_t)table->before[SIGNAL_KICK].restorer;
+	}
 	ROOT.monitor->handlers = table;
 	for (int sig = 1; sig <= SIGNAL_LAST; sig++) {
 		struct host_action action;

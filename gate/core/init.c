@@ -12,7 +12,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
+#include <lychgate/scan.h>
+
+#include "../code/code.h"
 #include "asm.h"
 #include "binding.h"
 #include "detect.h"
@@ -22,9 +26,9 @@
 #include "thread.h"
 #include "why.h"
 
-#define WHY_BYTES 320
+#define WHY_BYTES 768
 
-static char why[WHY_BYTES];
+static __thread char why[WHY_BYTES];
 
 void why_set(const char *format, ...)
 {
@@ -79,6 +83,10 @@ static int read_options(struct lych_init_opts *out, const struct lych_init_opts 
 	memcpy(out, opts, bytes < sizeof(*out) ? bytes : sizeof(*out));
 	if ((unsigned int)out->backend > LYCH_MPROTECT) {
 		why_set("lych_init_opts.backend is %u, which is no backend", (unsigned int)out->backend);
+		return -EINVAL;
+	}
+	if ((unsigned int)out->code > LYCH_CODE_REPORT) {
+		why_set("lych_init_opts.code is %u, which is nothing to do about code", (unsigned int)out->code);
 		return -EINVAL;
 	}
 	return 0;
@@ -183,12 +191,30 @@ static int finish(void)
 	return rc;
 }
 
+/* ENCLU counts where an enclave can be entered: leaving one by an interrupt clears PKRU (SDM 3D, 42.17). */
+static int code_start(const struct lych_init_opts *opts)
+{
+	enum lych_code mode = opts->code;
+	uint32_t classes = LYCH_POLICY_HOST;
+
+	if (mode == LYCH_CODE_AUTO) {
+		if (ROOT.backend != LYCH_PKU) {
+			return 0;
+		}
+		mode = LYCH_CODE_REPAIR;
+	}
+	if (sys3(SYS_access, "/dev/sgx_enclave", R_OK, 0) == 0) {
+		classes |= LYCH_CLASS_BIT(LYCH_ENCLU);
+	}
+	return lych_code_start(mode, classes, opts->on_code, opts->on_code_ctx);
+}
+
 static int start(const struct lych_init_opts *opts)
 {
 	struct machine m;
 	int rc = choose_backend(opts, &m);
 
-	if (rc != 0 || (rc = fill_root(opts, &m)) != 0 || (rc = monitor_start()) != 0) {
+	if (rc != 0 || (rc = code_start(opts)) != 0 || (rc = fill_root(opts, &m)) != 0 || (rc = monitor_start()) != 0) {
 		return rc;
 	}
 	rc = bindings_start();

@@ -18,15 +18,56 @@
 
 struct key_table {
 	unsigned int max, held;
+	_Atomic uint32_t ours; /* keys_ours_bits */
 	struct {
 		_Atomic uint32_t owner; /* enum key_owner */
 		_Atomic char name[NAME_BYTES]; /* the last byte stays 0: a reader may see half a change */
 	} key[KEYS];
 };
 
+static _Atomic uint32_t ours_seen;
+static _Atomic uint32_t hosts; /* the host's own keys, bit k for key k; of weight to nobody else */
+
 static struct key_table *table(void)
 {
 	return ROOT.monitor->keys;
+}
+
+const _Atomic uint32_t *keys_ours_bits(void)
+{
+	return &table()->ours;
+}
+
+uint32_t keys_ours_seen(void)
+{
+	return atomic_load(&ours_seen);
+}
+
+void keys_host_takes(int key)
+{
+	atomic_fetch_or(&hosts, 1u << key);
+}
+
+void keys_host_frees(int key)
+{
+	atomic_fetch_and(&hosts, ~(1u << key));
+}
+
+/* From here on the host gets no right to it. */
+static void claim(struct key_table *t, int key)
+{
+	if (ROOT.backend == LYCH_PKU) {
+		atomic_fetch_or(&t->ours, VIEW_BITS(key));
+		atomic_store(&ours_seen, t->ours);
+	}
+	keys_host_frees(key);
+}
+
+/* Before it is freed, so that its next owner finds nothing left. */
+static void disclaim(struct key_table *t, int key)
+{
+	atomic_fetch_and(&t->ours, ~VIEW_BITS(key));
+	atomic_store(&ours_seen, t->ours);
 }
 
 /*
@@ -151,13 +192,13 @@ int keys_start(unsigned int max_keys)
 	}
 	t->max = max_keys == 0 ? KEYS : max_keys;
 	t->held = 2;
-	for (int key = 1; key < KEYS; key++) {
-		own(t, key, (taken >> key & 1) != 0 ? OWNER_FREE : OWNER_FOREIGN, "");
-	}
+	atomic_store(&hosts, ~taken);
 	ROOT.monitor_key = (uint32_t)lowest(taken);
 	ROOT.gate_key = (uint32_t)lowest(taken & (taken - 1));
 	own(t, (int)ROOT.monitor_key, OWNER_MONITOR, "monitor");
 	own(t, (int)ROOT.gate_key, OWNER_GATE, "gate");
+	claim(t, (int)ROOT.monitor_key);
+	claim(t, (int)ROOT.gate_key);
 	ROOT.monitor->keys = t;
 	ROOT.host_view = keys_host_view(pkru);
 	free_set(taken & ~(1u << ROOT.monitor_key | 1u << ROOT.gate_key));
@@ -170,6 +211,7 @@ int keys_start(unsigned int max_keys)
 	ROOT.monitor->keys = NULL;
 	ledger_stop();
 no_memory:
+	atomic_store(&ours_seen, 0);
 	free_set(taken);
 	monitor_free(t, sizeof(*t));
 	why_set("out of memory");
@@ -191,6 +233,7 @@ void keys_stop(void)
 	ROOT.monitor_key = 0;
 	ROOT.gate_key = 0;
 	ledger_stop();
+	atomic_store(&ours_seen, 0);
 	monitor_free(ROOT.monitor->keys, sizeof(struct key_table));
 	ROOT.monitor->keys = NULL;
 	free_set(keys);
@@ -210,8 +253,8 @@ static uint32_t keys_of(const struct key_table *t, uint32_t owners)
 
 uint32_t keys_host_view(uint32_t pkru)
 {
-	uint32_t closed = keys_of(table(), 1u << OWNER_FREE | 1u << OWNER_VAULT | 1u << OWNER_REGION |
-						   1u << OWNER_RETIRED);
+	uint32_t closed = keys_of(table(), 1u << OWNER_VAULT | 1u << OWNER_REGION | 1u << OWNER_RETIRED) |
+			  (keys_of(table(), 1u << OWNER_FREE) & ~atomic_load(&hosts));
 
 	return view_of_host(pkru, (int)ROOT.monitor_key, (int)ROOT.gate_key,
 			    keys_of(table(), 1u << OWNER_DOMAIN), closed);
@@ -219,7 +262,7 @@ uint32_t keys_host_view(uint32_t pkru)
 
 uint32_t keys_not_foreign(void)
 {
-	uint32_t bits = 0, keys = keys_of(table(), ~(1u << OWNER_FOREIGN | 1u << OWNER_MONITOR | 1u << OWNER_GATE));
+	uint32_t bits = 0, keys = keys_of(table(), ~(1u << OWNER_MONITOR | 1u << OWNER_GATE)) & ~atomic_load(&hosts);
 
 	for (int key = 1; key < KEYS; key++) {
 		bits |= (keys >> key & 1) != 0 ? VIEW_BITS(key) : 0;
@@ -231,14 +274,12 @@ uint32_t keys_ours(void)
 {
 	return ROOT.monitor == NULL || table() == NULL
 		       ? 0
-		       : keys_of(table(), ~(1u << OWNER_FREE | 1u << OWNER_FOREIGN));
+		       : keys_of(table(), ~(1u << OWNER_FREE));
 }
 
 static bool is_ours(const struct key_table *t, int key)
 {
-	uint32_t owner = atomic_load(&t->key[key].owner);
-
-	return owner != OWNER_FREE && owner != OWNER_FOREIGN;
+	return atomic_load(&t->key[key].owner) != OWNER_FREE;
 }
 
 /* A key from the kernel that the table does not have as ours. */
@@ -286,7 +327,9 @@ int keys_take(int *key, enum key_owner owner, const char *name)
 		return taken;
 	}
 	/* Whoever had this number before may have left rights on other threads. */
+	claim(t, taken);
 	if (!threads_shoot_down(taken)) {
+		disclaim(t, taken);
 		free_raw(taken); /* nobody's, as it was: another would be no better, and it is asked again next time */
 		why_set("a thread does not answer (it blocks every signal, or is stopped), or threads cannot be listed because "
 			"/proc is not mounted");
@@ -315,6 +358,7 @@ void keys_give_back(int key)
 		return;
 	}
 	t->held--;
+	disclaim(t, key);
 	free_raw(key);
 }
 

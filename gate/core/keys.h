@@ -15,8 +15,7 @@
 #include "view.h"
 
 enum key_owner {
-	OWNER_FREE,
-	OWNER_FOREIGN, /* of another user of keys in this process, when the runtime was started */
+	OWNER_FREE, /* not the runtime's: nobody's, or the host's own */
 	OWNER_MONITOR,
 	OWNER_GATE,
 	OWNER_DOMAIN,
@@ -54,7 +53,7 @@ LYCH_HIDDEN int keys_take(int *key, enum key_owner owner, const char *name);
  */
 LYCH_HIDDEN void keys_give_back(int key);
 /*
- * The host's view of a thread that attaches now with PKRU pkru: its rights to keys of others stay. Called with
+ * The host's view of a thread that attaches now with PKRU pkru: its rights to the host's own keys stay. Called with
  * monitor->lock, and the thread is in monitor->threads before that is released: else it misses threads_allow.
  */
 LYCH_HIDDEN uint32_t keys_host_view(uint32_t pkru);
@@ -62,6 +61,19 @@ LYCH_HIDDEN uint32_t keys_host_view(uint32_t pkru);
 LYCH_HIDDEN uint32_t keys_ours(void);
 /* PKRU bits of all keys that are, or may become, a domain's, a vault's or a region's. With monitor->lock. */
 LYCH_HIDDEN uint32_t keys_not_foreign(void);
+
+/*
+ * What the host may not choose: PKRU bits of keys that are the runtime's, or about to be. Set before the threads are made to
+ * lose the key, so that none takes it back. keys_ours_bits lies in monitor memory; keys_ours_seen is a copy in ordinary
+ * memory, for threads that have no rights yet: what a domain that may write there could make of it, it could make of
+ * such a thread itself. With the mprotect backend, whose keys are only numbers, there are none. Async-signal-safe.
+ */
+LYCH_HIDDEN const _Atomic uint32_t *keys_ours_bits(void);
+LYCH_HIDDEN uint32_t keys_ours_seen(void);
+/* The host has allocated, or frees, a key of its own: a thread that attaches keeps its rights to those only. Known by
+ * pkey_alloc and pkey_free (pkeys.c), and at the start. Async-signal-safe. */
+LYCH_HIDDEN void keys_host_takes(int key);
+LYCH_HIDDEN void keys_host_frees(int key);
 /* For reports: "monitor", "gate", "region NAME", a domain's name, "host" (0), "" (foreign). No lock needed,
  * async-signal-safe; needs the right to read monitor memory. */
 LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);

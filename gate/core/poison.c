@@ -127,24 +127,45 @@ void deadlines_follow(struct thread *t, bool in_domain)
 	thread_timer(t, next);
 }
 
-uint64_t lych_deadline_in(uint64_t timeout_ms)
+/* The earliest deadline of a call on record, and first, of which 0 is none. */
+static uint64_t first_deadline(const struct thread *t, uint64_t first)
+{
+	for (const struct record *r = &t->records[1]; r <= t->top; r++) {
+		if (r->kind == KIND_CALL && r->deadline_ns != 0) {
+			first = sooner(first, r->deadline_ns);
+		}
+	}
+	return first;
+}
+
+uint64_t lych_deadline_in(uint64_t timeout_ms, uint64_t *before)
 {
 	struct thread *self;
-	uint64_t delta, ns = monotonic_ns(), first;
+	uint64_t delta, ns = monotonic_ns(), armed;
 
-	if (__builtin_mul_overflow(timeout_ms, 1000000, &delta) || __builtin_add_overflow(ns, delta, &ns)) {
+	if (__builtin_mul_overflow(timeout_ms, 1000000, &delta) || __builtin_add_overflow(ns, delta, &ns) ||
+	    ns > INT64_MAX) {
 		ns = INT64_MAX;
 	}
 	if (thread_self(&self) != 0) {
 		return ns; /* and the call will say why */
 	}
-	first = ns;
-	for (const struct record *r = &self->records[1]; r <= self->top; r++) {
-		if (r->kind == KIND_CALL && r->deadline_ns != 0) {
-			first = sooner(first, r->deadline_ns);
-		}
+	/* Only a handler can come between this and the gate; what is armed otherwise is of a call that was left. */
+	armed = self->level > 0 ? self->armed_ns : 0;
+	if (before != NULL) {
+		*before = armed;
 	}
 	self->armed_ns = ns;
-	thread_timer(self, first);
+	thread_timer(self, first_deadline(self, armed != 0 ? sooner(ns, armed) : ns));
 	return ns;
+}
+
+void lych_deadline_over(uint64_t before)
+{
+	struct thread *self = thread_here();
+
+	if (self != NULL) {
+		self->armed_ns = before;
+		thread_timer(self, first_deadline(self, before));
+	}
 }

@@ -108,6 +108,7 @@ CHECK(struct lych_root, host_view, ROOT_HOST_VIEW);
 CHECK(struct lych_root, thunks, ROOT_THUNKS);
 CHECK(struct lych_root, stacks, ROOT_STACKS);
 CHECK(struct lych_root, stacks_bytes, ROOT_STACKS_SIZE);
+CHECK(struct lych_root, restorer, ROOT_RESTORER);
 _Static_assert(LYCH_MPROTECT == BACKEND_MPROTECT, "");
 CHECK(struct thunk, domain, THUNK_DOMAIN);
 CHECK(struct thunk, binding, THUNK_BINDING);

@@ -164,6 +164,7 @@ struct lych_root {
 	struct thunk *thunks;
 	uint64_t stacks;
 	uint64_t stacks_bytes;
+	uint64_t restorer;
 	uint32_t gate_key;
 	uint32_t ready; /* lych_init has succeeded */
 	struct monitor *monitor;

@@ -59,6 +59,7 @@ struct signal_level {
 	stack_t host_altstack;
 	uint32_t pkru;
 	uint32_t soft_pkru;
+	uint32_t not_host;       /* of the gate page, then */
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
 	struct sigframe *shown;  /* what the handler gets: the copy, or one made up behind it for a domain's context */

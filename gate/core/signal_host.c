@@ -256,6 +256,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	level->top = t->top;
 	level->host_mask = t->host_mask;
 	level->host_altstack = t->host_altstack;
+	level->not_host = c->area->gate.not_host;
 	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
 	level->slot = NULL;
 	if (c->domain) {
@@ -378,6 +379,14 @@ static void take_changes(struct thread *t, struct signal_level *level, const str
 	signal_host_rights(t, frame);
 }
 
+/* What the handler chose for keys of the host ends with it; those of ours may have changed meanwhile. */
+static void choice_back(struct gate_page *gate, uint32_t not_host)
+{
+	uint32_t chosen = ~atomic_load(keys_ours_bits()) & ~VIEW_BITS(0);
+
+	gate->not_host = (gate->not_host & ~chosen) | (not_host & chosen);
+}
+
 /* A handler ran above a domain that goes on now. */
 static void back_to_domain(const struct record *call)
 {
@@ -419,6 +428,9 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 		back_to_domain(t->top);
 	} else {
 		take_changes(t, level, &level->sw);
+	}
+	if (is_pku()) {
+		choice_back(&area->gate, c.domain ? level->not_host : ~sigframe_pkru(c.frame, ROOT.xsave_pkru));
 	}
 	signals_own_stack(t, &c.frame->uc.stack);
 	signals_raise_pending(t);

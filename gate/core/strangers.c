@@ -198,25 +198,47 @@ void strangers_set_rights(struct kernel_ucontext *uc, uint32_t pkru)
 	memcpy(image + XSAVE_SW + offsetof(struct frame_sw, xfeatures), &restored, sizeof(restored));
 }
 
-static __thread uint32_t view_to_restore;
+/* What is asked for travels in registers: a handler in between may ask for something else, and its thread may have TLS
+ * in common with another. */
+static long ask(uint32_t clear, uint32_t set, bool chosen)
+{
+	uint64_t ill = SIGNAL_BIT(SIGILL), mask;
+	long result;
+
+	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ill, &mask, sizeof(mask));
+	result = lych_restore_ask(clear, set, chosen);
+	if ((mask & ill) != 0) {
+		sys4(SYS_rt_sigprocmask, SIG_BLOCK, &ill, NULL, sizeof(mask));
+	}
+	return result;
+}
 
 void strangers_restore(uint32_t view)
 {
-	uint64_t ill = SIGNAL_BIT(SIGILL), mask;
+	(void)ask(~0u, view, false);
+}
 
-	view_to_restore = view;
-	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &ill, &mask, sizeof(mask));
-	lych_restore_ask();
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+int strangers_choose(uint32_t clear, uint32_t set)
+{
+	return (int)ask(clear, set, true);
 }
 
 bool strangers_asked(int sig, struct kernel_ucontext *uc)
 {
-	if (sig != SIGILL || uc->mc.rip != (uint64_t)(uintptr_t)lych_restore_trap) {
+	struct kernel_sigcontext *mc = &uc->mc;
+	uint32_t clear = (uint32_t)mc->rdi;
+
+	if (sig != SIGILL || mc->rip != (uint64_t)(uintptr_t)lych_restore_trap) {
 		return false;
 	}
-	strangers_set_rights(uc, view_to_restore);
-	uc->mc.rip += 2; /* ud2 */
+	mc->rip += 2; /* ud2 */
+	mc->rax = 0;
+	/* All signals are blocked: who has lost a key by the kick before this finds it to be ours, who asks before that loses it. */
+	if ((mc->rdx & 1) != 0 && (keys_ours_seen() & clear) != 0) {
+		mc->rax = (uint64_t)-EINVAL;
+		return true;
+	}
+	strangers_set_rights(uc, (strangers_rights(uc) & ~clear) | (uint32_t)mc->rsi);
 	return true;
 }
 

@@ -332,6 +332,16 @@ bool thread_attach_at_fault(struct kernel_ucontext *uc)
 	return true;
 }
 
+struct thread *thread_here(void)
+{
+	struct area *a = lych_tls;
+
+	if (a == NULL || gs_base() != (uint64_t)(uintptr_t)a || (a->gate.self == 0 && a->gate.self_soft == 0)) {
+		return NULL;
+	}
+	return &a->thread;
+}
+
 int thread_self(struct thread **out)
 {
 	struct area *a = lych_tls;

@@ -12,6 +12,9 @@
  * lych_init. Not async-signal-safe. */
 LYCH_HIDDEN int thread_self(struct thread **out);
 LYCH_HIDDEN struct thread *thread_attached(void); /* NULL when it is not */
+/* The calling thread, if it is attached and may use its area; NULL: not attached, or a task that shares the area or has
+ * been left with an empty one. Async-signal-safe. */
+LYCH_HIDDEN struct thread *thread_here(void);
 
 LYCH_HIDDEN int threads_start(void); /* lych_init: arena, fork handlers, key destructor */
 LYCH_HIDDEN void threads_stop(void);
@@ -52,6 +55,11 @@ LYCH_HIDDEN uint32_t threads_shot_down_since(const uint32_t counts[KEYS]);
  */
 struct kernel_ucontext;
 LYCH_HIDDEN void strangers_restore(uint32_t view);
+/*
+ * For a thread that is not attached: PKRU := (PKRU & ~clear) | set, by the same way. -EINVAL: a bit of clear is one of a
+ * key of ours. Async-signal-safe.
+ */
+LYCH_HIDDEN int strangers_choose(uint32_t clear, uint32_t set);
 LYCH_HIDDEN bool strangers_asked(int sig, struct kernel_ucontext *uc);
 /* PKRU in the kernel's own frame on the stack of a thread that is not attached. */
 LYCH_HIDDEN uint32_t strangers_rights(const struct kernel_ucontext *uc);

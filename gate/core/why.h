@@ -7,7 +7,7 @@
 
 #include "hidden.h"
 
-/* One sentence, cut to what there is room for. With lych_why in one file. Not thread-safe, as lych_init. */
+/* One sentence of the calling thread, cut to what there is room for. With lych_why in one file. */
 LYCH_HIDDEN void why_set(const char *format, ...) LYCH_PRINTF(1, 2);
 
 #endif /* LYCH_WHY_H */

@@ -144,12 +144,20 @@ LYCH_END_DECLS
 	{ \
 		void (*lych_g)(void) = lych_gate; \
 		int lych_status = 0; /* the gate writes it when the call does not end as it should */ \
-		struct lych_hidden lych_h = LYCH_I_HIDDEN(lych_d, &binding, &lych_status, lych_deadline); \
+		uint64_t lych_before = 0; \
 		if (!lych_d) { \
 			return -EINVAL; \
 		} \
+		struct lych_hidden lych_h = LYCH_I_HIDDEN( \
+			lych_d, &binding, &lych_status, \
+			LYCH_I_IS_TIMEOUT(lych_deadline) \
+				? lych_deadline_in(LYCH_I_TIMEOUT_MS(lych_deadline), &lych_before) \
+				: lych_deadline); \
 		LYCH_I_IF(LYCH_I_IS_VOID(ret), (LYCH_I_CALL_FOR_NOTHING(list)), \
 			  (LYCH_I_CALL_FOR_RESULT(id, ret, list))) \
+		if (LYCH_I_IS_TIMEOUT(lych_deadline)) { \
+			lych_deadline_over(lych_before); \
+		} \
 		return lych_status; \
 	}
 #define LYCH_I_CALL_FOR_NOTHING(list) \
@@ -161,12 +169,13 @@ LYCH_END_DECLS
 		uint64_t lych_life = 0; \
 		void *lych_b = lych_result_new(lych_d, LYCH_I_ALIGNOF(LYCH_I_TYPE(ret)), sizeof(*lych_result), \
 					       &lych_life); \
-		if (!lych_b) { \
-			return -ENOMEM; \
+		if (lych_b) { \
+			(void)LYCH_I_CALLS(void *, LYCH_I_COMMA() void *, LYCH_I_COMMA() lych_b, list); \
+			lych_status = lych_result_end(lych_d, lych_b, lych_life, lych_status, (void *)lych_result, \
+						      sizeof(*lych_result)); \
+		} else { \
+			lych_status = -ENOMEM; \
 		} \
-		(void)LYCH_I_CALLS(void *, LYCH_I_COMMA() void *, LYCH_I_COMMA() lych_b, list); \
-		lych_status = lych_result_end(lych_d, lych_b, lych_life, lych_status, (void *)lych_result, \
-					      sizeof(*lych_result)); \
 	} else { \
 		LYCH_I_LOW(ret) lych_r = LYCH_I_CALLS(LYCH_I_WIRE(ret), , , list); \
 		if (lych_status == 0 && lych_result) { \

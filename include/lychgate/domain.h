@@ -33,6 +33,32 @@ enum lych_kind {
 
 struct lych_fault;
 
+/*
+ * What lych_init does about code that is there already. It looks at every byte that can be executed: the program, its
+ * libraries, the vDSO, what a compiler made at run time; at any alignment, across borders. Sequences that would write
+ * PKRU or the gs base become others that do what the program meant (LYCH_CODE_REPAIR: how, and for which, `lychgate
+ * repair --plan --policy host FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
+ * Code is checked once, when the runtime starts: what is loaded later is not looked at.
+ */
+enum lych_code {
+	LYCH_CODE_AUTO = 0, /* LYCH_CODE_REPAIR with protection keys; nothing without them, where such code does nothing */
+	LYCH_CODE_REPAIR,   /* repair, and refuse to start when something is left */
+	LYCH_CODE_REFUSE,   /* repair glibc's own only, and refuse to start when there is anything else */
+	LYCH_CODE_REPORT,   /* repair, tell what is left, and start. What is left can undo every protection */
+};
+
+/* One sequence, or one mapping that cannot be looked at. Everything is valid during the callback only. */
+struct lych_code_item {
+	const char *path;   /* as in /proc/self/maps; "[anonymous]" */
+	uint64_t address;   /* of its first byte, as it was found */
+	uint64_t offset;    /* the same in the file; without a file the address */
+	const char *symbol; /* the nearest one below, and how far; "": none known. From the file: may be anything printable */
+	uint64_t into;
+	const char *what;   /* class of the sequence, as lych_class_name; "writable" or "unreadable": the mapping is */
+	const char *done;   /* "left", or what became of it, as `lychgate repair --plan` calls it */
+	const char *why;    /* it was left; "" otherwise */
+};
+
 struct lych_init_opts {
 	size_t size; /* sizeof(struct lych_init_opts); LYCH_OPTS fills it */
 	enum lych_backend backend;
@@ -42,14 +68,23 @@ struct lych_init_opts {
 	void (*on_fault)(const struct lych_fault *fault, void *ctx);
 	void *on_fault_ctx;
 	bool report_host_faults; /* a line to stderr about a fault of the host's own before it takes its course */
+	enum lych_code code;
+	/* Called by lych_init for each of these, before anything is changed. Must return, and neither load nor unload
+	 * libraries; may be called again for the same ones when other threads load some meanwhile. May be NULL. */
+	void (*on_code)(const struct lych_code_item *item, void *ctx);
+	void *on_code_ctx;
 };
 
 /*
  * lych_init starts the runtime: takes two protection keys, the signals, and attaches the calling thread. Once
- * per process; a second call gives -EALREADY. opts may be NULL. Nothing is left changed on failure.
+ * per process; a second call gives -EALREADY. opts may be NULL. On failure nothing is left changed but code that was
+ * repaired, which does what it did.
  *
  * Returns 0, or
  *	-EOPNOTSUPP  the machine cannot do it; lych_why() names the layer (CPU, kernel, sandbox, a conflict)
+ *	-ENOEXEC     code of the process could undo the protection, and opts->code does not allow that; lych_why() names the
+ *	             first of it: file, offset, function, and the command that says more
+ *	-EAGAIN      other threads load and unload code all the time
  *	-ENOSPC      fewer than three protection keys are free (or max_keys allows fewer)
  *	-ENOMEM
  *	-EINVAL      an option is out of range
@@ -57,12 +92,22 @@ struct lych_init_opts {
  *
  * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
  * machine can do starts a few short-lived children, of which the program hears nothing.
- * Not thread-safe: call it before others use the library. Not async-signal-safe.
+ * Not thread-safe: call it before others use the library. Other threads may run, load and unload libraries meanwhile; executable
+ * memory that no library has they must not unmap. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
 
-/* lych_why says why the last lych_init failed, in one sentence; "" when it did not. Static. */
+/*
+ * lych_why says in one sentence why the last function failed that the calling thread called and that has a reason to give:
+ * lych_init, or one whose errors say so. "" when none did. Valid until the thread's next call of such a function.
+ */
 LYCH_API const char *lych_why(void);
+
+/*
+ * The library also has pkey_set, pkey_alloc and pkey_free of <sys/mman.h>, for keys of the program's own; glibc's pkey_set
+ * leads to them. What they add: EINVAL for a key of the runtime's, and for key 0 unless it stays open. What a thread chooses holds in
+ * its callbacks and handlers, and after calls; what a handler chooses ends with it. Thread-safe, async-signal-safe.
+ */
 
 /* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */
 LYCH_API const char *lych_backend_name(void);

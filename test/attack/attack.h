@@ -165,13 +165,13 @@ protected:
 	})
 
 // In the child: the runtime, an attacker, a victim and a closed region with a secret each.
-inline bool Start(lych_kind kind = LYCH_KIND_CONTAIN)
+inline bool Start(lych_kind kind = LYCH_KIND_CONTAIN, const lych_init_opts *init = nullptr)
 {
 	lych_domain_opts opts = {};
 
 	opts.size = sizeof(opts);
 	opts.kind = kind;
-	if (lych_init(nullptr) != 0) {
+	if (lych_init(init) != 0) {
 		ADD_FAILURE() << lych_why();
 		return false;
 	}
@@ -285,6 +285,7 @@ unsigned long attack_two(void);                             // al and more = 2
 long attack_wild(uint64_t rbp, uint64_t rsp);               // UD2 with these
 long attack_tables(uint64_t rbx);                           // UD2 in a function whose unwind tables are hostile
 long attack_tables_loop(uint64_t rbx);
+long attack_xrstor(void *at, void *rsp, void *area); // to the XRSTOR at, in ld.so's resolver; 0x40(area) is what it loads
 void attack_land(void);
 }
 

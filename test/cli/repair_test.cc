@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `lychgate repair --plan` as a user runs it.
 #include "cli.h"
+#include "elf_builder.h"
 
 using testing::ContainsRegex;
 using testing::HasSubstr;
@@ -100,6 +101,45 @@ TEST(Repair, DependenciesArePlannedOnce)
 	Outcome twice = lychgate({"repair", "--plan", "-q", "--summary", "--deps", CLI_USER});
 	EXPECT_EQ(run.out, twice.out);
 	EXPECT_EQ(run.exit_code, 0) << run;
+}
+
+TEST(Repair, TableSaysWhatIsGoneFromTheChangedCopyAndWhatIsNotApart)
+{
+	Tree tree;
+	tree.file("a.so", elf_with(spanning_code()));
+	tree.file("b.so", elf_with(code({0xe8, 0x0f, 0xae, 0x28, 0x00, 0xc3})));
+	tree.file("c.so", elf_with(code({0x67, 0x0f, 0xae, 0x28, 0xc3}))); // refused
+	Outcome run = lychgate({"repair", "--plan", "-q", "--summary", tree.path()});
+	EXPECT_EQ(run.exit_code, 1) << run;
+	EXPECT_THAT(run.out, HasSubstr("                                   found      planned        clean\n"
+				       "in code              wrpkru            1            1            1\n"
+				       "in code              xrstor            2            1            1\n"
+				       "in code                 all            3            2            2\n"
+				       "in data                 all            0            0            0\n"
+				       "undecided               all            0            0            0\n"));
+	run = lychgate({"repair", "--plan", "--format", "jsonl", tree.path()});
+	auto summary = records(run.out, "summary");
+	ASSERT_EQ(summary.size(), 1u) << run;
+	EXPECT_EQ(string_at(summary[0], "table/1/where"), "in code");
+	EXPECT_EQ(string_at(summary[0], "table/1/class"), "xrstor");
+	EXPECT_EQ(json_integer_value(at(summary[0], "table/1/found")), 2);
+	EXPECT_EQ(json_integer_value(at(summary[0], "table/1/planned")), 1);
+	EXPECT_EQ(json_integer_value(at(summary[0], "table/1/clean")), 1);
+	EXPECT_EQ(json_array_size(at(summary[0], "table")), 2u);
+}
+
+TEST(Repair, TableCountsDataThatIsLeftAsNotPlanned)
+{
+	Tree tree;
+	ElfBuilder library;
+	library.segment(PF_R | PF_X, 0x1000, 0x1000, 0x10);
+	library.section(".text", SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, 0x1000, 0x1000, 0x10);
+	library.symbol("f", 0x1000, 1);
+	library.symbol("table", 0x1008, 8, ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT));
+	library.bytes(0x1000, {0xc3, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0x0f, 0x01, 0xef, 0, 0, 0, 0, 0});
+	tree.file("a.so", library.build());
+	Outcome told = lychgate({"repair", "--plan", "-q", "--summary", "--leave-data", tree.path()});
+	EXPECT_THAT(told.out, HasSubstr("in data              wrpkru            1            0            0\n")) << told;
 }
 
 TEST(Repair, ObjectsInAnArchiveAreNotLoaded)

@@ -5,14 +5,15 @@
  * Input: 1 byte of flags (bits 0 to 3: which areas there are; 4: leave data; 5: pkey_set; 6: all of the domain's
  * classes; 7: a function's bounds are known), 1 byte that says what is believed about placements, then code.
  *
- * What must hold: every plan passes the check; what is carried out holds no sequence but those that were refused or
- * left; a plan is made anew the same. And of a plan whose bytes somebody changed: the check reads nothing outside, and
- * what it lets pass makes no sequence that was not there before.
+ * What must hold: every plan passes the check, and says of its trampolines how to unwind them; what is carried out
+ * holds no sequence but those that were refused or left; a plan is made anew the same. And of a plan whose bytes somebody
+ * changed: the check reads nothing outside, and what it lets pass makes no sequence that was not there before.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "pattern.h"
+#include "repair_cfi.h"
 #include "repair_check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -132,6 +133,9 @@ static void check_result(struct world *w, struct repair *r)
 
 	require(after != NULL);
 	require(repair_check(&plan, &w->code, &at) == NULL);
+	for (size_t i = 0; i < plan.ntrampolines; i++) {
+		require(repair_steps_valid(&plan.trampolines[i]));
+	}
 	require(repair_read(r, BASE, after, w->len) == w->len);
 	require(pattern_scan(after, w->len, w->options.classes, on_rest, w) == 0);
 	free(after);

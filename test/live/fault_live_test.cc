@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
 #include <pthread.h>
+#include <seccomp.h>
 #include <setjmp.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -30,6 +32,7 @@ using do_fn = long (*)(long);
 long fault_do(do_fn fn, long arg);
 long fault_through(back_fn back, long arg);
 long fault_back(long what);
+void fault_nothing(void);
 }
 
 namespace
@@ -54,6 +57,10 @@ extern "C" long fault_through(back_fn back_to, long arg)
 {
 	return back_to(arg) + 1;
 }
+extern "C" void fault_nothing(void)
+{
+}
+LYCH_BIND(other, fault_nothing, void, (void));
 extern "C" long fault_back(long what)
 {
 	switch (what) {
@@ -63,13 +70,18 @@ extern "C" long fault_back(long what)
 		return lych_domain_free(domain);
 	case 3: // the host faults in its own code
 		return nowhere[0];
+	case 4: // a call with a deadline sooner than that of the one it is in
+		if (LYCH_CALL_TIMEOUT(other, 3600 * 1000, LYCH_NOTHING, fault_nothing) != 0) {
+			return -1;
+		}
+		return inside_timer_ms();
 	default:
 		return back_result;
 	}
 }
 
-LYCH_BIND(domain, fault_do, long, (do_fn, long));
 LYCH_BIND(domain, fault_through, long, (back_fn, long));
+LYCH_BIND(domain, fault_do, long, (do_fn, long));
 LYCH_CALLBACK(fault_back, long, (long));
 
 namespace
@@ -419,11 +431,50 @@ std::string Printed(const struct lych_fault &fault)
 	return text;
 }
 
+constexpr long kHour = 3600 * 1000;
+
+long TimedNothing(long n)
+{
+	long result = 0;
+	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, kHour, &result, fault_do, Nothing, n), 0);
+	return result;
+}
+
+// It counts from when the arguments are there: calls in these have deadlines of their own, and end before.
+TEST_F(Faults, OfADeadlineAreNotLateForAnotherOneInTheArguments)
+{
+	long result = 77;
+	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 20, &result, fault_do, Spin, TimedNothing(TimedNothing(1))), -ETIMEDOUT);
+	EXPECT_EQ(result, 77);
+	EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_EQ(lych_domain_reset(domain), 0);
+}
+
+// A kick of a call that is over would end the host's waiting with EINTR.
+TEST_F(Faults, OfADeadlineDoNotComeWhenTheCallIsOver)
+{
+	long result = 0;
+	inside_disarm();
+	EXPECT_EQ(TimedNothing(1), 2);
+	EXPECT_EQ(inside_timer_ms(), -1);
+	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, kHour, &result, fault_do, Undefined, 0), -EFAULT);
+	EXPECT_EQ(inside_timer_ms(), -1);
+	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, kHour, &result, fault_do, Nothing, 0), -EOWNERDEAD);
+	EXPECT_EQ(inside_timer_ms(), -1);
+	EXPECT_EQ(lych_domain_reset(domain), 0);
+	// one that is still there
+	EXPECT_EQ(lych_callback(&back, domain, fault_back, nullptr), 0);
+	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 24 * kHour, &result, fault_through, back, 4), 0);
+	EXPECT_GT(result, 23 * kHour) << "the timer in the callback, after a call there";
+	EXPECT_LE(result, 24 * kHour + 1);
+	EXPECT_EQ(inside_timer_ms(), -1);
+}
+
 // A thread may stand for long between the moment a deadline is counted from and the gate.
 TEST_F(Faults, OfADeadlineThatPassedLongBeforeTheCallEndIt)
 {
 	for (long ms : {0L, 1L, 3000L}) {
-		uint64_t deadline = lych_deadline_in(0);
+		uint64_t deadline = lych_deadline_in(0, nullptr);
 		const struct timespec nap = {ms / 1000, ms % 1000 * 1000000};
 		struct timespec rest = nap;
 		long result = 77;
@@ -436,6 +487,41 @@ TEST_F(Faults, OfADeadlineThatPassedLongBeforeTheCallEndIt)
 			EXPECT_EQ(lych_domain_reset(domain), 0);
 		}
 	}
+}
+
+// A handler takes the thread away that reports, by siglongjmp: here the one for a system call that a report needs.
+TEST_F(Faults, OfAnyThreadAreToldAfterAReportThatNobodyEnded)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		std::atomic<int> step{0};
+		std::thread second([&] {
+			while (step == 0) {
+			}
+			long result = 0;
+			EXPECT_EQ(LYCH_CALL(domain, &result, fault_do, Undefined, 0), -EFAULT);
+			EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_ILL);
+			EXPECT_EQ(lych_fault(domain)->tid, static_cast<int>(syscall(SYS_gettid)));
+		});
+		struct sigaction action = {};
+		action.sa_handler = [](int) { siglongjmp(away, 1); };
+		sigaction(SIGSYS, &action, nullptr);
+		scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+		EXPECT_EQ(seccomp_rule_add(filter, SCMP_ACT_TRAP, SCMP_SYS(openat), 0), 0);
+		EXPECT_EQ(seccomp_load(filter), 0);
+		if (sigsetjmp(away, 1) == 0) {
+			long result = 0;
+			int rc = LYCH_CALL(domain, &result, fault_do, Touch, 16);
+			ADD_FAILURE() << "the report was written, and the call gave " << rc;
+		}
+		EXPECT_EQ(lych_domain_reset(domain), 0);
+		step = 1;
+		second.join();
+		_exit(HasFailure() ? 1 : 0);
+	}
+	int status = -1;
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
 }
 
 // What a pure domain does that calls a library's function for the first time.

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #include <atomic>
 #include <cerrno>
@@ -493,6 +494,65 @@ TEST(SignalFunctions, FindHandlersAndStacksFromBeforeLychInit)
 	EXPECT_THAT(without, ::testing::HasSubstr("ran 1 on main's 0 on the thread's 1 masked 1 "
 						  "stack the thread's size 65536 flags 0\n"));
 	EXPECT_THAT(without, ::testing::HasSubstr("same handler 1 flags 18000004 mask 10\nSIGUSR2 is SIG_IGN\n"));
+}
+
+void Runs(int)
+{
+	ran = ran + 1;
+}
+
+// system() ignores two signals meanwhile, and puts back what it found in the kernel, by itself.
+std::string AroundSystem()
+{
+	std::ostringstream text;
+
+	signal(SIGINT, Runs);
+	signal(SIGQUIT, Runs);
+	for (int round = 0; round < 2; round++) {
+		ran = 0;
+		text << "exit code " << WEXITSTATUS(system("exit 3"));
+		raise(SIGINT);
+		raise(SIGQUIT);
+		text << " ran " << ran << "\n";
+	}
+	return text.str();
+}
+
+TEST(SignalFunctions, FindTheirHandlersAgainWhenSystemHasPutThemBack)
+{
+	EXPECT_EQ(InAChild(false, AroundSystem), "exit code 3 ran 2\nexit code 3 ran 2\n");
+	EXPECT_EQ(InAChild(true, AroundSystem), "exit code 3 ran 2\nexit code 3 ran 2\n");
+}
+
+volatile sig_atomic_t reached;
+std::string Interrupted();
+
+_Unwind_Reason_Code Frame(_Unwind_Context *context, void *)
+{
+	void *function = _Unwind_FindEnclosingFunction(reinterpret_cast<void *>(_Unwind_GetIP(context) - 1));
+
+	if (function == reinterpret_cast<void *>(Interrupted)) {
+		reached = reached + 1;
+	}
+	return _URC_NO_REASON;
+}
+
+void Walks(int)
+{
+	_Unwind_Backtrace(Frame, nullptr);
+}
+
+__attribute__((noinline)) std::string Interrupted()
+{
+	signal(SIGUSR1, Walks);
+	raise(SIGUSR1);
+	return "reached " + std::to_string(reached);
+}
+
+TEST(SignalFunctions, LetTheStackBelowAHandlerBeUnwound)
+{
+	EXPECT_EQ(InAChild(false, Interrupted), "reached 1");
+	EXPECT_EQ(InAChild(true, Interrupted), "reached 1");
 }
 
 } // namespace

@@ -282,7 +282,7 @@ void Round(Action action)
 
 	inside_look(&before);
 	inside_disarm();
-	uint64_t deadline = action == DEADLINE ? lych_deadline_in(shared->margin_ms) : 0;
+	uint64_t deadline = action == DEADLINE ? lych_deadline_in(shared->margin_ms, nullptr) : 0;
 	Stop();
 	int rc = LYCH_I_CALL(called, deadline, &result, other_outer, callback, 1, 2, 3, 4, 5, 6, 7);
 	shared->rc = rc;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <xmmintrin.h>
 
+#include <cerrno>
 #include <cstring>
 #include <string>
 
@@ -37,6 +38,7 @@ struct Shared {
 Shared *shared;
 lych_region *region;
 lych_domain *first, *second, *third;
+int hosts_key;
 uint64_t stack_low, stack_high;
 volatile bool in_round;
 
@@ -107,6 +109,13 @@ extern "C" __attribute__((noinline)) long step_host(long a, long b, long c, long
 	{
 		twice = static_cast<long>(*word);
 	}
+	// A key of the program's own, chosen here and after the call: its rights are odd and even by rounds.
+	if (pkey_get(hosts_key) != PKEY_DISABLE_ACCESS) {
+		Wrong("the program's key in the callback: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
+	}
+	if (pkey_set(hosts_key, PKEY_DISABLE_WRITE) != 0) {
+		Wrong("pkey_set in the callback: errno %ld", static_cast<uint64_t>(errno), 0);
+	}
 	// A caller with another MXCSR gets it back by another way.
 	_mm_setcsr(_mm_getcsr() | 0x20);
 	int rc = LYCH_CALL(second, &twice, step_inner, a + b + c + d + e + f + g + h);
@@ -140,7 +149,14 @@ void Handler(int, siginfo_t *, void *)
 	if (now.selector != 0 || now.not_want != 0) {
 		Wrong("gate page in a handler: selector %ld, NOT_WANT %#lx", now.selector, now.not_want);
 	}
+	// Whatever the handler makes of it ends with it.
+	if (pkey_set(hosts_key, 0) != 0) {
+		Wrong("pkey_set in a handler: errno %ld", static_cast<uint64_t>(errno), 0);
+	}
 	rc = LYCH_CALL(third, &result, step_inner, 21);
+	if (pkey_get(hosts_key) != 0) {
+		Wrong("the program's key in a handler: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
+	}
 	if (rc != 0 || result != 42) {
 		Wrong("a call in the handler: status %ld, result %ld", static_cast<uint64_t>(rc),
 		      static_cast<uint64_t>(result));
@@ -160,6 +176,9 @@ void Round(callback_fn callback)
 	int rc = -1;
 
 	inside_look(&before);
+	if (pkey_set(hosts_key, PKEY_DISABLE_ACCESS) != 0) {
+		Wrong("pkey_set: errno %ld", static_cast<uint64_t>(errno), 0);
+	}
 	LYCH_WRITE(uint64_t, word, region)
 	{
 		*word = shared->round;
@@ -172,6 +191,9 @@ void Round(callback_fn callback)
 	}
 	if (rc != 0 || result != 2 * 36 + 1) {
 		Wrong("the call: status %ld, result %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(result));
+	}
+	if (pkey_get(hosts_key) != PKEY_DISABLE_WRITE) {
+		Wrong("the program's key after the call: rights %ld", static_cast<uint64_t>(pkey_get(hosts_key)), 0);
 	}
 	inside_look(&after);
 	before.hostile_flags = after.hostile_flags = 0; // the stepper's TF may show
@@ -199,6 +221,10 @@ enum Scenario { CALL, RESUME };
 	    lych_region_new(&region, 4096, nullptr) != 0 ||
 	    lych_callback(&callback, first, step_host, nullptr) != 0) {
 		fprintf(stderr, "lychgate: %s\n", lych_why());
+		_exit(3);
+	}
+	hosts_key = pkey_alloc(0, PKEY_DISABLE_WRITE);
+	if (hosts_key <= 0) {
 		_exit(3);
 	}
 	action.sa_sigaction = Handler;

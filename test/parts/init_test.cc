@@ -9,9 +9,10 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <functional>
 #include <string>
+#include <thread>
 
+#include "in_child.h"
 #include "init_fake.h"
 
 using testing::HasSubstr;
@@ -31,18 +32,6 @@ protected:
 		fake_machine = fake_good();
 		unsetenv("LYCH_REQUIRE_PKU");
 	}
-	static void in_child(const std::function<void()> &fn)
-	{
-		int status = -1;
-		pid_t pid = fork();
-		if (pid == 0) {
-			fn();
-			fflush(nullptr);
-			_exit(HasFailure() ? 1 : 0);
-		}
-		waitpid(pid, &status, 0);
-		EXPECT_EQ(status, 0);
-	}
 	static struct lych_init_opts options(enum lych_backend backend = LYCH_BACKEND_AUTO)
 	{
 		struct lych_init_opts opts = {};
@@ -61,7 +50,7 @@ TEST_F(Init, TakesItsStepsInOrderAndSealsTheRootPage)
 		EXPECT_EQ(lych_attach(), -ENOSYS);
 		EXPECT_FALSE(fake_look().sealed) << "the control";
 		ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
-		EXPECT_STREQ(fake_log, "detect bindings threads signals keys attach ");
+		EXPECT_STREQ(fake_log, "detect code(1,27) bindings threads signals keys attach ");
 		EXPECT_STREQ(lych_why(), "");
 		EXPECT_STREQ(lych_backend_name(), "pku");
 		struct fake_root r = fake_look();
@@ -97,13 +86,14 @@ TEST_F(Init, UndoesWhatWasDoneWhenAStepFails)
 		int err;
 		const char *log;
 	} rows[] = {
-		{"monitor", -ENOMEM, "detect "},
-		{"fork_copy", -ENOMEM, "detect "},
-		{"bindings", -ENOMEM, "detect bindings "},
-		{"threads", -ENOMEM, "detect bindings threads -bindings "},
-		{"signals", -EOPNOTSUPP, "detect bindings threads signals -threads -bindings "},
-		{"keys", -ENOSPC, "detect bindings threads signals keys -signals -threads -bindings "},
-		{"attach", -ENOMEM, "detect bindings threads signals keys attach -keys -signals -threads -bindings "},
+		{"code", -ENOEXEC, "detect code(1,27) "},
+		{"monitor", -ENOMEM, "detect code(1,27) "},
+		{"fork_copy", -ENOMEM, "detect code(1,27) "},
+		{"bindings", -ENOMEM, "detect code(1,27) bindings "},
+		{"threads", -ENOMEM, "detect code(1,27) bindings threads -bindings "},
+		{"signals", -EOPNOTSUPP, "detect code(1,27) bindings threads signals -threads -bindings "},
+		{"keys", -ENOSPC, "detect code(1,27) bindings threads signals keys -signals -threads -bindings "},
+		{"attach", -ENOMEM, "detect code(1,27) bindings threads signals keys attach -keys -signals -threads -bindings "},
 	};
 	for (const auto &row : rows) {
 		SCOPED_TRACE(row.step);
@@ -198,7 +188,39 @@ TEST_F(Init, ChecksItsOptions)
 			opts = options(static_cast<enum lych_backend>(backend));
 			EXPECT_EQ(lych_init(&opts), -EINVAL) << backend;
 		}
+		for (int code : {-1, 4, 100}) {
+			opts = options();
+			opts.code = static_cast<enum lych_code>(code);
+			EXPECT_EQ(lych_init(&opts), -EINVAL) << code;
+		}
 		EXPECT_STREQ(fake_log, "");
+	});
+}
+
+TEST_F(Init, LooksAtCodeAsAskedAndByItselfWhereThereAreKeys)
+{
+	const struct {
+		enum lych_backend backend;
+		enum lych_code code;
+		const char *log;
+	} rows[] = {
+		{LYCH_PKU, LYCH_CODE_AUTO, "code(1,27) "},
+		{LYCH_PKU, LYCH_CODE_REFUSE, "code(2,27) "},
+		{LYCH_MPROTECT, LYCH_CODE_REPAIR, "code(1,27) "},
+		{LYCH_MPROTECT, LYCH_CODE_REPORT, "code(3,27) "},
+	};
+	for (const auto &row : rows) {
+		in_child([&row] {
+			struct lych_init_opts opts = options(row.backend);
+			opts.code = row.code;
+			EXPECT_EQ(lych_init(&opts), 0);
+			EXPECT_THAT(fake_log, HasSubstr(row.log));
+		});
+	}
+	in_child([] {
+		struct lych_init_opts opts = options(LYCH_MPROTECT);
+		EXPECT_EQ(lych_init(&opts), 0);
+		EXPECT_THAT(fake_log, testing::Not(HasSubstr("code")));
 	});
 }
 
@@ -222,5 +244,22 @@ TEST_F(Init, TakesOptionsOfOlderAndNewerHeaders)
 		EXPECT_EQ(lych_init(&older), 0);
 		EXPECT_THAT(fake_log, HasSubstr("keys(7)"));
 		EXPECT_EQ(fake_look().on_fault_ctx, nullptr) << "behind the end of what was given";
+	});
+}
+
+TEST_F(Init, TellsEachThreadWhyItsOwnCallFailed)
+{
+	in_child([] {
+		struct lych_init_opts small = options(), wrong = options(static_cast<enum lych_backend>(7));
+		small.size = 1;
+		ASSERT_EQ(lych_init(&small), -EINVAL);
+		const std::string mine = lych_why();
+		EXPECT_THAT(mine, HasSubstr("size is 1"));
+		std::thread([&] {
+			EXPECT_STREQ(lych_why(), "");
+			EXPECT_EQ(lych_init(&wrong), -EINVAL);
+			EXPECT_THAT(lych_why(), HasSubstr("backend is 7"));
+		}).join();
+		EXPECT_EQ(lych_why(), mine);
 	});
 }

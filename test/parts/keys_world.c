@@ -118,6 +118,11 @@ struct thread *thread_attached(void)
 	return thread_number(0);
 }
 
+struct thread *thread_here(void)
+{
+	return thread_attached();
+}
+
 int threads_each(int (*fn)(struct thread *t, void *ctx), void *ctx)
 {
 	for (int i = 0; i < WORLD_THREADS; i++) {
@@ -362,6 +367,11 @@ int floor_start(void)
 }
 
 void bindings_domain_gone(struct lych_domain *d)
+{
+	(void)d;
+}
+
+void fault_no_reporter(struct lych_domain *d)
 {
 	(void)d;
 }

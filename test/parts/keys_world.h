@@ -61,7 +61,7 @@ void world_fail_memory(int new_error, int reset_error, int stack_error);
 
 /* ---- gate/core/keys.h ---- */
 #ifdef __cplusplus
-enum { OF_DOMAIN = 4, OF_VAULT, OF_REGION };
+enum { OF_DOMAIN = 3, OF_VAULT, OF_REGION };
 int keys_take(int *key, unsigned int owner, const char *name);
 void keys_give_back(int key);
 uint32_t keys_ours(void);

@@ -397,7 +397,7 @@ int life_call(struct lych_domain *domain, enum life_way way, uint64_t timeout_ms
 	struct lych_binding binding = {.name = "work"};
 	struct work w = {.domain = domain};
 	struct record *r;
-	uint64_t deadline = timeout_ms != 0 ? lych_deadline_in(timeout_ms) : 0;
+	uint64_t deadline = timeout_ms != 0 ? lych_deadline_in(timeout_ms, NULL) : 0;
 	int rc;
 
 	if (thread_attached() == NULL) {

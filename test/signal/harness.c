@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../code/code.h"
 #include "../library/mediator.h"
 #include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
@@ -351,6 +352,18 @@ uint32_t keys_not_foreign(void)
 	return 0;
 }
 
+uint32_t keys_ours_seen(void)
+{
+	return 0;
+}
+
+const _Atomic uint32_t *keys_ours_bits(void)
+{
+	static const _Atomic uint32_t none;
+
+	return &none;
+}
+
 uint64_t monotonic_ns(void)
 {
 	struct timespec ts = {0};
@@ -514,6 +527,19 @@ uint64_t handler_mask(uint64_t flags, uint64_t mask, int sig, uint64_t interrupt
 	struct host_action action = {.flags = flags, .mask = mask};
 
 	return handlers_mask(&action, sig, interrupted, wanted);
+}
+
+/* No code is repaired here. */
+bool lych_code_site_of(uint64_t pc, uint64_t *site)
+{
+	(void)pc, (void)site;
+	return false;
+}
+
+bool lych_code_unwind_of(uint64_t pc, struct lych_code_unwind *out)
+{
+	(void)pc, (void)out;
+	return false;
 }
 
 struct bounds {

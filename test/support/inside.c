@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <x86intrin.h>
 
 #include "asm.h"
@@ -156,6 +157,11 @@ bool inside_rights(uint32_t pkru, int key)
 	return view_rights(pkru, key) != RIGHTS_NONE;
 }
 
+uint32_t inside_keys(void)
+{
+	return keys_ours();
+}
+
 void inside_lock(void)
 {
 	pthread_mutex_lock(&ROOT.monitor->lock);
@@ -216,6 +222,16 @@ uint64_t inside_follow_end(void)
 void inside_disarm(void)
 {
 	thread_timer(thread_attached(), 0);
+}
+
+int64_t inside_timer_ms(void)
+{
+	struct itimerspec left = {0};
+
+	sys2(SYS_timer_gettime, thread_attached()->timer, &left);
+	return left.it_value.tv_sec == 0 && left.it_value.tv_nsec == 0
+		       ? -1
+		       : (int64_t)left.it_value.tv_sec * 1000 + left.it_value.tv_nsec / 1000000;
 }
 
 bool inside_in_gate(uint64_t at)

@@ -46,6 +46,7 @@ const struct inside_table *inside_tables(const struct lych_domain *domain);
 uint32_t inside_view_of(const struct lych_domain *domain);
 int inside_key_of(const struct lych_domain *domain); /* its number, also where there are no keys */
 bool inside_rights(uint32_t pkru, int key); /* any */
+uint32_t inside_keys(void); /* the runtime's, bit k for key k */
 /* The runtime's lock, held by the test. And then: does thread tid wait for it, in order to attach? The key of a domain or
  * region gets another owner, as when it is freed and a region is made: its key, or a negative errno. */
 void inside_lock(void);
@@ -62,6 +63,8 @@ uint64_t inside_follow(void);
 uint64_t inside_follow_end(void);
 /* Stops the calling thread's timer: what was to be asked again of a call that has ended meanwhile. */
 void inside_disarm(void);
+/* Milliseconds until it fires; -1: it does not. */
+int64_t inside_timer_ms(void);
 bool inside_in_gate(uint64_t at); /* in either instance */
 bool inside_in_entry(uint64_t at); /* of signals, in either instance */
 uint64_t inside_resume(void);

@@ -332,7 +332,7 @@ TEST(Process, BiasOfThisProgramAgreesWithItsOwnHeaders)
 	e.phdrs = phdrs.data();
 	e.nphdrs = phdrs.size();
 	uint64_t bias = 0;
-	ASSERT_TRUE(process_bias(&e, m, &bias));
+	ASSERT_TRUE(elf_bias(&e, m->start, m->off, &bias));
 	for (const Elf64_Phdr &ph : phdrs) {
 		if (ph.p_type == PT_LOAD && ph.p_vaddr <= here - bias && here - bias < ph.p_vaddr + ph.p_memsz) {
 			uint8_t in_file[16];

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checker believes nobody: each way in which a plan can be wrong is seen, and the same plan without it passes.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <functional>
 
@@ -48,7 +50,7 @@ const Wrong kWrong[] = {
 	{"CodeIsNotWhatItWas", kCode, SPOIL { edits[0].old_bytes[0] ^= 1; },
 	 "the code is not what the edit says it was"},
 	{"EditChangesNothing", kCode, SPOIL { memcpy(edits[1].new_bytes, edits[1].old_bytes, 2); },
-	 "an edit changes nothing, or bytes that are no instructions"},
+	 "an edit changes nothing, or bytes that are not one instruction"},
 	{"EditIsNoInstruction", kCode, SPOIL { edits[1].new_bytes[0] = 0x06; },
 	 "an edit is not made of whole instructions"},
 	{"EditEndsWithinAnInstruction", kCode, SPOIL { edits[1].new_bytes[0] = 0xb8; },
@@ -88,8 +90,14 @@ const Wrong kWrong[] = {
 		 trampolines[0].len = 14;
 	 },
 	 "a trampoline leads to an address that nobody allowed"},
-	{"EditMakesASequence", "90909090 31c0 c3", SPOIL {
-		 edits.push_back({kBase, 4, {0x90, 0x90, 0x90, 0x90}, {0x48, 0x0f, 0x01, 0xef}});
+	{"EditOverTwoInstructions", "90909090 31c0 c3", SPOIL {
+		 edits.push_back({kBase, 5, {0x90, 0x90, 0x90, 0x90, 0x31}, {0x0f, 0x1f, 0x44, 0x00, 0x31}});
+	 }, "an edit changes nothing, or bytes that are not one instruction"},
+	{"EditOverInt3AndAnInstruction", "cc90 31c0 c3", SPOIL {
+		 edits.push_back({kBase, 2, {0xcc, 0x90}, {0x31, 0xc0}});
+	 }, "an edit changes nothing, or bytes that are not one instruction"},
+	{"EditMakesASequence", "0f1f4000 31c0 c3", SPOIL {
+		 edits.push_back({kBase, 4, {0x0f, 0x1f, 0x40, 0x00}, {0x48, 0x0f, 0x01, 0xef}});
 	 }, "a sequence is in what an edit makes"},
 	{"EditMakesASequenceWithItsNeighbour", "b010 01ef c3", SPOIL {
 		 edits.push_back({kBase, 2, {0xb0, 0x10}, {0xb0, 0x0f}});
@@ -265,19 +273,26 @@ TEST(RepairPlan, Rex2OperandsChangePlacesWithAllTheirBits)
 	EXPECT_EQ(Bytes(out[0], out[0] + 4), hex("d51103fd"));
 }
 
-// For the unwinder: how much lower rsp is than the tables say about the instruction, and from where on it is done.
+// For the unwinder: how much lower rsp is than the program knows, where a register is saved, and from where on the
+// instruction is done.
 TEST(RepairPlan, StepsSayWhereTheStackPointerIs)
 {
 	World w(kBase, hex("050fae2800 c3"));
 	const repair_trampoline &t = w.plan_hit(w.hits(w.bytes)[0]).trampoline;
-	ASSERT_EQ(t.nsteps, 4u);
-	const uint32_t down[] = {0, 144, 144, 0};
-	const bool after[] = {false, false, true, true};
-	const char *const next[] = {"lea rsp, [rsp - 0x90]", "mov qword ptr [rsp + 8], r9", "mov r9, qword ptr [rsp + 8]",
-				    "jmp 0x10000000005"};
-	for (size_t i = 0; i < 4; i++) {
+	ASSERT_EQ(t.nsteps, 5u);
+	const uint32_t down[] = {0, 144, 144, 144, 0};
+	const bool after[] = {false, false, false, true, true}, saved[] = {false, false, true, true, false};
+	const char *const next[] = {"lea rsp, [rsp - 0x90]", "mov qword ptr [rsp + 8], r9", "mov r9d, 0xffd751f0",
+				    "mov r9, qword ptr [rsp + 8]", "jmp 0x10000000005"};
+	for (size_t i = 0; i < 5; i++) {
 		EXPECT_EQ(t.steps[i].rsp_down, down[i]) << i;
 		EXPECT_EQ(t.steps[i].after, after[i]) << i;
+		ASSERT_EQ(t.steps[i].nheld, saved[i] ? 1 : 0) << i;
+		if (saved[i]) {
+			EXPECT_EQ(t.steps[i].held[0].reg, R9) << i;
+			EXPECT_TRUE(t.steps[i].held[0].saved) << i;
+			EXPECT_EQ(t.steps[i].held[0].by, 8) << i;
+		}
 		std::string text = w.text(t.vaddr + t.steps[i].off, t.code + t.steps[i].off, t.len - t.steps[i].off);
 		EXPECT_EQ(text.substr(0, text.find(';')), next[i]);
 	}
@@ -308,7 +323,13 @@ TEST(RepairPlan, WhatIsGlibcsOwnIsReplacedOrChecked)
 			EXPECT_EQ(w.check(), nullptr) << w.check();
 			EXPECT_TRUE(w.hits(w.repaired()).empty());
 			if (o.kind == REPAIR_REPLACED) {
-				EXPECT_EQ(o.edits[0].vaddr, kBase) << "the entry";
+				// cmp at the entry, wrpkru, and the NOP behind the first return: one instruction each
+				const std::pair<uint64_t, uint8_t> where[] = {{0, 3}, {0x32, 3}, {0x38, 8}};
+				ASSERT_EQ(w.plan.nedits, 3u);
+				for (size_t i = 0; i < 3; i++) {
+					EXPECT_EQ(w.plan.edits[i].vaddr, kBase + where[i].first);
+					EXPECT_EQ(w.plan.edits[i].len, where[i].second);
+				}
 				EXPECT_EQ(o.trampoline.absolute, target);
 			}
 			if (o.kind == REPAIR_CHECKED) {
@@ -337,6 +358,45 @@ TEST(RepairPlan, PkeySetLeadsNowhereThatTheCallerDidNotName)
 	EXPECT_EQ(repair_check(&plan, &w.reader, &at), nullptr);
 	plan.pkey_set = 0;
 	EXPECT_STREQ(repair_check(&plan, &w.reader, &at), "a trampoline leads to an address that nobody allowed");
+}
+
+// All pkey_set that are known, really repaired and called: what arrives is what was passed, and its result comes back.
+TEST(RepairPlan, PkeySetLeadsToTheOtherWithItsArguments)
+{
+	static int key;
+	static unsigned rights;
+	int (*other)(int, unsigned) = [](int k, unsigned r) {
+		key = k;
+		rights = r;
+		return 4711;
+	};
+	for (const GlibcRow &row : kGlibc) {
+		SCOPED_TRACE(row.name);
+		if (std::string(row.name).find("PkeySet") == std::string::npos) {
+			continue;
+		}
+		const size_t room = 0x4000;
+		auto *at = static_cast<uint8_t *>(mmap(nullptr, room, PROT_READ | PROT_WRITE | PROT_EXEC,
+						       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		ASSERT_NE(static_cast<void *>(at), MAP_FAILED);
+		World w(reinterpret_cast<uint64_t>(at), hex(row.code));
+		w.options.pkey_set = reinterpret_cast<uint64_t>(other);
+		w.options.nareas = 1;
+		w.options.areas[0] = {w.base + 0x1000, w.base + room};
+		auto hits = w.hits(w.bytes);
+		ASSERT_EQ(w.plan_placed(hits[0], LYCH_PLACE_INSTRUCTION, hits[0].vaddr).kind, REPAIR_REPLACED);
+		ASSERT_EQ(w.check(), nullptr);
+		Bytes code = w.repaired();
+		memcpy(at, code.data(), code.size());
+		ASSERT_EQ(w.plan.ntrampolines, 1u);
+		memcpy(at + (w.plan.trampolines[0].vaddr - w.base), w.plan.trampolines[0].code, w.plan.trampolines[0].len);
+		key = 0;
+		rights = 0;
+		EXPECT_EQ(reinterpret_cast<int (*)(int, unsigned)>(at)(-7, 0x12345678), 4711);
+		EXPECT_EQ(key, -7);
+		EXPECT_EQ(rights, 0x12345678u);
+		munmap(at, room);
+	}
 }
 
 TEST(RepairPlan, HostileCodeCannotMakeItTryForEver)

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The original and the repaired instruction, run one after the other in a child process from the same random registers,
-// flags and memory: they must leave the same behind, also when a signal arrives after each instruction.
+// flags and memory: they must leave the same behind, also when a signal arrives after each instruction. And of each
+// instruction of a trampoline what is said for unwinding is true: where the program's registers are meanwhile.
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <array>
 #include <random>
 
 #include "repair_world.h"
+
+extern "C" {
+#include "repair_cfi.h"
+}
 
 struct State {
 	uint64_t gpr[16];
@@ -144,6 +150,94 @@ struct Shared {
 	uint64_t state;
 };
 
+using Registers = std::array<uint64_t, 16>; // numbered as in ModRM
+
+// What traps in a trampoline show, in the child.
+struct Watch {
+	const repair *plan;
+	uint64_t base; // of the original code ...
+	const Bytes *code;
+	const repair_trampoline *entered; // the one whose instruction was reached last ...
+	Registers at_site;                // ... with these registers
+	Registers done[REPAIR_CODE_BYTES];  // unwound where the instruction is done
+	size_t ndone;
+	char message[256];
+	size_t compared;
+} watch;
+
+// Registers that the instruction fills and that may hold a part of it before it is done.
+unsigned half_filled(const repair_trampoline &t)
+{
+	spot s = {};
+	operand op;
+	s.vaddr = t.site;
+	const size_t off = t.site - watch.base;
+	if (off >= watch.code->size() || !insn_decode(&s.in, watch.code->data() + off, watch.code->size() - off)) {
+		return 0;
+	}
+	memcpy(s.bytes, watch.code->data() + off, s.in.len);
+	const uint8_t opcode = s.in.opcode;
+	if (s.in.encoding != INSN_LEGACY || s.in.map > 1) {
+		return 0;
+	}
+	if (s.in.map == 0 && ((opcode & 0xf8) == 0xb8 || (opcode == 0xc7 && s.in.modrm >= 0xc0))) {
+		return 1u << (opcode == 0xc7 ? operand_rm(&s) : (opcode & 7u) | (s.in.rex & 1u) << 3);
+	}
+	const bool fills = s.in.map == 0 ? opcode == 0x8b || opcode == 0x8d || opcode == 0x63
+					 : (opcode | 9) == 0xbf && (opcode & 6) == 6;
+	if (!fills || !operand_memory(&op, &s) || (op.base == operand_reg(&s) && op.index == NO_REG)) {
+		return 0;
+	}
+	return 1u << operand_reg(&s);
+}
+
+void watch_compare(const Registers &unwound, const Registers &real, unsigned except, const char *when)
+{
+	watch.compared++;
+	for (size_t i = 0; i < 16 && watch.message[0] == '\0'; i++) {
+		if (unwound[i] != real[i] && (except >> i & 1) == 0) {
+			snprintf(watch.message, sizeof(watch.message), "%s, register %zu unwinds to %lx, it was %lx", when, i,
+				 static_cast<unsigned long>(unwound[i]), static_cast<unsigned long>(real[i]));
+		}
+	}
+}
+
+// rip and registers before an instruction.
+void watch_trap(uint64_t rip, const Registers &now)
+{
+	for (size_t i = 0; i < watch.plan->ntrampolines; i++) {
+		const repair_trampoline &t = watch.plan->trampolines[i];
+		if (rip == t.site) {
+			watch.entered = &t;
+			watch.at_site = now;
+			watch.ndone = 0;
+		}
+		if (rip == t.resume && watch.entered == &t) {
+			for (size_t k = 0; k < watch.ndone; k++) {
+				watch_compare(watch.done[k], now, 0, "behind the instruction");
+			}
+			watch.ndone = 0;
+		}
+		if (rip - t.vaddr >= t.len || watch.entered != &t) {
+			continue;
+		}
+		const repair_step *step;
+		const uint64_t leads = repair_step_at(&t, rip - t.vaddr, &step);
+		Registers unwound = now;
+		unwound[RSP] += step->rsp_down;
+		for (size_t k = 0; k < step->nheld; k++) {
+			const uint64_t by = static_cast<uint64_t>(static_cast<int64_t>(step->held[k].by));
+			unwound[step->held[k].reg] = step->held[k].saved ? *reinterpret_cast<uint64_t *>(now[RSP] + by)
+									 : now[step->held[k].reg] + by;
+		}
+		if (leads == t.site) {
+			watch_compare(unwound, watch.at_site, half_filled(t), "before the instruction");
+		} else if (watch.ndone < REPAIR_CODE_BYTES) {
+			watch.done[watch.ndone++] = unwound;
+		}
+	}
+}
+
 struct Trial {
 	const Case &c;
 	Arena arena;
@@ -183,6 +277,9 @@ struct Trial {
 		w.options.areas[1] = {arena.code - 0x7f000000, arena.code - 0x1000000};
 		repair_outcome o = w.plan_hit(w.hits(original).at(0));
 		repaired = w.repaired();
+		watch.plan = &w.plan;
+		watch.base = w.base;
+		watch.code = &original;
 		for (size_t i = 0; i < w.plan.ntrampolines; i++) {
 			put(w.plan.trampolines[i].vaddr, w.plan.trampolines[i].code, w.plan.trampolines[i].len);
 		}
@@ -350,6 +447,9 @@ struct Trial {
 			return memcmp(after_first.stack, after_second.stack, sizeof(after_first.stack)) ? "the stack differs"
 													: "memory differs";
 		}
+		if (watch.message[0] != '\0') {
+			return watch.message;
+		}
 		return marks[0] == marks[1] ? "" : "they lead to different places";
 	}
 };
@@ -365,7 +465,14 @@ void on_trap(int, siginfo_t *, void *context)
 		byte = 0xa5;
 	}
 	signals = signals + 1;
+	static const int order[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+				      REG_R8,  REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15};
 	uint64_t rip = static_cast<uint64_t>(uc->uc_mcontext.gregs[REG_RIP]);
+	Registers now;
+	for (size_t i = 0; i < 16; i++) {
+		now[i] = static_cast<uint64_t>(uc->uc_mcontext.gregs[order[i]]);
+	}
+	watch_trap(rip, now);
 	if (rip >= reinterpret_cast<uint64_t>(&repair_exit) && rip < reinterpret_cast<uint64_t>(&repair_exit_end)) {
 		uc->uc_mcontext.gregs[REG_EFL] &= ~static_cast<greg_t>(kTrap);
 	}
@@ -384,6 +491,10 @@ int run_states(Trial &trial, Shared *shared, uint64_t count)
 			snprintf(shared->message, sizeof(shared->message), "%s", why.c_str());
 			return 1;
 		}
+	}
+	if (watch.compared == 0 && watch.plan->ntrampolines > 0) {
+		snprintf(shared->message, sizeof(shared->message), "no signal arrived in the trampoline");
+		return 1;
 	}
 	if (signals == 0) {
 		snprintf(shared->message, sizeof(shared->message), "no signal arrived");

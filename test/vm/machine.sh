@@ -8,6 +8,7 @@
 #                    has itself in a good version is not fetched
 #   kernel/6.1, 6.12 vmlinuz, version, and the modules for a network card
 #   capstone5/       Debian 13's libcapstone.so.5 and include/capstone, for tests
+#   debian13/        Debian 13's C and C++ libraries with their ld.so, unpacked; version is what it says of itself
 #
 # Sourced with LYCH_ROOT (the project) set.
 
@@ -106,6 +107,37 @@ lych_fetch_capstone5() {
 lych_capstone5_ready() {
 	[[ -f $LYCH_CACHE/capstone5/libcapstone.so.5 && -f $LYCH_CACHE/capstone5/include/capstone/capstone.h ]]
 }
+
+# What a program that uses the runtime loads from the system. They are unpacked with all they need themselves.
+LYCH_DEBIAN13_PACKAGES=(libc6 libgcc-s1 libstdc++6 libunwind8 libseccomp2)
+
+# lych_fetch_debian13: fetches Debian 13's C and C++ libraries, for tests that start programs with them.
+lych_fetch_debian13() {
+	local into=$LYCH_CACHE/debian13
+	lych_debian13_ready && return 0
+	lych_need_apt "Debian 13's C library" || return 1
+	mkdir -p "$LYCH_CACHE"
+	(
+		flock 9
+		local state=$LYCH_CACHE/apt/trixie libraries=$into.new/usr/lib/x86_64-linux-gnu
+		lych_debian13_ready && exit 0
+		echo "dev: fetching Debian 13's C and C++ libraries into ${LYCH_CACHE#"$PWD"/} (nothing is installed)" >&2
+		lych_apt_open "$state" trixie || exit 1
+		rm -rf "$into" "$into.new"
+		lych_apt_unpack "$state" "$into.new" "${LYCH_DEBIAN13_PACKAGES[@]}" || exit 1
+		# Character sets and documents, which no test asks for.
+		rm -rf "$into.new/usr/share" "$into.new/etc" "$libraries/gconv"
+		# The C library is a program, too: it says which version it is.
+		if ! "$libraries/ld-linux-x86-64.so.2" --library-path "$libraries" "$libraries/libc.so.6" >"$into.new/version"; then
+			echo "dev: Debian 13's C library does not start" >&2
+			rm -rf "$into.new"
+			exit 1
+		fi
+		mv "$into.new" "$into"
+	) 9>"$LYCH_CACHE/lock"
+}
+
+lych_debian13_ready() { [[ -s $LYCH_CACHE/debian13/version ]]; }
 
 lych_need_apt() {
 	local tool

@@ -10,6 +10,8 @@ trap 'rm -rf "$work"' EXIT
 LYCH_CACHE=$work/cache
 # shellcheck source=test/vm/machine.sh
 . "$LYCH_ROOT/test/vm/machine.sh"
+# shellcheck source=test/packages/packages.sh
+. "$LYCH_ROOT/test/packages/packages.sh"
 failures=0
 
 check() {
@@ -109,6 +111,23 @@ with_qemu() (
 check "QEMU 7.2 is refused" refused "$(with_qemu '7.2.19 (Debian 1:7.2+dfsg-7)')"
 check "QEMU 8.2 is refused" refused "$(with_qemu 8.2.2)"
 check "QEMU 10 is taken" taken "$(with_qemu '10.0.2 (Debian)')"
+
+# ---- what was fetched ----
+ready() { "$@" && echo ready || echo missing; }
+check "Debian 13's libraries that nobody fetched are missing" missing "$(ready lych_debian13_ready)"
+mkdir -p "$LYCH_CACHE/debian13/usr/lib"
+: >"$LYCH_CACHE/debian13/version"
+check "such that did not say their version are missing" missing "$(ready lych_debian13_ready)"
+echo "GNU C Library" >"$LYCH_CACHE/debian13/version"
+check "such that did are not fetched again" ready "$(ready lych_fetch_debian13)"
+
+check "packages that nobody fetched are missing" missing "$(ready lych_packages_ready)"
+mkdir -p "$LYCH_CACHE/packages"
+lych_package_names | sed '1d; s/$/ 1.0-1/' >"$LYCH_CACHE/packages/list"
+check "packages of which one is new in the list are missing" missing "$(ready lych_packages_ready)"
+lych_package_names | sed 's/$/ 1.0-1/' >"$LYCH_CACHE/packages/list"
+check "packages that are there in any version are not fetched again" ready "$(ready lych_fetch_packages)"
+check "packages have names" "libcvc5-1 libflame1" "$(lych_package_names | head -n 2 | paste -sd ' ')"
 
 # ---- results ----
 cat >"$work/log.out" <<-'EOF'

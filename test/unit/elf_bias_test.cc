@@ -6,7 +6,7 @@
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow" // in C a function may share its name with a struct
 extern "C" {
-#include "process.h"
+#include "elf.h"
 }
 #pragma GCC diagnostic pop
 
@@ -31,17 +31,12 @@ Elf64_Phdr load(uint32_t flags, uint64_t off, uint64_t vaddr, uint64_t filesz)
 bool bias_of(std::vector<Elf64_Phdr> phdrs, uint64_t start, uint64_t off, uint64_t *bias)
 {
 	elf e = {};
-	process_mapping m = {};
-
 	e.phdrs = phdrs.data();
 	e.nphdrs = phdrs.size();
-	m.start = start;
-	m.end = start + page;
-	m.off = off;
-	return process_bias(&e, &m, bias);
+	return elf_bias(&e, start, off, bias);
 }
 
-TEST(ProcessBias, IsTheDistanceBetweenLinkAddressAndMapping)
+TEST(ElfBias, IsTheDistanceBetweenLinkAddressAndMapping)
 {
 	uint64_t bias = 1;
 	std::vector<Elf64_Phdr> phdrs = {load(PF_R, 0, 0, 0x800), load(PF_R | PF_X, 0x1000, 0x1000, 0x5123),
@@ -58,7 +53,7 @@ TEST(ProcessBias, IsTheDistanceBetweenLinkAddressAndMapping)
 	EXPECT_FALSE(bias_of(phdrs, 0x7f0000006000, 0x7000, &bias));
 }
 
-TEST(ProcessBias, IsZeroForAFixedExecutable)
+TEST(ElfBias, IsZeroForAFixedExecutable)
 {
 	uint64_t bias = 1;
 
@@ -66,7 +61,7 @@ TEST(ProcessBias, IsZeroForAFixedExecutable)
 	EXPECT_EQ(bias, 0u);
 }
 
-TEST(ProcessBias, CountsModulo2To64)
+TEST(ElfBias, CountsModulo2To64)
 {
 	uint64_t bias = 1;
 
@@ -74,7 +69,7 @@ TEST(ProcessBias, CountsModulo2To64)
 	EXPECT_EQ(bias, UINT64_C(0x80001000));
 }
 
-TEST(ProcessBias, IgnoresSegmentsThatNoLoaderTakes)
+TEST(ElfBias, IgnoresSegmentsThatNoLoaderTakes)
 {
 	uint64_t bias;
 

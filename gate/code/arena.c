@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "parts.h"
+
+/* What hostile files can make a planner keep is bounded far below; where that is too much to ask for, less. */
+#define MOST (UINT64_C(1) << 30)
+#define LEAST (UINT64_C(1) << 24)
+#define ALIGN 16u
+
+static struct {
+	char *start, *at, *end;
+} arena;
+
+int arena_begin(void)
+{
+	for (size_t bytes = MOST; bytes >= LEAST; bytes /= 4) {
+		char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (at != MAP_FAILED) {
+			arena.start = arena.at = at;
+			arena.end = at + bytes;
+			return 0;
+		}
+	}
+	return -ENOMEM;
+}
+
+void arena_end(void)
+{
+	munmap(arena.start, (size_t)(arena.end - arena.start));
+	arena.start = arena.at = arena.end = NULL;
+}
+
+void *arena_take(size_t bytes)
+{
+	char *at = arena.at;
+
+	if (bytes > (size_t)(arena.end - at) - ALIGN) {
+		return NULL;
+	}
+	arena.at += (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+	return at;
+}
+
+void *arena_rest(size_t *bytes)
+{
+	*bytes = (size_t)(arena.end - arena.at) - ALIGN;
+	return arena.at;
+}
+
+/*
+ * What the scanner's files call instead of malloc and its kin (gate/CMakeLists.txt). Before each block stands its
+ * size, for realloc; the last block is given back or grown in place, which is what their arrays mostly ask for.
+ */
+void *arena_malloc(size_t bytes);
+void arena_free(void *block);
+void *arena_realloc(void *block, size_t bytes);
+void *arena_calloc(size_t n, size_t bytes);
+void *arena_reallocarray(void *block, size_t n, size_t bytes);
+void arena_qsort(void *items, size_t n, size_t bytes, int (*compare)(const void *, const void *));
+
+static size_t *size_of(void *block)
+{
+	return (size_t *)((char *)block - ALIGN);
+}
+
+static bool is_last(void *block)
+{
+	return (char *)block + ((*size_of(block) + ALIGN - 1) & ~(size_t)(ALIGN - 1)) == arena.at;
+}
+
+void *arena_malloc(size_t bytes)
+{
+	size_t *at = bytes > SIZE_MAX / 2 ? NULL : arena_take(ALIGN + bytes);
+
+	if (at == NULL) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	*at = bytes;
+	return (char *)at + ALIGN;
+}
+
+void arena_free(void *block)
+{
+	if (block != NULL && is_last(block)) {
+		/* What is taken next expects zeros. */
+		memset(size_of(block), 0, ALIGN + *size_of(block));
+		arena.at = (char *)size_of(block);
+	}
+}
+
+void *arena_realloc(void *block, size_t bytes)
+{
+	void *more;
+
+	if (block == NULL) {
+		return arena_malloc(bytes);
+	}
+	if (bytes <= *size_of(block)) {
+		return block;
+	}
+	if (is_last(block) && bytes < (size_t)(arena.end - (char *)block) - ALIGN) {
+		*size_of(block) = bytes;
+		arena.at = (char *)block + ((bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1));
+		return block;
+	}
+	more = arena_malloc(bytes);
+	if (more != NULL) {
+		memcpy(more, block, *size_of(block));
+	}
+	return more;
+}
+
+void *arena_calloc(size_t n, size_t bytes)
+{
+	size_t all;
+
+	if (__builtin_mul_overflow(n, bytes, &all)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return arena_malloc(all);
+}
+
+void *arena_reallocarray(void *block, size_t n, size_t bytes)
+{
+	size_t all;
+
+	if (__builtin_mul_overflow(n, bytes, &all)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return arena_realloc(block, all);
+}
+
+static void swap(char *a, char *b, size_t bytes)
+{
+	while (bytes > 0) {
+		char part[64];
+		size_t n = bytes < sizeof(part) ? bytes : sizeof(part);
+
+		memcpy(part, a, n);
+		memcpy(a, b, n);
+		memcpy(b, part, n);
+		a += n;
+		b += n;
+		bytes -= n;
+	}
+}
+
+static void sift(char *items, size_t from, size_t n, size_t bytes, int (*compare)(const void *, const void *))
+{
+	for (size_t child = 2 * from + 1; child < n; child = 2 * from + 1) {
+		if (child + 1 < n && compare(items + child * bytes, items + (child + 1) * bytes) < 0) {
+			child++;
+		}
+		if (compare(items + from * bytes, items + child * bytes) >= 0) {
+			return;
+		}
+		swap(items + from * bytes, items + child * bytes, bytes);
+		from = child;
+	}
+}
+
+/* A heapsort: glibc's allocates. */
+void arena_qsort(void *items, size_t n, size_t bytes, int (*compare)(const void *, const void *))
+{
+	for (size_t i = n / 2; i > 0; i--) {
+		sift(items, i - 1, n, bytes, compare);
+	}
+	for (size_t end = n; end > 1; end--) {
+		swap(items, (char *)items + (end - 1) * bytes, bytes);
+		sift(items, 0, end - 1, bytes, compare);
+	}
+}

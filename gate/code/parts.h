@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of gate/code/ share. */
+#ifndef LYCH_CODE_PARTS_H
+#define LYCH_CODE_PARTS_H
+
+#include "../../scanner/repair.h"
+#include "code.h"
+
+#define CODE_PAGE UINT64_C(4096)
+#define page_down(at) ((at) & ~(CODE_PAGE - 1))
+#define page_up(at) (((at) + CODE_PAGE - 1) & ~(CODE_PAGE - 1))
+
+/* ---- arena.c --------------------------------------------------------------------------------------------------- */
+
+/*
+ * Memory for one lych_code_start and its child, which goes on in its copy of it: no lock that another thread might hold
+ * is needed, and nothing of the program's heap is touched. Given back as a whole. -ENOMEM.
+ */
+int arena_begin(void);
+void arena_end(void);
+/* Zeroed, 16-byte aligned; NULL: full. Never given back alone. */
+void *arena_take(size_t bytes);
+/* All that is left, from where the next arena_take would be: for text whose length is not known before it is read. */
+void *arena_rest(size_t *bytes);
+
+/* ---- maps.c ---------------------------------------------------------------------------------------------------- */
+
+struct code_map {
+	uint64_t start, end, off, dev, inode;
+	bool readable, writable, executable, shared;
+	bool deleted; /* also memfd */
+	bool left;    /* not looked at, and told */
+	const char *path; /* in the arena; "" when anonymous */
+};
+
+struct code_maps {
+	struct code_map *items; /* all mappings, ascending */
+	size_t count;
+};
+
+/* Reads /proc/self/maps into the arena. 0, -ENOMEM, -EOPNOTSUPP (no /proc, or a line that is none). */
+int maps_read(struct code_maps *maps);
+/* The first mapping that ends above vaddr; maps->count: none. */
+size_t maps_from(const struct code_maps *maps, uint64_t vaddr);
+/* Is it code to look at? Not the vsyscall page, which the kernel emulates, nor what was left. */
+bool map_is_code(const struct code_map *map);
+
+/* struct code's read (place.h) over executable memory as it is now, with a struct code_maps as context. */
+size_t maps_code(void *maps, uint64_t vaddr, void *buf, size_t len);
+
+/* ---- look.c ---------------------------------------------------------------------------------------------------- */
+
+struct code_hit {
+	struct hit hit;
+	size_t map;
+	enum lych_verdict verdict;
+};
+
+#define CODE_HITS_MAX 65536u
+
+struct code_hits {
+	struct code_hit *items; /* ascending; those that are gates of ours or checked are not among them */
+	size_t count, room;
+};
+
+/*
+ * Adds what stands in [start, end) of executable memory and begins in a mapping of maps. Only our own gates count as
+ * gates, whatever other files say of theirs. 0, -ENOMEM, -E2BIG (hits->room).
+ */
+int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes);
+
+/* ---- plan.c ---------------------------------------------------------------------------------------------------- */
+
+/* About one sequence. Written by the child: hostile. */
+struct plan_item {
+	uint8_t kind; /* enum repair_kind */
+	uint8_t nedits;
+	char symbol[128];
+	uint64_t into;
+	char why[160];
+};
+
+/* What the child answers, in memory it shares with its parent: hostile, and copied before it is looked at. */
+struct plan_answer {
+	int32_t rc; /* of the planner: 0 or -ENOMEM; 1 before it has ended */
+	uint32_t nedits, ntrampolines, nno_exec;
+	/* then items[hits], edits[3 * hits], trampolines[hits], no_exec[hits] */
+};
+
+struct plan {
+	const struct code_maps *maps;
+	const struct code_hits *hits;
+	struct repair_options options;
+	/* the answer, copied */
+	struct plan_item *items; /* one for each hit */
+	struct repair_edit *edits;
+	struct repair_trampoline *trampolines;
+	struct repair_area *no_exec;
+	size_t nedits, ntrampolines, nno_exec;
+};
+
+/* Plans in a child. 0, -ENOMEM, -EOPNOTSUPP (no child, or it died: lych_why). */
+int plan_make(struct plan *plan);
+
+/* ---- carry.c --------------------------------------------------------------------------------------------------- */
+
+/* Is the sequence gone when the plan is carried out? */
+bool plan_covers(const struct plan *plan, const struct hit *hit);
+
+/*
+ * Carries out a plan that was checked, copies code that this process could write, and looks at all that was changed. 0;
+ * -EAGAIN: a place was taken, or executable memory has come meanwhile that nobody has looked at; -ENOEXEC: what was
+ * changed holds sequences; -ENOMEM, -EOPNOTSUPP. Failing later than with the first page leaves what was changed, which does
+ * what it did.
+ */
+int carry_out(const struct plan *plan);
+
+/* ---- areas.c --------------------------------------------------------------------------------------------------- */
+
+/* Where trampolines for the code of hits may be: free, near, and in nobody's way. */
+void areas_choose(struct repair_options *options, const struct code_maps *maps, const struct code_hits *hits);
+
+/* ---- door.c ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Executable memory at [at, at + bytes) that holds content, page-aligned; what was mapped there is replaced at once, so that
+ * another thread runs the old or the new. With fresh nothing may be mapped there. name and off are for /proc/PID/maps: the
+ * file it was made from, and where in it.
+ * 0, -EEXIST (fresh), -ENOMEM, -EOPNOTSUPP: refused both ways (lych_why).
+ */
+int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name, uint64_t off);
+/* What door_open made with fresh. */
+void door_close(uint64_t at, size_t bytes);
+/* [start, end) is not executable any more. 0, -ENOMEM (too many mappings). */
+int door_shut(uint64_t start, uint64_t end);
+/* Every thread of the process goes on with the code that is there now. */
+void door_settle(void);
+
+#endif /* LYCH_CODE_PARTS_H */
