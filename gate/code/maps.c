@@ -16,7 +16,7 @@ static char *read_all(const char *path, int *err)
 {
 	size_t room, len = 0;
 	char *text = arena_rest(&room);
-	long fd = sys3(SYS_open, path, O_RDONLY | O_CLOEXEC, 0), got = 1;
+	long fd = sys4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0), got = 1;
 
 	if (fd < 0) {
 		*err = (int)fd;

@@ -90,7 +90,7 @@ static struct parts parts_of(struct plan_answer *answer, size_t hits)
 /* A mapped file may become shorter: then the child ends by SIGBUS. */
 static const void *map_file(const char *path, size_t *size)
 {
-	long fd = sys3(SYS_open, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+	long fd = sys4(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
 	struct stat st;
 	long at = -ENOENT;
 

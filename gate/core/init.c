@@ -6,6 +6,7 @@
  * calling thread has no rights to it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,7 +204,7 @@ static int code_start(const struct lych_init_opts *opts)
 		}
 		mode = LYCH_CODE_REPAIR;
 	}
-	if (sys3(SYS_access, "/dev/sgx_enclave", R_OK, 0) == 0) {
+	if (sys4(SYS_faccessat, AT_FDCWD, "/dev/sgx_enclave", R_OK, 0) == 0) {
 		classes |= LYCH_CLASS_BIT(LYCH_ENCLU);
 	}
 	return lych_code_start(mode, classes, opts->on_code, opts->on_code_ctx);

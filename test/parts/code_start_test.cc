@@ -261,7 +261,7 @@ TEST(CodeStart, DoesNotPlanWithAChildThatCannotBeConfined)
 TEST(CodeStart, SaysSoWithoutProc)
 {
 	in_child([] {
-		ASSERT_TRUE(refuse_call(SYS_open));
+		ASSERT_TRUE(refuse_call(SYS_openat));
 		EXPECT_EQ(start(), -EOPNOTSUPP);
 		EXPECT_THAT(fake_why, HasSubstr("/proc"));
 	});
