@@ -140,7 +140,7 @@ int main(void)
 	ROW("plain call through a pointer", plain_empty);
 	ROW("plain call, 6 arguments", plain_six);
 	ROW("getpid", getpid);
-	ROW("a pair of pkey_set (glibc)", pkey_set_pair);
+	ROW("a pair of pkey_set (ours)", pkey_set_pair);
 	ROW("a pair of mprotect", mprotect_pair);
 	ROW("one byte to another process and back", pipe);
 
