@@ -33,8 +33,8 @@
 
 /* What is known of the file behind a mapping. */
 struct behind {
-	const char *path; /* of the mapping; equal pointers or texts are the same file */
-	bool tried, known;
+	const struct code_map *of; /* one of its mappings */
+	bool known;
 	const void *bytes;
 	size_t size;
 	struct elf elf;
@@ -48,7 +48,6 @@ struct planner {
 	struct code code;
 	struct place_memo memo;
 	struct repair repair;
-	struct behind behind; /* hits are ascending and the mappings of a file lie together */
 	struct plan_answer *answer;
 };
 
@@ -131,13 +130,9 @@ static bool same_code(const struct behind *b, const struct code_map *map, const 
 	return true;
 }
 
-static void open_behind(struct behind *b, const struct code_map *map, const struct hit *hit)
+static void map_behind(struct behind *b, const struct code_map *map, const struct hit *hit)
 {
-	struct source src;
-	const char *why;
-
-	b->path = map->path;
-	b->tried = true;
+	b->of = map;
 	if (strcmp(map->path, "[vdso]") == 0) {
 		b->bytes = (const void *)(uintptr_t)map->start;
 		b->size = (size_t)(map->end - map->start);
@@ -147,15 +142,10 @@ static void open_behind(struct behind *b, const struct code_map *map, const stru
 			b->bytes = NULL;
 		}
 	}
-	if (b->bytes == NULL) {
-		return;
-	}
-	src = source_from_memory(b->bytes, b->size);
-	b->known = elf_open(&b->elf, &src, &why) == 0;
 }
 
-/* All files that hold sequences, before the child may open no more. */
-static struct behind *open_files(const struct plan *plan)
+/* All files that hold sequences, before the child may open no more; nothing of what they say is read. */
+static struct behind *map_files(const struct plan *plan)
 {
 	struct behind *files = arena_take((plan->hits->count + 1) * sizeof(*files));
 	size_t n = 0;
@@ -164,11 +154,23 @@ static struct behind *open_files(const struct plan *plan)
 		const struct code_hit *found = &plan->hits->items[i];
 		const struct code_map *map = &plan->maps->items[found->map];
 
-		if (n == 0 || strcmp(files[n - 1].path, map->path) != 0) {
-			open_behind(&files[n++], map, &found->hit);
+		if (n == 0 || strcmp(files[n - 1].of->path, map->path) != 0) {
+			map_behind(&files[n++], map, &found->hit);
 		}
 	}
 	return files;
+}
+
+static void know_file(struct behind *b)
+{
+	struct source src;
+	const char *why;
+
+	if (b->bytes != NULL) {
+		src = source_from_memory(b->bytes, b->size);
+		b->known = elf_open(&b->elf, &src, &why) == 0;
+		b->bytes = NULL;
+	}
 }
 
 static void know_bias(struct behind *b, const struct plan *plan, size_t map)
@@ -231,9 +233,10 @@ static int plan_all(struct planner *p, struct behind *files, struct parts *parts
 	for (size_t i = 0; rc == 0 && i < plan->hits->count; i++) {
 		const struct code_hit *found = &plan->hits->items[i];
 
-		if (strcmp(b->path, plan->maps->items[found->map].path) != 0) {
+		if (strcmp(b->of->path, plan->maps->items[found->map].path) != 0) {
 			b++;
 		}
+		know_file(b);
 		know_bias(b, plan, found->map);
 		rc = plan_one(p, b, found, &parts->items[i]);
 	}
@@ -288,7 +291,7 @@ static int child(const struct plan *plan, struct plan_answer *answer)
 	limit(RLIMIT_CPU, CHILD_SECONDS);
 	sys5(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0);
 	sys5(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	files = open_files(plan);
+	files = map_files(plan);
 	if (p == NULL || files == NULL) {
 		return -ENOMEM;
 	}
