@@ -130,6 +130,12 @@ static bool same_code(const struct behind *b, const struct code_map *map, const 
 	return true;
 }
 
+/* Two files may have had the same name. */
+static bool same_file(const struct code_map *a, const struct code_map *b)
+{
+	return strcmp(a->path, b->path) == 0 && a->inode == b->inode && a->dev == b->dev && a->deleted == b->deleted;
+}
+
 static void map_behind(struct behind *b, const struct code_map *map, const struct hit *hit)
 {
 	b->of = map;
@@ -154,7 +160,7 @@ static struct behind *map_files(const struct plan *plan)
 		const struct code_hit *found = &plan->hits->items[i];
 		const struct code_map *map = &plan->maps->items[found->map];
 
-		if (n == 0 || strcmp(files[n - 1].of->path, map->path) != 0) {
+		if (n == 0 || !same_file(files[n - 1].of, map)) {
 			map_behind(&files[n++], map, &found->hit);
 		}
 	}
@@ -233,7 +239,7 @@ static int plan_all(struct planner *p, struct behind *files, struct parts *parts
 	for (size_t i = 0; rc == 0 && i < plan->hits->count; i++) {
 		const struct code_hit *found = &plan->hits->items[i];
 
-		if (strcmp(b->of->path, plan->maps->items[found->map].path) != 0) {
+		if (!same_file(b->of, &plan->maps->items[found->map])) {
 			b++;
 		}
 		know_file(b);
