@@ -74,7 +74,6 @@ int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start
 /* About one sequence. Written by the child: hostile. */
 struct plan_item {
 	uint8_t kind; /* enum repair_kind */
-	uint8_t nedits;
 	char symbol[128];
 	uint64_t into;
 	char why[160];

@@ -225,7 +225,6 @@ static int plan_one(struct planner *p, struct behind *b, const struct code_hit *
 	}
 	rc = repair_add(&p->repair, &stray, &outcome);
 	item->kind = (uint8_t)outcome.kind;
-	item->nedits = (uint8_t)outcome.nedits;
 	copy_text(item->why, sizeof(item->why), outcome.why);
 	return rc;
 }
