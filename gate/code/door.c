@@ -4,13 +4,14 @@
  * written while it is executable: a page is either the old one or the new one, in whole.
  *
  * A sealed file in memory, mapped privately, is what kernels and policies allow that forbid making written memory
- * executable (PR_SET_MDWE, SELinux's execmem). Where such files may not be executable (vm.memfd_noexec, or no
- * memfd_create), anonymous memory is written, made executable elsewhere and moved into its place.
+ * executable (PR_SET_MDWE, SELinux's execmem). Where such files may not be executable (vm.memfd_noexec), or not be at all (no
+ * memfd_create, RLIMIT_FSIZE), anonymous memory is written, made executable elsewhere and moved into its place.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
 #include <linux/memfd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -59,6 +60,24 @@ static long write_all(long fd, const char *content, size_t bytes, uint64_t off)
 	return 0;
 }
 
+/* Where a limit (RLIMIT_FSIZE) says that files are smaller: -EFBIG, and not the signal that would end the process. */
+static long write_unsignaled(long fd, const char *content, size_t bytes, uint64_t off)
+{
+	const uint64_t xfsz = UINT64_C(1) << (SIGXFSZ - 1);
+	const struct timespec now = {0};
+	uint64_t before = 0, pending = 0;
+	long rc;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &xfsz, &before, sizeof(before));
+	sys2(SYS_rt_sigpending, &pending, sizeof(pending));
+	rc = write_all(fd, content, bytes, off);
+	if (rc == -EFBIG && (pending & xfsz) == 0) {
+		sys4(SYS_rt_sigtimedwait, &xfsz, NULL, &now, sizeof(xfsz));
+	}
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
+	return rc;
+}
+
 /* The content at off of the file, as it was in the one it was made from: that is where debuggers and scanners look. */
 static long sealed_file(const void *content, size_t bytes, const char *name, uint64_t off)
 {
@@ -75,7 +94,7 @@ static long sealed_file(const void *content, size_t bytes, const char *name, uin
 	if (fd < 0) {
 		return fd;
 	}
-	rc = write_all(fd, content, bytes, off);
+	rc = write_unsignaled(fd, content, bytes, off);
 	if (rc == 0) {
 		rc = sys3(SYS_fcntl, fd, F_ADD_SEALS, SEALS | SEAL_EXEC);
 	}

@@ -8,11 +8,13 @@
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <string>
@@ -256,6 +258,25 @@ TEST(CodeStart, DoesNotPlanWithAChildThatCannotBeConfined)
 			EXPECT_EQ(memcmp(planted, stray, sizeof(stray)), 0);
 		});
 	}
+}
+
+// Of a process that may write no files the kernel ends the one that tries.
+TEST(CodeStart, GoesWithoutFilesWhereNoneMayBeWritten)
+{
+	in_child([] {
+		struct rlimit before;
+		ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+		struct rlimit none = {0, before.rlim_max};
+		planted = plant();
+		ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &none), 0);
+		int rc = start();
+		sigset_t pending;
+		sigpending(&pending);
+		setrlimit(RLIMIT_FSIZE, &before);
+		EXPECT_EQ(rc, 0) << fake_why;
+		EXPECT_NE(memcmp(planted, stray, sizeof(stray)), 0);
+		EXPECT_EQ(sigismember(&pending, SIGXFSZ), 0);
+	});
 }
 
 TEST(CodeStart, SaysSoWithoutProc)
