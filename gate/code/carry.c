@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Carrying a plan out that is believed: trampolines first, as nobody comes there yet; then whole pages with edits in them, each
- * swapped in at once; then a look at all of it where it runs.
+ * swapped in at once; then a look at everything where it runs.
  */
-/* ---- carrying it out -------------------------------------------------------------------------------------------- */
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,9 +17,7 @@
 #include "parts.h"
 #include "unwind.h"
 
-#define MARGIN (LYCH_SEQUENCE_MAX - 1u)
 #define INT3 0xcc
-#define HITS_AGAIN 4096u /* of what is looked at again */
 
 /* Pages that get other contents: whole mappings that somebody could write otherwise, and those with an edit. */
 struct run {
@@ -98,6 +94,23 @@ static int choose_runs(struct carry *c)
 	}
 	join_runs(c);
 	return 0;
+}
+
+/* The first edit that ends above vaddr. */
+static size_t edit_from(const struct plan *plan, uint64_t vaddr)
+{
+	size_t low = 0, high = plan->nedits;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (plan->edits[mid].vaddr + plan->edits[mid].len <= vaddr) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return low;
 }
 
 /* ---- changing it ------------------------------------------------------------------------------------------------- */
@@ -223,7 +236,7 @@ static int swap_run(const struct carry *c, const struct run *run)
 		return -ENOMEM;
 	}
 	memcpy(content, (const void *)(uintptr_t)run->start, bytes);
-	for (size_t i = 0; i < c->plan->nedits; i++) {
+	for (size_t i = edit_from(c->plan, run->start); i < c->plan->nedits && c->plan->edits[i].vaddr < run->end; i++) {
 		patch(content, run->start, bytes, c->plan->edits[i].vaddr, c->plan->edits[i].new_bytes, c->plan->edits[i].len);
 	}
 	rc = door_open(run->start, content, bytes, false, original_path(map), map->off + (run->start - map->start));
@@ -269,7 +282,7 @@ static bool changes(const struct repair_edit *e, const struct hit *hit)
 
 bool plan_covers(const struct plan *plan, const struct hit *hit)
 {
-	for (size_t i = 0; i < plan->nedits; i++) {
+	for (size_t i = edit_from(plan, hit->vaddr); i < plan->nedits && plan->edits[i].vaddr < hit->vaddr + hit->len; i++) {
 		if (changes(&plan->edits[i], hit)) {
 			return true;
 		}
@@ -282,64 +295,50 @@ bool plan_covers(const struct plan *plan, const struct hit *hit)
 	return false;
 }
 
-static bool was_left(const struct carry *c, const struct hit *hit)
+/*
+ * At everything: what was changed may be what made a sequence somewhere else harmless (a check may lead to its ud2 over any
+ * distance), and what was not may have been changed by somebody else.
+ */
+static int look_again(const struct carry *c, const struct code_maps *now)
 {
-	for (size_t i = 0; i < c->plan->hits->count; i++) {
-		if (c->plan->hits->items[i].hit.vaddr == hit->vaddr && c->plan->hits->items[i].hit.cls == hit->cls) {
-			return c->plan->items == NULL || !plan_covers(c->plan, hit);
-		}
-	}
-	return false;
-}
+	const struct plan *plan = c->plan;
+	struct code_hits hits = {arena_take(CODE_HITS_MAX * sizeof(*hits.items)), 0, CODE_HITS_MAX};
+	int rc = hits.items != NULL ? look_at_all(&hits, now, plan->options.classes) : -ENOMEM;
+	uint64_t at = 0;
 
-/* What can be executed of pages that were changed, and what lies right before and behind them. */
-static int look_again(struct carry *c, const struct code_maps *now, uint64_t start, uint64_t end)
-{
-	struct code_hits hits = {arena_take(HITS_AGAIN * sizeof(*hits.items)), 0, HITS_AGAIN};
-	int rc = 0;
+	/* Both lists are in the order of their opcodes. */
+	for (size_t i = 0, k = 0; rc == 0 && i < hits.count; i++) {
+		const struct hit *hit = &hits.items[i].hit, *old;
 
-	if (hits.items == NULL) {
-		return -ENOMEM;
-	}
-	start -= MARGIN;
-	end += MARGIN;
-	for (size_t i = maps_from(now, start); rc == 0 && i < now->count && now->items[i].start < end; i++) {
-		uint64_t from = now->items[i].start, to = now->items[i].end;
-
-		for (; i + 1 < now->count && now->items[i + 1].start == to && map_is_code(&now->items[i + 1]) &&
-		       map_is_code(&now->items[i]); i++) {
-			to = now->items[i + 1].end;
+		while (k < plan->hits->count && plan->hits->items[k].hit.core < hit->core) {
+			k++;
 		}
-		if (map_is_code(&now->items[i])) {
-			rc = look_at(&hits, now, from > start ? from : start, to < end ? to : end, c->plan->options.classes);
-		}
-	}
-	for (size_t i = 0; rc == 0 && i < hits.count; i++) {
-		if (!was_left(c, &hits.items[i].hit)) {
+		old = k < plan->hits->count ? &plan->hits->items[k].hit : NULL;
+		if (old == NULL || old->core != hit->core || old->vaddr != hit->vaddr || old->cls != hit->cls ||
+		    plan_covers(plan, old)) {
+			at = hit->vaddr;
 			rc = -E2BIG;
 		}
 	}
 	if (rc == -E2BIG) {
-		why_set("code: what was repaired at 0x%llx holds sequences again: was its file changed meanwhile?",
-			(unsigned long long)(start + MARGIN));
+		why_set("code: after its repair there is a sequence at 0x%llx: was its file changed meanwhile?",
+			(unsigned long long)at);
 		return -ENOEXEC;
 	}
 	return rc;
 }
 
-static int look_at_changes(struct carry *c, const struct code_maps *now)
+/* What was left at the first look is left at the second one. */
+static void leave_again(const struct carry *c, struct code_maps *now)
 {
-	int rc = 0;
+	const struct code_maps *maps = c->plan->maps;
 
-	for (size_t i = 0; rc == 0 && i < c->nruns; i++) {
-		rc = look_again(c, now, c->runs[i].start, c->runs[i].end);
+	for (size_t i = 0; i < now->count; i++) {
+		for (size_t k = maps_from(maps, now->items[i].start); k < maps->count && maps->items[k].start < now->items[i].end;
+		     k++) {
+			now->items[i].left |= maps->items[k].left;
+		}
 	}
-	for (size_t i = 0, next; rc == 0 && i < c->plan->ntrampolines; i = next) {
-		struct run run = trampoline_run(c->plan, i, &next);
-
-		rc = look_again(c, now, run.start, run.end);
-	}
-	return rc;
 }
 
 /* Is all of the mapping what was looked at, or what came through the door? */
@@ -400,7 +399,8 @@ int carry_out(const struct plan *plan)
 		rc = maps_read(&now);
 	}
 	if (rc == 0) {
-		rc = look_at_changes(&c, &now);
+		leave_again(&c, &now);
+		rc = compare(&c, &now);
 	}
-	return rc != 0 ? rc : compare(&c, &now);
+	return rc != 0 ? rc : look_again(&c, &now);
 }

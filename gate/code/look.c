@@ -54,9 +54,22 @@ static int take(void *ctx, size_t off, size_t core, size_t len, enum lych_class 
 	return 0;
 }
 
-int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes)
+int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t classes)
 {
-	struct look look = {hits, maps, start};
+	int rc = 0;
 
-	return pattern_scan((const uint8_t *)(uintptr_t)start, end - start, classes, take, &look);
+	for (size_t i = 0; rc == 0 && i < maps->count; i++) {
+		uint64_t start = maps->items[i].start, end = maps->items[i].end;
+		struct look look = {hits, maps, start};
+
+		if (!map_is_code(&maps->items[i])) {
+			continue;
+		}
+		/* What lies together runs together. */
+		for (; i + 1 < maps->count && maps->items[i + 1].start == end && map_is_code(&maps->items[i + 1]); i++) {
+			end = maps->items[i + 1].end;
+		}
+		rc = pattern_scan((const uint8_t *)(uintptr_t)start, end - start, classes, take, &look);
+	}
+	return rc;
 }

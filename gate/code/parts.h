@@ -64,10 +64,10 @@ struct code_hits {
 };
 
 /*
- * Adds what stands in [start, end) of executable memory and begins in a mapping of maps. Only our own gates count as
- * gates, whatever other files say of theirs. 0, -ENOMEM, -E2BIG (hits->room).
+ * Adds what stands in executable memory, which must be readable. Only our own gates count as gates, whatever other files
+ * say of theirs. 0, -E2BIG (hits->room).
  */
-int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes);
+int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t classes);
 
 /* ---- plan.c ---------------------------------------------------------------------------------------------------- */
 
@@ -103,13 +103,13 @@ int plan_make(struct plan *plan);
 
 /* ---- carry.c --------------------------------------------------------------------------------------------------- */
 
-/* Is the sequence gone when the plan is carried out? */
+/* Is the sequence gone when the plan, which was checked, is carried out? */
 bool plan_covers(const struct plan *plan, const struct hit *hit);
 
 /*
- * Carries out a plan that was checked, copies code that this process could write, and looks at all that was changed. 0;
- * -EAGAIN: a place was taken, or executable memory has come meanwhile that nobody has looked at; -ENOEXEC: what was
- * changed holds sequences; -ENOMEM, -EOPNOTSUPP. Failing later than with the first page leaves what was changed, which does
+ * Carries out a plan that was checked, copies code that this process could write, and looks at all code again. 0;
+ * -EAGAIN: a place was taken, or executable memory has come meanwhile that nobody has looked at; -ENOEXEC: there are
+ * sequences that were not there, or not such; -ENOMEM, -EOPNOTSUPP. Failing later than with the first page leaves what was changed, which does
  * what it did.
  */
 int carry_out(const struct plan *plan);

@@ -113,7 +113,7 @@ static bool usable(struct start *s, const struct code_map *map)
 static int look_around(struct start *s)
 {
 	struct code_maps *maps = &s->maps;
-	int rc = 0;
+	int rc;
 
 	s->hits = (struct code_hits){arena_take(CODE_HITS_MAX * sizeof(*s->hits.items)), 0, CODE_HITS_MAX};
 	if (s->hits.items == NULL) {
@@ -124,18 +124,7 @@ static int look_around(struct start *s)
 			maps->items[i].left = true;
 		}
 	}
-	for (size_t i = 0; rc == 0 && i < maps->count; i++) {
-		uint64_t start = maps->items[i].start, end = maps->items[i].end;
-
-		if (!map_is_code(&maps->items[i])) {
-			continue;
-		}
-		/* What lies together runs together. */
-		for (; i + 1 < maps->count && maps->items[i + 1].start == end && map_is_code(&maps->items[i + 1]); i++) {
-			end = maps->items[i + 1].end;
-		}
-		rc = look_at(&s->hits, maps, start, end, s->classes);
-	}
+	rc = look_at_all(&s->hits, maps, s->classes);
 	if (rc == -E2BIG) {
 		why_set("code: more than %u sequences in executable memory", CODE_HITS_MAX);
 		rc = -ENOEXEC;

@@ -54,6 +54,22 @@ uint8_t *plant()
 	return at + 64;
 }
 
+// xrstor (%rax); test $0x200,%eax; jne to the ud2 on the next page, where a stray is to be repaired.
+uint8_t *plant_checked()
+{
+	const uint8_t checked[] = {0x0f, 0xae, 0x28, 0xa9, 0x00, 0x02, 0x00, 0x00, 0x0f, 0x85};
+	auto *at = static_cast<uint8_t *>(
+		mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	memset(at, 0xcc, 2 * page);
+	memcpy(at + 64, checked, sizeof(checked));
+	const int32_t rel = page + 32 - (64 + sizeof(checked) + 4);
+	memcpy(at + 64 + sizeof(checked), &rel, sizeof(rel));
+	memcpy(at + page + 32, "\x0f\x0b", 2);
+	memcpy(at + page + 64, stray, sizeof(stray));
+	EXPECT_EQ(mprotect(at, 2 * page, PROT_READ | PROT_EXEC), 0);
+	return at + page + 64;
+}
+
 uint8_t *planted;
 
 struct repair_edit *edit_of(struct plan *plan, const uint8_t *at)
@@ -230,6 +246,29 @@ TEST(CodeStart, GivesUpWhenPlacesAreTakenAllTheTime)
 			EXPECT_EQ(mmap(at, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), at);
 		};
 		EXPECT_EQ(start(), -EAGAIN);
+	});
+}
+
+// What makes a sequence harmless may be far from it, on a page with none.
+TEST(CodeStart, SeesWhatAChangeElsewhereMakesOfASequence)
+{
+	in_child([] {
+		planted = plant_checked();
+		fake_lie = [](struct plan *plan) {
+			struct repair_edit *e = edit_of(plan, planted);
+			memmove(e + 1, e, static_cast<size_t>(plan->edits + plan->nedits++ - e) * sizeof(*e));
+			*e = {};
+			e->vaddr = reinterpret_cast<uint64_t>(planted) - 32;
+			e->len = 2;
+			memcpy(e->old_bytes, "\x0f\x0b", 2);
+			memcpy(e->new_bytes, "\x90\x90", 2);
+		};
+		EXPECT_EQ(start(), -ENOEXEC);
+		EXPECT_THAT(fake_why, HasSubstr("after its repair"));
+	});
+	in_child([] {
+		planted = plant_checked();
+		EXPECT_EQ(start(), 0) << "the control: " << fake_why;
 	});
 }
 
