@@ -15,6 +15,7 @@
 #endif
 /* Code that comes while it is looked at is looked at again, so often. */
 #define PASSES 8
+#define NEAR 256u
 
 struct start {
 	enum lych_code mode;
@@ -154,6 +155,27 @@ static bool no_exec_is_wanted(const struct plan *plan)
 	return true;
 }
 
+/*
+ * Each edit is where a sequence is, or so near that it can help: a jump of two bytes to padding, or the entry of pkey_set. No other
+ * code is changed, and none of the gates.
+ */
+static const struct repair_edit *edit_far_away(const struct plan *plan)
+{
+	const struct code_hit *hits = plan->hits->items;
+
+	for (size_t i = 0, k = 0; i < plan->nedits; i++) {
+		const struct repair_edit *e = &plan->edits[i];
+
+		while (k < plan->hits->count && hits[k].hit.core + NEAR < e->vaddr) {
+			k++;
+		}
+		if (k == plan->hits->count || hits[k].hit.core > e->vaddr + e->len + NEAR) {
+			return e;
+		}
+	}
+	return NULL;
+}
+
 static int believe(struct start *s)
 {
 	struct plan *plan = &s->plan;
@@ -170,7 +192,12 @@ static int believe(struct start *s)
 	const struct code code = {maps_code, &s->maps};
 	uint64_t at = 0;
 	const char *why = repair_check(&found, &code, &at);
+	const struct repair_edit *far = why == NULL ? edit_far_away(plan) : NULL;
 
+	if (far != NULL) {
+		at = far->vaddr;
+		why = "an edit is far from every sequence";
+	}
 	if (why == NULL && !no_exec_is_wanted(plan)) {
 		why = "pages would lose the right to execute that hold no sequence";
 	}

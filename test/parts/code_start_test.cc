@@ -118,6 +118,17 @@ const Lie lies[] = {
 		 e->new_bytes[1] = 0x40;
 	 },
 	 -EOPNOTSUPP, "wrong at"},
+	{"an edit of code that has nothing to do with a sequence",
+	 [](struct plan *plan) {
+		 struct repair_edit *e = edit_of(plan, planted) + 1;
+		 memmove(e + 1, e, static_cast<size_t>(plan->edits + plan->nedits++ - e) * sizeof(*e));
+		 *e = {};
+		 e->vaddr = reinterpret_cast<uint64_t>(planted) + 1024;
+		 e->len = 1;
+		 e->old_bytes[0] = 0xcc;
+		 e->new_bytes[0] = 0x90;
+	 },
+	 -EOPNOTSUPP, "far from every sequence"},
 	{"an edit that is left out",
 	 [](struct plan *plan) {
 		 struct repair_edit *e = edit_of(plan, planted);
