@@ -441,6 +441,9 @@ static const char *check_pages(struct check *c)
 		if (pages->start >= pages->end || (pages->start | pages->end) % PAGE != 0) {
 			return "what is to lose the right to execute is not whole pages";
 		}
+		if (i > 0 && pages->start < pages[-1].end) {
+			return "pages that are to lose the right to execute are out of order or named twice";
+		}
 		edit = edit_from(c->plan, pages->start);
 		if (edit < c->plan->nedits && c->plan->edits[edit].vaddr < pages->end) {
 			return "an edit is on a page that is to lose the right to execute";

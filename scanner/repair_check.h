@@ -16,7 +16,7 @@ struct repair_plan {
 	size_t nedits;
 	const struct repair_trampoline *trampolines;
 	size_t ntrampolines;
-	const struct repair_area *no_exec; /* whole pages */
+	const struct repair_area *no_exec; /* whole pages, ascending, disjoint */
 	size_t nno_exec;
 	const struct repair_area *areas; /* where trampolines may be */
 	size_t nareas;

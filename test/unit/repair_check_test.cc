@@ -158,6 +158,11 @@ TEST(RepairCheckPages, AreWholeAndHoldNoEdit)
 	EXPECT_STREQ(repair_check(&plan, &w.reader, &at), "an edit is on a page that is to lose the right to execute");
 	pages = {kBase + 0x1000, kBase + 0x1800};
 	EXPECT_STREQ(repair_check(&plan, &w.reader, &at), "what is to lose the right to execute is not whole pages");
+	const repair_area twice[] = {{kBase + 0x1000, kBase + 0x3000}, {kBase + 0x2000, kBase + 0x3000}};
+	plan.no_exec = twice;
+	plan.nno_exec = 2;
+	EXPECT_STREQ(repair_check(&plan, &w.reader, &at),
+		     "pages that are to lose the right to execute are out of order or named twice");
 }
 
 // ---- what the planner makes of several sequences, and of what is no code ------------------------------------------
