@@ -92,7 +92,10 @@ int maps_read(struct code_maps *maps)
 		}
 		/* One that grew between two reads comes again. */
 		if (m.end > end) {
-			m.start = m.start > end ? m.start : end;
+			if (m.start < end) {
+				m.off += end - m.start;
+				m.start = end;
+			}
 			end = m.end;
 			take(&maps->items[maps->count++], &m);
 		}
