@@ -15,13 +15,28 @@ static struct {
 	char *start, *at, *end;
 } arena;
 
+/* After mlockall(MCL_FUTURE) all of what is mapped would be there at once: so it is unlocked before it can be. NULL: no memory. */
+static char *map(size_t bytes)
+{
+	void *at = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (at == MAP_FAILED) {
+		return NULL;
+	}
+	munlock(at, bytes);
+	if (mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) {
+		munmap(at, bytes);
+		return NULL;
+	}
+	return at;
+}
+
 int arena_begin(void)
 {
 	for (size_t bytes = MOST; bytes >= LEAST; bytes /= 4) {
-		char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		char *at = map(bytes);
 
-		if (at != MAP_FAILED) {
+		if (at != NULL) {
 			arena.start = arena.at = at;
 			arena.end = at + bytes;
 			return 0;

@@ -329,6 +329,21 @@ TEST(CodeStart, GoesWithoutFilesWhereNoneMayBeWritten)
 	});
 }
 
+// A program that locks all its memory has what it maps at once.
+TEST(CodeStart, NeedsLittleMemoryWhereAllIsLocked)
+{
+	in_child([] {
+		planted = plant();
+		if (mlockall(MCL_FUTURE) != 0) {
+			return;
+		}
+		EXPECT_EQ(start(), 0) << fake_why;
+		struct rusage used;
+		ASSERT_EQ(getrusage(RUSAGE_SELF, &used), 0);
+		EXPECT_LT(used.ru_maxrss, 256 << 10) << "KB";
+	});
+}
+
 TEST(CodeStart, SaysSoWithoutProc)
 {
 	in_child([] {
