@@ -16,6 +16,7 @@
 /* Code that comes while it is looked at is looked at again, so often. */
 #define PASSES 8
 #define NEAR 256u
+#define LOOKED 1
 
 struct start {
 	enum lych_code mode;
@@ -301,7 +302,7 @@ static int pass_locked(struct dl_phdr_info *info, size_t bytes, void *start)
 	(void)info;
 	(void)bytes;
 	s->rc = pass(s);
-	return 1;
+	return LOOKED;
 }
 
 int lych_code_start(enum lych_code mode, uint32_t classes,
@@ -314,8 +315,8 @@ int lych_code_start(enum lych_code mode, uint32_t classes,
 
 		rc = arena_begin();
 		if (rc == 0) {
-			dl_iterate_phdr(pass_locked, &s);
-			rc = s.rc;
+			/* Some programs have a dl_iterate_phdr of their own. */
+			rc = dl_iterate_phdr(pass_locked, &s) == LOOKED ? s.rc : pass(&s);
 			arena_end();
 		}
 	}

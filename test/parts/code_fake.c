@@ -2,7 +2,9 @@
 /* What gate/code/ needs of the rest of the runtime, and a planner that a test can make lie. */
 #include "code_fake.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -32,6 +34,21 @@ int plan_make(struct plan *plan)
 		fake_lie(plan);
 	}
 	return rc;
+}
+
+bool fake_lists_nothing;
+
+int dl_iterate_phdr(int (*fn)(struct dl_phdr_info *info, size_t bytes, void *ctx), void *ctx)
+{
+	static int (*glibc)(int (*)(struct dl_phdr_info *, size_t, void *), void *);
+
+	if (fake_lists_nothing) {
+		return 0;
+	}
+	if (glibc == NULL) {
+		*(void **)&glibc = dlsym(RTLD_NEXT, "dl_iterate_phdr");
+	}
+	return glibc(fn, ctx);
 }
 
 void why_set(const char *format, ...)

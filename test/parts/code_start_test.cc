@@ -344,6 +344,16 @@ TEST(CodeStart, NeedsLittleMemoryWhereAllIsLocked)
 	});
 }
 
+TEST(CodeStart, LooksAtCodeThatNobodyLists)
+{
+	in_child([] {
+		planted = plant();
+		fake_lists_nothing = true;
+		EXPECT_EQ(start(), 0) << fake_why;
+		EXPECT_NE(memcmp(planted, stray, sizeof(stray)), 0);
+	});
+}
+
 TEST(CodeStart, SaysSoWithoutProc)
 {
 	in_child([] {
