@@ -81,7 +81,7 @@ struct plan_item {
 
 /* What the child answers, in memory it shares with its parent: hostile, and copied before it is looked at. */
 struct plan_answer {
-	int32_t rc; /* of the planner: 0 or -ENOMEM; 1 before it has ended */
+	int32_t rc; /* of the planner: 0 or -errno; above 0 before it has ended */
 	uint32_t nedits, ntrampolines, nno_exec;
 	/* then items[hits], edits[3 * hits], trampolines[hits], no_exec[hits] */
 };

@@ -30,6 +30,9 @@
 #define CHILD_SECONDS 60
 #define EDITS_EACH 3
 #define BREAKPOINT 0xcc
+/* What the answer says while there is none. */
+#define OPENING 1
+#define PLANNING 2
 
 /* What is known of the file behind a mapping. */
 struct behind {
@@ -303,6 +306,7 @@ static int child(const struct plan *plan, struct plan_answer *answer)
 	if (!confine()) {
 		return -EACCES;
 	}
+	answer->rc = PLANNING;
 	p->plan = plan;
 	p->code = (struct code){maps_code, (void *)plan->maps};
 	p->answer = answer;
@@ -319,20 +323,20 @@ static void clean_text(char *text, size_t size)
 	elf_clean_string(text, size, raw, strnlen(raw, size));
 }
 
-/* Copies what the child says; afterwards nobody changes it any more. False: it cannot be a plan. */
-static bool copy_answer(struct plan *plan, const struct plan_answer *shared, size_t bytes)
+/* Copies what the child says; afterwards nobody changes it any more. 0, -ENOMEM, -EPROTO: it cannot be a plan. */
+static int copy_answer(struct plan *plan, const struct plan_answer *shared, size_t bytes)
 {
 	struct plan_answer *answer = arena_take(bytes + 16);
 	struct parts parts;
 
 	if (answer == NULL) {
-		return false;
+		return -ENOMEM;
 	}
 	memcpy(answer, shared, bytes);
 	parts = parts_of(answer, plan->hits->count);
 	if (answer->nedits > EDITS_EACH * plan->hits->count || answer->ntrampolines > plan->hits->count ||
 	    answer->nno_exec > plan->hits->count) {
-		return false;
+		return -EPROTO;
 	}
 	for (size_t i = 0; i < plan->hits->count; i++) {
 		clean_text(parts.items[i].symbol, sizeof(parts.items[i].symbol));
@@ -345,11 +349,18 @@ static bool copy_answer(struct plan *plan, const struct plan_answer *shared, siz
 	plan->nedits = answer->nedits;
 	plan->ntrampolines = answer->ntrampolines;
 	plan->nno_exec = answer->nno_exec;
-	return true;
+	return 0;
 }
 
 static int judge(struct plan *plan, const struct plan_answer *shared, size_t bytes, int status)
 {
+	int rc;
+
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS && shared->rc == OPENING) {
+		why_set("sandbox: a child that plans the repair of code was killed for a system call: allow openat, fstat, mmap, close, "
+			"prctl, prlimit64 and seccomp");
+		return -EOPNOTSUPP;
+	}
 	if (WIFSIGNALED(status)) {
 		why_set("code: planning its repair ended by signal %d: is a file of the program hostile, or being changed?",
 			WTERMSIG(status));
@@ -357,8 +368,9 @@ static int judge(struct plan *plan, const struct plan_answer *shared, size_t byt
 	}
 	switch (shared->rc) {
 	case 0:
-		if (copy_answer(plan, shared, bytes)) {
-			return 0;
+		rc = copy_answer(plan, shared, bytes);
+		if (rc != -EPROTO) {
+			return rc;
 		}
 		why_set("code: what planned its repair answers nonsense: is a file of the program hostile?");
 		return -EOPNOTSUPP;
@@ -385,7 +397,7 @@ int plan_make(struct plan *plan)
 	if (shared == MAP_FAILED) {
 		return -ENOMEM;
 	}
-	shared->rc = 1;
+	shared->rc = OPENING;
 	/* No handler of the program may run in the child. */
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &before, sizeof(all));
 	pid = sys5(SYS_clone, 0, 0, 0, 0, 0);
@@ -400,6 +412,10 @@ int plan_make(struct plan *plan)
 		do {
 			got = sys4(SYS_wait4, pid, &status, __WALL, NULL);
 		} while (got == -EINTR);
+		if (got != pid) {
+			why_set("process: how the child that plans the repair of code has ended cannot be told (error %ld): does another "
+				"thread wait for all children?", -got);
+		}
 		rc = got == pid ? judge(plan, shared, bytes, status) : -EOPNOTSUPP;
 	} else {
 		why_set("sandbox: no child can be made to plan the repair of code (error %ld)", -pid);

@@ -191,13 +191,13 @@ const Lie lies[] = {
 	 -EOPNOTSUPP, "not what the edit says"},
 };
 
-// A filter that lets one call fail with EPERM.
-bool refuse_call(unsigned int nr)
+// A filter that lets one call fail with EPERM, or does with it what it is told.
+bool refuse_call(unsigned int nr, unsigned int how = SECCOMP_RET_ERRNO | EPERM)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, how),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
@@ -351,6 +351,16 @@ TEST(CodeStart, LooksAtCodeThatNobodyLists)
 		fake_lists_nothing = true;
 		EXPECT_EQ(start(), 0) << fake_why;
 		EXPECT_NE(memcmp(planted, stray, sizeof(stray)), 0);
+	});
+}
+
+TEST(CodeStart, SaysSoWhenItsChildIsKilledForASystemCall)
+{
+	in_child([] {
+		planted = plant();
+		ASSERT_TRUE(refuse_call(SYS_prlimit64, SECCOMP_RET_KILL_PROCESS));
+		EXPECT_EQ(start(), -EOPNOTSUPP);
+		EXPECT_THAT(fake_why, HasSubstr("sandbox: "));
 	});
 }
 
