@@ -43,8 +43,8 @@ static bool file_can_change(const struct code_map *map)
 	if (faccessat(AT_FDCWD, map->path, W_OK, AT_EACCESS) == 0) {
 		return true;
 	}
-	/* Its owner may change its mode, unless the file system is read-only. */
-	return errno != EROFS && st.st_uid == geteuid();
+	/* Its owner may change its mode, unless the file system is read-only. A filter answers EPERM, as does a file that never changes. */
+	return errno != EROFS && (errno != EACCES || st.st_uid == geteuid());
 }
 
 static void add_run(struct carry *c, uint64_t start, uint64_t end)
