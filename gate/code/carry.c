@@ -26,6 +26,7 @@ struct run {
 
 struct carry {
 	const struct plan *plan;
+	bool traced; /* or it cannot be told */
 	struct run *runs; /* ascending, not touching each other */
 	size_t nruns;
 };
@@ -225,6 +226,76 @@ static const char *original_path(const struct code_map *map)
 	return strncmp(map->path, copy, len) == 0 ? map->path + len : map->path;
 }
 
+/* ---- probes ------------------------------------------------------------------------------------------------------ */
+
+/* A debugger takes its breakpoints out of the copy as it has put them into the code. */
+static bool is_traced(void)
+{
+	static const char name[] = "\nTracerPid:\t";
+	char text[4096];
+	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+	long got = fd >= 0 ? sys3(SYS_read, fd, text, sizeof(text) - 1) : -1;
+	const char *at;
+
+	if (fd >= 0) {
+		sys1(SYS_close, fd);
+	}
+	text[got > 0 ? got : 0] = '\0';
+	at = strstr(text, name);
+	return at == NULL || at[sizeof(name) - 1] != '0';
+}
+
+/* The instruction was planned with the breakpoint in it. */
+static bool is_near_edit(const struct plan *plan, uint64_t vaddr)
+{
+	size_t i = edit_from(plan, vaddr - LYCH_SEQUENCE_MAX);
+
+	return i < plan->nedits && plan->edits[i].vaddr < vaddr + LYCH_SEQUENCE_MAX;
+}
+
+/* Of a page that differs from its file in breakpoints alone. */
+static void take_out(const struct plan *plan, char *content, const char *file, size_t bytes, uint64_t vaddr)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		if (content[i] != file[i] && (uint8_t)content[i] != INT3) {
+			return;
+		}
+	}
+	for (size_t i = 0; i < bytes; i++) {
+		if (content[i] != file[i] && !is_near_edit(plan, vaddr + i)) {
+			content[i] = file[i];
+		}
+	}
+}
+
+/*
+ * Probes (uprobes) are breakpoints that the kernel has put into the pages of a file, and knows by the file: in a copy it would
+ * know them no more, and the first one would end the process.
+ */
+static void take_out_probes(const struct carry *c, const struct code_map *map, const struct run *run, char *content)
+{
+	uint64_t at = run->start > map->start ? run->start : map->start, end = run->end < map->end ? run->end : map->end;
+	char file[CODE_PAGE];
+	long fd, got;
+
+	if (c->traced || map->path[0] != '/' || map->deleted) {
+		return;
+	}
+	fd = sys4(SYS_openat, AT_FDCWD, map->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+	for (; fd >= 0 && at < end; at += CODE_PAGE) {
+		got = sys4(SYS_pread64, fd, file, sizeof(file), map->off + (at - map->start));
+		if (got <= 0) {
+			break;
+		}
+		take_out(c->plan, content + (at - run->start), file, (size_t)got, at);
+	}
+	if (fd >= 0) {
+		sys1(SYS_close, fd);
+	}
+}
+
+/* ---- all that changes -------------------------------------------------------------------------------------------- */
+
 static int swap_run(const struct carry *c, const struct run *run)
 {
 	const struct code_map *map = &c->plan->maps->items[maps_from(c->plan->maps, run->start)];
@@ -236,6 +307,10 @@ static int swap_run(const struct carry *c, const struct run *run)
 		return -ENOMEM;
 	}
 	memcpy(content, (const void *)(uintptr_t)run->start, bytes);
+	for (size_t i = maps_from(c->plan->maps, run->start);
+	     i < c->plan->maps->count && c->plan->maps->items[i].start < run->end; i++) {
+		take_out_probes(c, &c->plan->maps->items[i], run, content);
+	}
 	for (size_t i = edit_from(c->plan, run->start); i < c->plan->nedits && c->plan->edits[i].vaddr < run->end; i++) {
 		patch(content, run->start, bytes, c->plan->edits[i].vaddr, c->plan->edits[i].new_bytes, c->plan->edits[i].len);
 	}
@@ -388,7 +463,7 @@ static int compare(const struct carry *c, const struct code_maps *now)
 
 int carry_out(const struct plan *plan)
 {
-	struct carry c = {plan, NULL, 0};
+	struct carry c = {.plan = plan, .traced = is_traced()};
 	struct code_maps now;
 	int rc = choose_runs(&c);
 

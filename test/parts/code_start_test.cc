@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/perf_event.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,7 +17,9 @@
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #pragma GCC diagnostic push
@@ -362,6 +365,41 @@ TEST(CodeStart, SaysSoWhenItsChildIsKilledForASystemCall)
 		EXPECT_EQ(start(), -EOPNOTSUPP);
 		EXPECT_THAT(fake_why, HasSubstr("sandbox: "));
 	});
+}
+
+// The kernel knows a probe by the file of the page that its breakpoint is in.
+TEST(CodeStart, CopiesNoProbes)
+{
+	char name[] = "/tmp/code_start_test.XXXXXX";
+	int file = mkstemp(name), probe = -1;
+	uint32_t type = 0;
+	std::ifstream("/sys/bus/event_source/devices/uprobe/type") >> type;
+	std::string bytes(page, '\x90');
+	bytes.replace(64, 6, "\xb8\x07\0\0\0\xc3", 6); // mov $7,%eax; ret
+	ASSERT_EQ(write(file, bytes.data(), page), static_cast<ssize_t>(page));
+	if (type != 0) {
+		struct perf_event_attr attr = {};
+		attr.size = sizeof(attr);
+		attr.type = type;
+		attr.config1 = reinterpret_cast<uint64_t>(name);
+		attr.config2 = 64;
+		probe = static_cast<int>(syscall(SYS_perf_event_open, &attr, -1, 0, -1, 0));
+	}
+	if (probe >= 0) {
+		in_child([file] {
+			void *at = mmap(nullptr, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+			ASSERT_NE(at, MAP_FAILED);
+			auto code = reinterpret_cast<uint64_t>(at) + 64;
+			EXPECT_EQ(*reinterpret_cast<uint8_t *>(code), 0xcc);
+			EXPECT_EQ(start(), 0) << fake_why;
+			EXPECT_EQ(reinterpret_cast<int (*)()>(code)(), 7);
+		});
+	}
+	close(file);
+	unlink(name);
+	if (probe < 0) {
+		GTEST_SKIP() << "no uprobes here";
+	}
 }
 
 TEST(CodeStart, SaysSoWithoutProc)
