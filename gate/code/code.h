@@ -26,7 +26,8 @@
  * LYCH_CLASS_BIT. tell may be NULL.
  *
  * Returns 0, or, with a reason for lych_why,
- *	-ENOEXEC  something is left that mode does not allow; nothing was changed
+ *	-ENOEXEC  something is left that mode does not allow: nothing was changed; or there is something after the repair that
+ *	          was not there before
  *	-EAGAIN   code is loaded and unloaded all the time by other threads
  *	-ENOMEM
  *	-EOPNOTSUPP  the kernel, or what stands before it, refuses what is needed

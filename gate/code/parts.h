@@ -56,7 +56,8 @@ struct code_hit {
 	enum lych_verdict verdict;
 };
 
-#define CODE_HITS_MAX 65536u
+/* As many as a group of trampolines can have (unwind.c). */
+#define CODE_HITS_MAX 65535u
 
 struct code_hits {
 	struct code_hit *items; /* ascending; those that are gates of ours or checked are not among them */
