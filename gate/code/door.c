@@ -85,7 +85,12 @@ static long sealed_file(const void *content, size_t bytes, const char *name, uin
 	size_t len = strlen(title), room = sizeof(title) - len - 1, name_len = strlen(name);
 	long fd, rc;
 
-	/* the end of a path says more than its beginning */
+	/* The end of a path says more than its beginning; but it is no path (scanner/process.h). */
+	if (name_len > room) {
+		memcpy(title + len, "...", 3);
+		len += 3;
+		room -= 3;
+	}
 	strcpy(title + len, name_len > room ? name + (name_len - room) : name);
 	fd = sys2(SYS_memfd_create, title, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC_FLAG);
 	if (fd == -EINVAL) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is believed of a plan that somebody hostile may have made: nothing (G3). The planner's child is real, and its answer is
 // changed before the parent looks at it.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/audit.h>
@@ -20,6 +21,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #pragma GCC diagnostic push
@@ -32,6 +34,7 @@ extern "C" {
 #include "in_child.h"
 
 using testing::HasSubstr;
+using testing::Not;
 
 namespace
 {
@@ -400,6 +403,27 @@ TEST(CodeStart, CopiesNoProbes)
 	if (probe < 0) {
 		GTEST_SKIP() << "no uprobes here";
 	}
+}
+
+// The name of a copy says which file it is of. The end of a path that is too long could be another's.
+TEST(CodeStart, CallsNoCopyByTheEndOfAPath)
+{
+	char dir[] = "/tmp/code_start_test.XXXXXX";
+	ASSERT_NE(mkdtemp(dir), nullptr);
+	std::string end = "/" + std::string(189, 'f'), name = dir + end, bytes(page, '\x90');
+	int file = open(name.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0700);
+	EXPECT_EQ(write(file, bytes.data(), page), static_cast<ssize_t>(page));
+	in_child([file, &end] {
+		ASSERT_NE(mmap(nullptr, page, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0), MAP_FAILED);
+		EXPECT_EQ(start(), 0) << fake_why;
+		std::ifstream in("/proc/self/maps");
+		std::string maps{std::istreambuf_iterator<char>(in), {}};
+		EXPECT_THAT(maps, HasSubstr("/memfd:lychgate:..."));
+		EXPECT_THAT(maps, Not(HasSubstr("/memfd:lychgate:" + end)));
+	});
+	close(file);
+	unlink(name.c_str());
+	rmdir(dir);
 }
 
 TEST(CodeStart, SaysSoWithoutProc)
