@@ -137,13 +137,13 @@ static struct run trampoline_run(const struct plan *plan, size_t i, size_t *next
 	return run;
 }
 
+/* Made in the arena: what is mapped now could take the place. */
 static int open_trampolines(const struct plan *plan, const struct run *run, size_t from, size_t to)
 {
 	size_t bytes = run->end - run->start;
-	char *content = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int rc;
+	char *content = arena_take(bytes);
 
-	if (content == MAP_FAILED) {
+	if (content == NULL) {
 		return -ENOMEM;
 	}
 	memset(content, INT3, bytes);
@@ -151,9 +151,7 @@ static int open_trampolines(const struct plan *plan, const struct run *run, size
 		patch(content, run->start, bytes, plan->trampolines[i].vaddr, plan->trampolines[i].code,
 		      plan->trampolines[i].len);
 	}
-	rc = door_open(run->start, content, bytes, true, "trampolines", 0);
-	munmap(content, bytes);
-	return rc;
+	return door_open(run->start, content, bytes, true, "trampolines", 0);
 }
 
 static void close_trampolines(const struct plan *plan, size_t count)

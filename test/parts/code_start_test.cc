@@ -255,6 +255,30 @@ TEST(CodeStart, PlansAgainWhenAPlaceForTrampolinesIsTakenMeanwhile)
 	});
 }
 
+// The next that anybody maps goes where trampolines are to go.
+TEST(CodeStart, StandsInNobodysWayItself)
+{
+	in_child([] {
+		static int plans;
+		fake_lie = [](struct plan *plan) {
+			bool found = false;
+			plans++;
+			for (int n = 0; n < 1000000 && !found; n++) {
+				void *at = mmap(nullptr, page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				for (size_t i = 0; i < plan->ntrampolines; i++) {
+					found |= (plan->trampolines[i].vaddr & ~uint64_t{4095}) == reinterpret_cast<uint64_t>(at);
+				}
+				if (found) {
+					munmap(at, page);
+				}
+			}
+			EXPECT_TRUE(found);
+		};
+		EXPECT_EQ(start(), 0) << fake_why;
+		EXPECT_EQ(plans, 1);
+	});
+}
+
 TEST(CodeStart, GivesUpWhenPlacesAreTakenAllTheTime)
 {
 	in_child([] {
