@@ -202,6 +202,7 @@ TEST_P(Rewritten, RegistersToGoOnWithAreTheDomainsAndItsRightsAreNot)
 
 long Destroys(prey *p)
 {
+	__atomic_store_n(&p->more[6], 1, __ATOMIC_SEQ_CST);
 	auto *words = reinterpret_cast<volatile uint64_t *>(p->more[0]);
 	while (__atomic_load_n(&p->more[7], __ATOMIC_SEQ_CST) == 0) {
 		for (uint64_t i = 0; i < p->more[1] / 8; i++) {
@@ -231,6 +232,9 @@ TEST_P(Rewritten, FramesOfTheHostEndTheProcessAtTheWorst)
 			target->more[1] = state.altstack_bytes;
 			int wrote = 1;
 			std::thread second([&] { wrote = LYCH_CALL(domain, nullptr, attack_do, Destroys, target); });
+			while (__atomic_load_n(&target->more[6], __ATOMIC_SEQ_CST) == 0) {
+				std::this_thread::yield();
+			}
 			for (int i = 0; i < 4000; i++) {
 				raise(SIGUSR1);
 				inside_look(&now);

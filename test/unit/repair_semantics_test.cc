@@ -227,8 +227,11 @@ void watch_trap(uint64_t rip, const Registers &now)
 		unwound[RSP] += step->rsp_down;
 		for (size_t k = 0; k < step->nheld; k++) {
 			const uint64_t by = static_cast<uint64_t>(static_cast<int64_t>(step->held[k].by));
-			unwound[step->held[k].reg] = step->held[k].saved ? *reinterpret_cast<uint64_t *>(now[RSP] + by)
-									 : now[step->held[k].reg] + by;
+			uint64_t saved = now[step->held[k].reg] + by;
+			if (step->held[k].saved) { // rsp may be anything
+				memcpy(&saved, reinterpret_cast<void *>(now[RSP] + by), sizeof(saved));
+			}
+			unwound[step->held[k].reg] = saved;
 		}
 		if (leads == t.site) {
 			watch_compare(unwound, watch.at_site, half_filled(t), "before the instruction");
