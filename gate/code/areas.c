@@ -54,7 +54,7 @@ static struct repair_area gap(const struct around *a, size_t i)
 		area.start = items[i - 1].end + CODE_PAGE;
 	}
 	if (i < a->maps->count) {
-		area.end = items[i].start - CODE_PAGE;
+		area.end = items[i].start > CODE_PAGE ? items[i].start - CODE_PAGE : 0;
 		if (is_stack(&items[i]) && area.end > area.start) {
 			area.end = area.end - area.start > GROWTH ? area.end - GROWTH : area.start;
 		}

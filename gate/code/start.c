@@ -91,6 +91,11 @@ static bool has_writable_alias(const struct code_maps *maps, const struct code_m
 /* Can it be looked at, and is it what will run? Makes its pages present, which says whether all of them are there. */
 static bool usable(struct start *s, const struct code_map *map)
 {
+	/* What is left by an interrupt clears PKRU, and nobody looks into it (SDM 3D, 42.17). */
+	if (strcmp(map->path, "/dev/sgx_enclave") == 0) {
+		leave_mapping(s, map, "enclave", "an SGX enclave: leaving it by an interrupt opens every key");
+		return false;
+	}
 	if (map->writable) {
 		leave_mapping(s, map, "writable", "memory that is writable and executable: what is looked at is not what runs");
 		return false;

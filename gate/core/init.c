@@ -6,14 +6,12 @@
  * calling thread has no rights to it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include <lychgate/scan.h>
 
@@ -192,11 +190,9 @@ static int finish(void)
 	return rc;
 }
 
-/* ENCLU counts where an enclave can be entered: leaving one by an interrupt clears PKRU (SDM 3D, 42.17). */
 static int code_start(const struct lych_init_opts *opts)
 {
 	enum lych_code mode = opts->code;
-	uint32_t classes = LYCH_POLICY_HOST;
 
 	if (mode == LYCH_CODE_AUTO) {
 		if (ROOT.backend != LYCH_PKU) {
@@ -204,10 +200,7 @@ static int code_start(const struct lych_init_opts *opts)
 		}
 		mode = LYCH_CODE_REPAIR;
 	}
-	if (sys4(SYS_faccessat, AT_FDCWD, "/dev/sgx_enclave", R_OK, 0) == 0) {
-		classes |= LYCH_CLASS_BIT(LYCH_ENCLU);
-	}
-	return lych_code_start(mode, classes, opts->on_code, opts->on_code_ctx);
+	return lych_code_start(mode, LYCH_POLICY_HOST, opts->on_code, opts->on_code_ctx);
 }
 
 static int start(const struct lych_init_opts *opts)

@@ -54,7 +54,7 @@ struct lych_code_item {
 	uint64_t offset;    /* the same in the file; without a file the address */
 	const char *symbol; /* the nearest one below, and how far; "": none known. From the file: may be anything printable */
 	uint64_t into;
-	const char *what;   /* class of the sequence, as lych_class_name; "writable" or "unreadable": the mapping is */
+	const char *what;   /* class of the sequence, as lych_class_name; "writable", "unreadable", "enclave": the mapping is */
 	const char *done;   /* "left", or what became of it, as `lychgate repair --plan` calls it */
 	const char *why;    /* it was left; "" otherwise */
 };
