@@ -183,8 +183,7 @@ static void sift(char *items, size_t from, size_t n, size_t bytes, int (*compare
 	}
 }
 
-/* A heapsort: glibc's allocates. */
-void arena_qsort(void *items, size_t n, size_t bytes, int (*compare)(const void *, const void *))
+static void heapsort(void *items, size_t n, size_t bytes, int (*compare)(const void *, const void *))
 {
 	for (size_t i = n / 2; i > 0; i--) {
 		sift(items, i - 1, n, bytes, compare);
@@ -193,4 +192,45 @@ void arena_qsort(void *items, size_t n, size_t bytes, int (*compare)(const void 
 		swap(items, (char *)items + (end - 1) * bytes, bytes);
 		sift(items, 0, end - 1, bytes, compare);
 	}
+}
+
+/* Sorted [from, middle) and [middle, to) become one in out. */
+static void merge(char *out, const char *from, const char *middle, const char *to, size_t bytes,
+		  int (*compare)(const void *, const void *))
+{
+	const char *left = from, *right = middle;
+
+	while (left < middle || right < to) {
+		const char **next = right == to || (left < middle && compare(left, right) <= 0) ? &left : &right;
+
+		memcpy(out, *next, bytes);
+		out += bytes;
+		*next += bytes;
+	}
+}
+
+/* Mergesort, in place where there is no room for a copy. glibc's asks malloc. */
+void arena_qsort(void *items, size_t n, size_t bytes, int (*compare)(const void *, const void *))
+{
+	char *from = items, *to = arena_malloc(n * bytes), *room = to;
+
+	if (room == NULL) {
+		heapsort(items, n, bytes, compare);
+		return;
+	}
+	for (size_t run = 1; run < n; run *= 2) {
+		for (size_t i = 0; i < n; i += 2 * run) {
+			size_t middle = i + run < n ? i + run : n, end = i + 2 * run < n ? i + 2 * run : n;
+
+			merge(to + i * bytes, from + i * bytes, from + middle * bytes, from + end * bytes, bytes, compare);
+		}
+		char *other = from;
+
+		from = to;
+		to = other;
+	}
+	if (from != items) {
+		memcpy(items, from, n * bytes);
+	}
+	arena_free(room);
 }

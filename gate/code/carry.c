@@ -18,6 +18,7 @@
 #include "unwind.h"
 
 #define INT3 0xcc
+#define MARGIN (LYCH_SEQUENCE_MAX - 1u)
 
 /* Pages that get other contents: whole mappings that somebody could write otherwise, and those with an edit. */
 struct run {
@@ -368,35 +369,88 @@ bool plan_covers(const struct plan *plan, const struct hit *hit)
 	return false;
 }
 
+/* Was it found before, and left on purpose? */
+static bool was_left(const struct plan *plan, const struct hit *hit)
+{
+	size_t low = 0, high = plan->hits->count;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (plan->hits->items[mid].hit.core < hit->core) {
+			low = mid + 1;
+		} else {
+			high = mid;
+		}
+	}
+	for (; low < plan->hits->count && plan->hits->items[low].hit.core == hit->core; low++) {
+		const struct hit *old = &plan->hits->items[low].hit;
+
+		if (old->vaddr == hit->vaddr && old->cls == hit->cls) {
+			return !plan_covers(plan, old);
+		}
+	}
+	return false;
+}
+
+/* At what can be executed of [start, end), and right before and behind it. */
+static int look_around(struct code_hits *hits, const struct code_maps *now, uint64_t start, uint64_t end, uint32_t classes)
+{
+	int rc = 0;
+
+	start -= MARGIN;
+	end += MARGIN;
+	for (size_t i = maps_from(now, start); rc == 0 && i < now->count && now->items[i].start < end; i++) {
+		uint64_t from = now->items[i].start, to = now->items[i].end;
+
+		if (!map_is_code(&now->items[i])) {
+			continue;
+		}
+		for (; i + 1 < now->count && now->items[i + 1].start == to && map_is_code(&now->items[i + 1]); i++) {
+			to = now->items[i + 1].end;
+		}
+		rc = look_at(hits, now, from > start ? from : start, to < end ? to : end, classes);
+	}
+	return rc;
+}
+
 /*
- * At everything: what was changed may be what made a sequence somewhere else harmless (a check may lead to its ud2 over any
- * distance), and what was not may have been changed by somebody else.
+ * At all that was changed, where it is now; and at each sequence that was accepted because of what stands behind it, which may
+ * have been changed although it was not: a check leads to its ud2 over any distance.
  */
 static int look_again(const struct carry *c, const struct code_maps *now)
 {
 	const struct plan *plan = c->plan;
-	struct code_hits hits = {arena_take(CODE_HITS_MAX * sizeof(*hits.items)), 0, CODE_HITS_MAX};
-	int rc = hits.items != NULL ? look_at_all(&hits, now, plan->options.classes) : -ENOMEM;
-	uint64_t at = 0;
+	uint32_t classes = plan->options.classes;
+	struct code_hits hits;
+	int rc = hits_begin(&hits, CODE_HITS_MAX);
 
-	/* Both lists are in the order of their opcodes. */
-	for (size_t i = 0, k = 0; rc == 0 && i < hits.count; i++) {
-		const struct hit *hit = &hits.items[i].hit, *old;
+	for (size_t i = 0; rc == 0 && i < c->nruns; i++) {
+		rc = look_around(&hits, now, c->runs[i].start, c->runs[i].end, classes);
+	}
+	for (size_t i = 0, next; rc == 0 && i < plan->ntrampolines; i = next) {
+		struct run run = trampoline_run(plan, i, &next);
 
-		while (k < plan->hits->count && plan->hits->items[k].hit.core < hit->core) {
-			k++;
+		rc = look_around(&hits, now, run.start, run.end, classes);
+	}
+	for (size_t i = 0; rc == 0 && i < plan->hits->naccepted; i++) {
+		const struct hit *hit = &plan->hits->accepted[i];
+		uint8_t bytes[LYCH_SEQUENCE_MAX];
+
+		if (maps_code((void *)now, hit->vaddr, bytes, hit->len) == hit->len) {
+			rc = look_at(&hits, now, hit->vaddr, hit->vaddr + hit->len, classes);
 		}
-		old = k < plan->hits->count ? &plan->hits->items[k].hit : NULL;
-		if (old == NULL || old->core != hit->core || old->vaddr != hit->vaddr || old->cls != hit->cls ||
-		    plan_covers(plan, old)) {
-			at = hit->vaddr;
-			rc = -E2BIG;
+	}
+	for (size_t i = 0; rc == 0 && i < hits.count; i++) {
+		if (!was_left(plan, &hits.items[i].hit)) {
+			why_set("code: after its repair there is a sequence at 0x%llx: was its file changed meanwhile?",
+				(unsigned long long)hits.items[i].hit.vaddr);
+			rc = -ENOEXEC;
 		}
 	}
 	if (rc == -E2BIG) {
-		why_set("code: after its repair there is a sequence at 0x%llx: was its file changed meanwhile?",
-			(unsigned long long)at);
-		return -ENOEXEC;
+		why_set("code: after its repair there are more than %u sequences", CODE_HITS_MAX);
+		rc = -ENOEXEC;
 	}
 	return rc;
 }

@@ -43,15 +43,29 @@ static int take(void *ctx, size_t off, size_t core, size_t len, enum lych_class 
 	struct site site;
 
 	found.verdict = verdict_of(&found.hit, &site, own_site(&site, &found.hit) ? 1 : 0, &code, &why);
-	if (found.verdict == LYCH_VERDICT_GATE || found.verdict == LYCH_VERDICT_CHECKED) {
-		return 0;
-	}
-	if (look->hits->count == look->hits->room) {
+	if (look->hits->count == look->hits->room || look->hits->naccepted == look->hits->room) {
 		return -E2BIG;
+	}
+	if (found.verdict == LYCH_VERDICT_GATE || found.verdict == LYCH_VERDICT_CHECKED) {
+		look->hits->accepted[look->hits->naccepted++] = found.hit;
+		return 0;
 	}
 	found.map = maps_from(look->maps, found.hit.vaddr);
 	look->hits->items[look->hits->count++] = found;
 	return 0;
+}
+
+int hits_begin(struct code_hits *hits, size_t room)
+{
+	*hits = (struct code_hits){arena_take(room * sizeof(*hits->items)), arena_take(room * sizeof(*hits->accepted)), 0, 0, room};
+	return hits->items != NULL && hits->accepted != NULL ? 0 : -ENOMEM;
+}
+
+int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes)
+{
+	struct look look = {hits, maps, start};
+
+	return pattern_scan((const uint8_t *)(uintptr_t)start, end - start, classes, take, &look);
 }
 
 int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t classes)
@@ -60,7 +74,6 @@ int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t c
 
 	for (size_t i = 0; rc == 0 && i < maps->count; i++) {
 		uint64_t start = maps->items[i].start, end = maps->items[i].end;
-		struct look look = {hits, maps, start};
 
 		if (!map_is_code(&maps->items[i])) {
 			continue;
@@ -69,7 +82,7 @@ int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t c
 		for (; i + 1 < maps->count && maps->items[i + 1].start == end && map_is_code(&maps->items[i + 1]); i++) {
 			end = maps->items[i + 1].end;
 		}
-		rc = pattern_scan((const uint8_t *)(uintptr_t)start, end - start, classes, take, &look);
+		rc = look_at(hits, maps, start, end, classes);
 	}
 	return rc;
 }

@@ -60,15 +60,20 @@ struct code_hit {
 #define CODE_HITS_MAX 65535u
 
 struct code_hits {
-	struct code_hit *items; /* ascending; those that are gates of ours or checked are not among them */
-	size_t count, room;
+	struct code_hit *items; /* in the order of their opcodes; gates of ours and checked ones are not among them */
+	struct hit *accepted;   /* but among these */
+	size_t count, naccepted, room; /* of each */
 };
 
+/* Room for what is found, in the arena. -ENOMEM. */
+int hits_begin(struct code_hits *hits, size_t room);
+
 /*
- * Adds what stands in executable memory, which must be readable. Only our own gates count as gates, whatever other files
- * say of theirs. 0, -E2BIG (hits->room).
+ * Adds what stands in executable memory. Only our own gates count as gates, whatever other files say of theirs. look_at: in
+ * [start, end), which is executable memory without a break. 0, -E2BIG (hits->room).
  */
 int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t classes);
+int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes);
 
 /* ---- plan.c ---------------------------------------------------------------------------------------------------- */
 

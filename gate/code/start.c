@@ -120,11 +120,10 @@ static bool usable(struct start *s, const struct code_map *map)
 static int look_around(struct start *s)
 {
 	struct code_maps *maps = &s->maps;
-	int rc;
+	int rc = hits_begin(&s->hits, CODE_HITS_MAX);
 
-	s->hits = (struct code_hits){arena_take(CODE_HITS_MAX * sizeof(*s->hits.items)), 0, CODE_HITS_MAX};
-	if (s->hits.items == NULL) {
-		return -ENOMEM;
+	if (rc != 0) {
+		return rc;
 	}
 	for (size_t i = 0; i < maps->count; i++) {
 		if (map_is_code(&maps->items[i]) && !usable(s, &maps->items[i])) {
