@@ -9,6 +9,9 @@
  * (place.h), and that jumps lead to the first byte of an instruction. So an edit changes the bytes of one
  * instruction, and never takes the next one with it.
  *
+ * What differs afterwards: memory below the red zone; and an access relative to rsp or rbp whose address is not
+ * canonical may end by SIGSEGV where it ended by SIGBUS, as another register holds the address.
+ *
  * Nobody needs to trust the planner: repair_check (repair_check.h) looks at a plan without knowing how it came
  * about, and a scan of the result decides.
  */
