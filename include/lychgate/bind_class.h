@@ -5,7 +5,7 @@
  * The spec of a type is an int:
  *	bits 0-1    integer registers it takes            bit 14      it goes on the stack (class MEMORY, x87)
  *	bits 2-3    vector registers it takes             bits 15-16  alignment there: 0 a word, 1 two, 2 more
- *	bits 4-5    which of its integer registers carry  bit 17      __int128 as such, not in a struct
+ *	bits 4-5    which of its integer registers carry  bit 17      what clang splits, not in a struct
  *	            32 bits or less                       bits 18-28  words it takes there
  *	bits 6-9    log2 of the bytes in the first        bits 29-30  as a result: 1 st0, 2 st0 and st1,
  *	bits 10-13  and second vector register                        3 the first eightbyte is the vector one
@@ -15,7 +15,7 @@
  *	bits 0-2    integer registers used                bits 13-23  stack words used
  *	bits 3-6    vector registers used                 bit 24      something on the stack is aligned to more than 16
  *	bits 7-12   which integer registers carry 32      bit 25      too many stack words
- *	            bits or less                          bit 26      __int128 where clang before 18 is wrong
+ *	            bits or less                          bit 26      it is on the stack, where clang is wrong
  */
 #ifndef LYCHGATE_BIND_CLASS_H
 #define LYCHGATE_BIND_CLASS_H
@@ -29,7 +29,18 @@
 #define LYCH_I_NONTRIVIAL (-5)
 
 #define LYCH_I_MEMORY (1 << 14)
-#define LYCH_I_INT128 (1 << 17)
+#define LYCH_I_SPLIT (1 << 17)
+/* clang puts one half into the last register and the other on the stack, where the ABI puts all of it on the stack. */
+#if defined(__clang__) && __clang_major__ < 18
+#define LYCH_I_INT128 LYCH_I_SPLIT
+#else
+#define LYCH_I_INT128 0
+#endif
+#ifdef __clang__
+#define LYCH_I_COMPLEX LYCH_I_SPLIT /* double _Complex; seen with 14 */
+#else
+#define LYCH_I_COMPLEX 0
+#endif
 #define LYCH_I_RESULT_ST0 (1 << 29)
 #define LYCH_I_RESULT_ST1 (2 << 29)
 #define LYCH_I_RESULT_SI (3 << 29)
@@ -78,18 +89,13 @@
 	(((s) + ((c) & 3) + (((c) >> 2 & 3) << 3)) | ((c) >> 4 & 3) << (7 + ((s) & 7)))
 #define LYCH_I_STEP_STACK(s, c) \
 	(((s) & ~(2047 << 13)) | (LYCH_I_STEP_WORDS(s, c) & 2047) << 13 | ((c) >> 15 & 2) << 23 | \
-	 (LYCH_I_STEP_WORDS(s, c) > 2046) << 25 | (LYCH_I_INT128_WRONG && ((c) & LYCH_I_INT128)) << 26)
+	 (LYCH_I_STEP_WORDS(s, c) > 2046) << 25 | ((c) >> 17 & 1) << 26)
 #define LYCH_I_STEP_WORDS(s, c) (((((s) >> 13 & 2047) + ((c) >> 15 & 1)) & ~((c) >> 15 & 1)) + ((c) >> 18 & 2047))
 #define LYCH_I_STEP_WIDTHS(x, s, c) \
 	((c) > 0 && ((c) >> 2 & 3) && LYCH_I_FITS(s, c) ? (x) | ((c) >> 6 & 255) << 4 * ((s) >> 3 & 7) : (x))
 #define LYCH_I_OVERALIGNED (1 << 24)
 #define LYCH_I_OVERFLOW (1 << 25)
-#define LYCH_I_INT128_CLANG (1 << 26)
-#if defined(__clang__) && __clang_major__ < 18
-#define LYCH_I_INT128_WRONG 1 /* splits it between r9 and the stack, and aligns it to 8 there */
-#else
-#define LYCH_I_INT128_WRONG 0
-#endif
+#define LYCH_I_SPLIT_ON_STACK (1 << 26)
 
 /* RESULT_* of gate_asm.h. */
 #define LYCH_I_RESULT(c) \
@@ -147,7 +153,7 @@ template <class Q> constexpr int spec()
 	} else if constexpr (std::is_same<T, complex_float>::value) {
 		return LYCH_I_S(8, 8);
 	} else if constexpr (std::is_same<T, complex_double>::value) {
-		return LYCH_I_SS(16, 8);
+		return LYCH_I_SS(16, 8) | LYCH_I_COMPLEX;
 	} else if constexpr (std::is_same<T, complex_long_double>::value) {
 		return LYCH_I_M(32, 16) | LYCH_I_RESULT_ST1;
 	} else if constexpr (std::is_member_pointer<T>::value || std::is_array<T>::value || sizeof(T) < 16) {
@@ -228,7 +234,7 @@ template <class T> constexpr bool promoted =
 	 (k) > 0 && (k) < 7 ? ((z) <= 8 ? LYCH_I_I(z, 8) : \
 			       (z) == 16 ? LYCH_I_II(z, 16) | LYCH_I_INT128 : LYCH_I_UNSUPPORTED) : \
 	 (k) == 8 ? ((ld) ? LYCH_I_M(16, 16) | LYCH_I_RESULT_ST0 : (z) <= 8 ? LYCH_I_S(z, 8) : LYCH_I_V(z)) : \
-	 (k) == 9 ? ((ld) ? LYCH_I_M(32, 16) | LYCH_I_RESULT_ST1 : (z) == 16 ? LYCH_I_SS(16, 8) : \
+	 (k) == 9 ? ((ld) ? LYCH_I_M(32, 16) | LYCH_I_RESULT_ST1 : (z) == 16 ? LYCH_I_SS(16, 8) | LYCH_I_COMPLEX : \
 		     (z) <= 8 ? LYCH_I_S(z, 8) : LYCH_I_UNSUPPORTED) : \
 	 (k) == 18 || (z) < 16 ? LYCH_I_UNSUPPORTED : LYCH_I_V(z))
 

@@ -95,8 +95,9 @@ LYCH_END_DECLS
 		      "pointer"); \
 	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_OVERFLOW), \
 		      "lychgate: more than 16 KiB of arguments by value: pass a pointer"); \
-	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_INT128_CLANG), \
-		      "lychgate: __int128 on the stack needs gcc or clang 18: older ones break the ABI")
+	LYCH_I_ASSERT(!(lych_s_##id & LYCH_I_SPLIT_ON_STACK), \
+		      "lychgate: __int128 or double _Complex on the stack: clang breaks the ABI (the former before 18): use " \
+		      "gcc, or pass a pointer")
 #define LYCH_I_LAST(what, n, id) LYCH_I_CAT4(lych_##what, n, _, id)
 
 #define LYCH_I_TYPE_OF(x, i, e) LYCH_I_TYPE(e)

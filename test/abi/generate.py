@@ -5,7 +5,8 @@
 usage: generate.py --seed N --count N --files N --out DIR [--suffix cc] [--clang]
 
 Writes DIR/cases_I.c (I < files; the last fifth needs AVX-512, the two fifths before it AVX) and DIR/tables.c. With
---suffix cc they are C++; with --clang no __int128 lies on the stack, where clang before 18 breaks the ABI.
+--suffix cc they are C++; with --clang no __int128 and no double _Complex lies on the
+stack, where clang breaks the ABI (the former before 18).
 Every 20th is variadic.
 Each case is a function that keeps what it gets, a binding, a function that calls it through the binding, and what this
 file's own model of System V AMD64 says of the signature. The model shares nothing with bind_class.h.
@@ -91,7 +92,7 @@ def model(result, args, clang):
         need_g = 0 if memory else t.classes.count("I")
         need_v = 0 if memory else len(t.classes) - need_g
         if memory or g + need_g > 6 or v + need_v > 8:
-            if t.align > 16 or (clang and "__int128" in t.text):
+            if t.align > 16 or (clang and ("__int128" in t.text or t.text == "double _Complex")):
                 return None
             if t.align == 16 and words % 2:
                 words += 1
