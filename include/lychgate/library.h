@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Library domains: dlopen, but isolated.
+ *
+ * A library domain is a process inside the process: an unmodified shared library from the system, with a dynamic
+ * loader, C library, heap, thread-local storage and threads of its own, in memory with a key of its own. Nothing else of
+ * the process can be read or written from there (key 0 is denied), each system call is answered by the runtime as a
+ * policy says, and a crash ends the call that made it. Linux 6.12 and the pku backend; LYCH_NONE runs the same program
+ * without any isolation.
+ *
+ *	struct lych_domain *z;
+ *	LYCH_SYM(z, compress, int, (Bytef *, uLongf *, const Bytef *, uLong));
+ *
+ *	rc = lych_open(&z, "libz.so.1", NULL);
+ *	rc = LYCH_CALL(z, &result, compress, dst, dst_len, src, src_len);
+ *
+ * Everything of <lychgate/domain.h> and <lychgate/gate.h> works on it: lych_alloc, lych_copy_out, lych_callback,
+ * lych_fault, lych_domain_reset, lych_domain_free (which closes it). Pointers need no translation.
+ */
+#ifndef LYCHGATE_LIBRARY_H
+#define LYCHGATE_LIBRARY_H
+
+#include <lychgate/domain.h>
+#include <lychgate/gate.h>
+
+LYCH_BEGIN_DECLS
+
+struct lych_library_opts {
+	size_t size;
+	const char *name;       /* for reports; copied, at most 31 bytes. NULL: the library's */
+	/* Most memory that code inside may have beside what its files take: mappings, heap, stacks of its threads. As much
+	 * again is what lych_alloc gives out. 0: 64 MiB; at most 16 GiB. */
+	size_t heap_bytes;
+	size_t stack_bytes;     /* for each thread of the host that enters; 0: 1 MiB */
+	unsigned int callbacks; /* how many lych_callback there may be, at most 256; 0: 64 */
+	unsigned int threads;   /* that code inside may have running at once; 0: 16. UINT_MAX: none */
+	unsigned int fds;       /* files that code inside may have open; 0: 64. At most 1024 */
+	bool vault;             /* the host may not read it either */
+	bool lock_memory;
+	bool zero_on_free;
+	/* What its system calls may do: a preset, or the text of lychgate-policy(5). NULL: "pure". */
+	const char *policy;
+	/* Directories, separated by colons, in which libraries are looked for before the system's. NULL: none. Not by
+	 * code inside: by its loader, on behalf of lych_open and lych_load. */
+	const char *search;
+	/* The dynamic loader. NULL: the one of this system, /lib64/ld-linux-x86-64.so.2. */
+	const char *loader;
+};
+
+/*
+ * lych_open makes a library domain, starts its own dynamic loader and C library, and loads library into it, as dlopen(3)
+ * with RTLD_NOW | RTLD_GLOBAL would: constructors run inside, with the policy in force but for reading the files of libraries. The
+ * caller owns *out, and closes it with lych_domain_free: destructors run inside, for a second at most. Takes one protection
+ * key. All code is scanned before it can run, and repaired where it holds sequences that could write PKRU (as lych_init
+ * does), or refused. opts may be NULL. On failure *out is NULL and nothing is held.
+ *
+ * Returns 0, or, with a reason for lych_why,
+ *	-ENOENT      the library, one it needs, or a symbol that one needs, is not there
+ *	-ENOEXEC     code of it, or of what it needs, could undo the protection and cannot be repaired; or it is not a library
+ *	-EOPNOTSUPP  not on this kernel or backend
+ *	-EFAULT      a constructor faulted (lych_why says how)
+ *	-EINVAL      an option is out of range, or the policy has an error (lych_why: its line)
+ *	-ENOSPC -EBUSY -ENOMEM  as lych_domain_new
+ *	others       as lych_attach
+ * Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts);
+
+/*
+ * lych_load loads one more library into a domain of lych_open; loaded twice is loaded once. The state that lych_domain_reset
+ * goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and -EOWNERDEAD: the domain has faulted
+ * before; -EBUSY: another call is inside. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *library);
+
+/*
+ * lych_symbol stores the address of a symbol, function or data, of the domain's libraries in *out; version may be NULL: the
+ * default one. What an IFUNC chose is what is found. The address is what the domain says and may be anything: it is in the
+ * domain's memory (else -EFAULT), no more is known. -ENOENT: there is none (*out is NULL); -EINVAL: not a domain of lych_open;
+ * errors of LYCH_CALL. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out, const char *name, const char *version);
+
+LYCH_END_DECLS
+
+#endif /* LYCHGATE_LIBRARY_H */
