@@ -32,34 +32,14 @@
 #define LYCH_LIBRARY_H
 
 #include "../core/runtime.h"
+#include "inside/stub.h"
 #include "mediator.h"
 #include "policy.h"
-
-/* Numbers of the private calls of the stub, in arg[0] of LYCH_SYS_INSIDE. */
-#define INSIDE_READY 2 /* arg[1] = struct stub_table *: the loader is done; the call that started it returns */
-#define INSIDE_PARK 3  /* a thread made for a thread of the host is ready; the call that started it returns */
-#define INSIDE_BEGIN 4 /* of stub_begin: the registers become those of the thread that is begun */
 
 struct arena;    /* arena.c */
 struct files;    /* files.c */
 struct rules;    /* rules.c */
 struct contexts; /* context.c */
-
-/* What the stub offers (inside/stub.c), as it lies in its memory: hostile. */
-struct stub_table {
-	uint64_t bytes;  /* of the table */
-	uint64_t load;   /* int (const char *path, char *why, size_t why_bytes): 0 or errno */
-	uint64_t symbol; /* void *(const char *name, const char *version or NULL) */
-	uint64_t spawn;  /* int (void): pthread_create of a thread that parks; its errno */
-	uint64_t finish; /* void (void): the calling thread, a parked one, ends */
-	uint64_t leave;  /* void (void): exit(0) */
-};
-
-/* Registers with which a thread of the domain begins. */
-struct inside_start {
-	uint64_t rip, rsp;
-	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
-};
 
 /* In monitor memory; lych_domain.library. */
 struct library {
