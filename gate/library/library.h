@@ -56,7 +56,6 @@ struct library {
 	bool ready;   /* the loader is done */
 	bool leaving; /* exit is what is asked for */
 	bool refused_code; /* lych_why says which */
-	char search[1024];
 };
 
 /* Wholly in the arena; bytes 0 as 1. Async-signal-safe. */
