@@ -10,6 +10,7 @@
 
 #include <cstring>
 #include <functional>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -144,7 +145,7 @@ TEST_P(Loader, StartsALibraryOfTheSystem)
 
 TEST_P(Loader, BringsACLibraryOfItsOwn)
 {
-	Inside([this] {
+	Inside([] {
 		auto version = Symbol("gnu_get_libc_version");
 
 		ASSERT_NE(version, 0u);
@@ -186,7 +187,9 @@ TEST_P(Loader, SaysWhatIsMissing)
 
 		Loaded needs = Load(LOADER_NEEDY);
 		EXPECT_EQ(needs.err, ENOENT);
-		EXPECT_THAT(needs.why, HasSubstr("nobody_has_this"));
+		EXPECT_THAT(needs.why, HasSubstr("library_needed"));
+		Need(kLibrary);
+		Need(LOADER_NEEDY); // what one offers others can use
 
 		EXPECT_EQ(Load("libz.so.1").err, 0) << "the control";
 		EXPECT_EQ(Load("libz.so.1").why, "");
@@ -218,7 +221,6 @@ TEST_P(Loader, FindsWhatLibrariesOffer)
 		EXPECT_EQ(*data, 42) << "its constructor";
 		EXPECT_EQ(Call(Symbol("library_chosen")), 7u) << "what an IFUNC chose";
 		EXPECT_EQ(Symbol("no_such_symbol"), 0u);
-		EXPECT_EQ(Call(Symbol("getopt")), 12345u) << "the library's own, before the C library's";
 		EXPECT_NE(Symbol("memcpy", "GLIBC_2.2.5"), 0u);
 		EXPECT_NE(Symbol("memcpy", "GLIBC_2.2.5"), Symbol("memcpy", "GLIBC_2.14"));
 		EXPECT_EQ(Symbol("memcpy", "GLIBC_9.9"), 0u);
@@ -228,6 +230,21 @@ TEST_P(Loader, FindsWhatLibrariesOffer)
 		char to[8] = {};
 		Call(Symbol("memcpy"), At(to), At("copied"), 7);
 		EXPECT_STREQ(to, "copied");
+	});
+}
+
+TEST_P(Loader, FindsWhatALibraryHasItselfBeforeWhatTheCLibraryHas)
+{
+	Inside([] {
+		for (int i = 0; i < 300; i++) { // which needs the C library, too
+			Need("libz.so.1");
+		}
+		EXPECT_NE(Symbol("getopt"), 0u) << "the C library's";
+		const uint64_t of_c = Symbol("getopt");
+		Need(kLibrary);
+		EXPECT_NE(Symbol("getopt"), of_c);
+		EXPECT_EQ(Call(Symbol("getopt")), 12345u);
+		EXPECT_EQ(Symbol("getopt", "GLIBC_2.2.5"), of_c);
 	});
 }
 
@@ -337,7 +354,7 @@ TEST_P(Loader, LeavesByTheDestructors)
 TEST_P(Loader, TellsNothingOfTheHost)
 {
 	ASSERT_EQ(setenv("LYCH_SECRET", "of the host", 1), 0);
-	Inside([this] {
+	Inside([] {
 		std::vector<std::string> all, want = {"GLIBC_TUNABLES=glibc.pthread.rseq=0", "LD_BIND_NOW=1"};
 
 		Need(kLibrary);
@@ -368,6 +385,28 @@ TEST_P(Loader, TellsNothingOfTheHost)
 	});
 }
 
+TEST_P(Loader, BeginsThreadsWithTheirRegisters)
+{
+	Inside([] {
+		alignas(16) uint64_t stack[64] = {};
+		uint64_t words[sizeof(inside_start) / sizeof(uint64_t)];
+
+		for (uint64_t i = 0; i < std::size(words); i++) {
+			words[i] = 0x1111111111111111 * (i & 15) + 0x100000 * i;
+		}
+		memcpy(&world.thread, words, sizeof(words));
+		world.thread.rip = At(world_probe);
+		world.thread.rsp = At(stack + 32);
+		world.thread_fs = world.main_fs;
+		world_begin_thread();
+		EXPECT_EQ(world.how, WORLD_RETURNED);
+		EXPECT_EQ(memcmp(&world_probed, &world.thread, sizeof(world_probed)), 0);
+		for (uint64_t i = 0; i < std::size(stack); i++) {
+			EXPECT_TRUE(stack[i] == 0 || i == 31) << i << ": only the 8 bytes below rsp are written";
+		}
+	});
+}
+
 TEST_P(Loader, SaysWhereEverythingIs)
 {
 	Inside([] {
@@ -387,6 +426,14 @@ TEST_P(Loader, SaysWhereEverythingIs)
 				    world.table.leave}) {
 			EXPECT_TRUE(fn > s.stub && fn < s.stub_end);
 		}
+		ASSERT_EQ(world.nplaces, 4u) << "two files, the stack, and that of calls";
+		EXPECT_EQ(world.places[2].at, s.stack - 4096) << "with a page";
+		EXPECT_EQ(world.places[2].at + world.places[2].bytes, s.stack_end);
+		int pipes[2];
+		ASSERT_EQ(pipe(pipes), 0);
+		EXPECT_EQ(write(pipes[1], reinterpret_cast<void *>(s.stack), 1), 1) << "the control";
+		EXPECT_EQ(write(pipes[1], reinterpret_cast<void *>(s.stack - 1), 1), -1) << "that is not mapped";
+		EXPECT_EQ(errno, EFAULT);
 	});
 }
 

@@ -22,6 +22,7 @@
 #define CALL_STACK_BYTES ((uint64_t)256 << 10)
 
 struct world world = {.fail_after = -1};
+struct inside_start world_probed;
 
 /* loader_jump.S */
 struct world_call {
@@ -54,6 +55,10 @@ static int place(void *ctx, uint64_t *at, uint64_t bytes, uint64_t align)
 
 	*at = (w->next + align - 1) & -align;
 	w->next = *at + bytes + 4096;
+	if (w->nplaces < sizeof(w->places) / sizeof(w->places[0])) {
+		w->places[w->nplaces].at = *at;
+		w->places[w->nplaces++].bytes = bytes;
+	}
 	return w->next > w->end ? -ENOMEM : fails();
 }
 

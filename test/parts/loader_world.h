@@ -20,6 +20,10 @@ struct world {
 	struct stub_table table;
 	uint64_t low, end;   /* the arena */
 	uint64_t next;
+	struct {
+		uint64_t at, bytes;
+	} places[8];
+	unsigned nplaces;
 	uint64_t main_fs;
 	enum world_end how;  /* the last call has ended */
 	uint64_t value;      /* its result; number of the private call; exit status; address */
@@ -48,5 +52,9 @@ uint64_t world_call(uint64_t fs, uint64_t fn, uint64_t a, uint64_t b, uint64_t c
 
 /* Begins the thread that was cloned: until it parks or ends. */
 void world_begin_thread(void);
+
+/* Code to begin a thread at: its registers are in world_probed, and the call has returned. */
+extern const char world_probe[];
+extern struct inside_start world_probed;
 
 #endif /* LYCH_LOADER_WORLD_H */
