@@ -97,34 +97,6 @@ world_back:
 	ret
 	.size world_enter, . - world_enter
 
-/* A beginning: registers as they are, as struct inside_start, and the call that it was ends. */
-	.globl world_probe
-	.type world_probe, @function
-world_probe:
-	mov	%rsp, world_probed+8(%rip)
-	mov	%rax, world_probed+16(%rip)
-	mov	%rbx, world_probed+24(%rip)
-	mov	%rcx, world_probed+32(%rip)
-	mov	%rdx, world_probed+40(%rip)
-	mov	%rsi, world_probed+48(%rip)
-	mov	%rdi, world_probed+56(%rip)
-	mov	%rbp, world_probed+64(%rip)
-	mov	%r8, world_probed+72(%rip)
-	mov	%r9, world_probed+80(%rip)
-	mov	%r10, world_probed+88(%rip)
-	mov	%r11, world_probed+96(%rip)
-	mov	%r12, world_probed+104(%rip)
-	mov	%r13, world_probed+112(%rip)
-	mov	%r14, world_probed+120(%rip)
-	mov	%r15, world_probed+128(%rip)
-	lea	world_probe(%rip), %rax
-	mov	%rax, world_probed(%rip)
-	movb	$0, world_selector(%rip)
-	mov	world_host_fs(%rip), %rcx
-	wrfsbase %rcx
-	jmp	world_back
-	.size world_probe, . - world_probe
-
 	.globl world_text_end
 world_text_end:
 	.section .note.GNU-stack, "", @progbits

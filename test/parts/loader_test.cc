@@ -10,7 +10,6 @@
 
 #include <cstring>
 #include <functional>
-#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -382,28 +381,6 @@ TEST_P(Loader, TellsNothingOfTheHost)
 		auto stack_end = reinterpret_cast<uint64_t *>(Symbol("__libc_stack_end"));
 		EXPECT_GE(*stack_end, world.start.stack);
 		EXPECT_LT(*stack_end, world.start.stack_end);
-	});
-}
-
-TEST_P(Loader, BeginsThreadsWithTheirRegisters)
-{
-	Inside([] {
-		alignas(16) uint64_t stack[64] = {};
-		uint64_t words[sizeof(inside_start) / sizeof(uint64_t)];
-
-		for (uint64_t i = 0; i < std::size(words); i++) {
-			words[i] = 0x1111111111111111 * (i & 15) + 0x100000 * i;
-		}
-		memcpy(&world.thread, words, sizeof(words));
-		world.thread.rip = At(world_probe);
-		world.thread.rsp = At(stack + 32);
-		world.thread_fs = world.main_fs;
-		world_begin_thread();
-		EXPECT_EQ(world.how, WORLD_RETURNED);
-		EXPECT_EQ(memcmp(&world_probed, &world.thread, sizeof(world_probed)), 0);
-		for (uint64_t i = 0; i < std::size(stack); i++) {
-			EXPECT_TRUE(stack[i] == 0 || i == 31) << i << ": only the 8 bytes below rsp are written";
-		}
 	});
 }
 

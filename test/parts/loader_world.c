@@ -22,7 +22,6 @@
 #define CALL_STACK_BYTES ((uint64_t)256 << 10)
 
 struct world world = {.fail_after = -1};
-struct inside_start world_probed;
 
 /* loader_jump.S */
 struct world_call {
@@ -146,6 +145,19 @@ static long make_thread(const greg_t *g)
 	return 4242;
 }
 
+static void begin(const struct inside_start *s, greg_t *g)
+{
+	const uint64_t now[][2] = {
+		{REG_RIP, s->rip}, {REG_RSP, s->rsp}, {REG_RAX, s->rax}, {REG_RBX, s->rbx}, {REG_RCX, s->rcx}, {REG_RDX, s->rdx},
+		{REG_RSI, s->rsi}, {REG_RDI, s->rdi}, {REG_RBP, s->rbp}, {REG_R8, s->r8},   {REG_R9, s->r9},   {REG_R10, s->r10},
+		{REG_R11, s->r11}, {REG_R12, s->r12}, {REG_R13, s->r13}, {REG_R14, s->r14}, {REG_R15, s->r15},
+	};
+
+	for (size_t i = 0; i < sizeof(now) / sizeof(now[0]); i++) {
+		g[now[i][0]] = (greg_t)now[i][1];
+	}
+}
+
 static long answer(long nr, greg_t *g, ucontext_t *context, bool *ended)
 {
 	const long arg[6] = {(long)g[REG_RDI], (long)g[REG_RSI], (long)g[REG_RDX],
@@ -154,6 +166,11 @@ static long answer(long nr, greg_t *g, ucontext_t *context, bool *ended)
 	*ended = true;
 	switch (nr) {
 	case LYCH_SYS_INSIDE:
+		if (arg[0] == INSIDE_BEGIN) {
+			*ended = false;
+			begin((const struct inside_start *)arg[1], g);
+			return g[REG_RAX];
+		}
 		world.argument = (uint64_t)arg[1];
 		end_call(context, WORLD_PRIVATE, (uint64_t)arg[0]);
 		return 0;

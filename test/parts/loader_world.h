@@ -53,8 +53,4 @@ uint64_t world_call(uint64_t fs, uint64_t fn, uint64_t a, uint64_t b, uint64_t c
 /* Begins the thread that was cloned: until it parks or ends. */
 void world_begin_thread(void);
 
-/* Code to begin a thread at: its registers are in world_probed, and the call has returned. */
-extern const char world_probe[];
-extern struct inside_start world_probed;
-
 #endif /* LYCH_LOADER_WORLD_H */

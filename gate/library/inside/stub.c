@@ -15,25 +15,6 @@
 
 #include "../policy.h"
 
-#define AT(field, offset) _Static_assert(offsetof(struct inside_start, field) == (offset), #field)
-AT(rip, START_RIP);
-AT(rsp, START_RSP);
-AT(rax, START_RAX);
-AT(rbx, START_RBX);
-AT(rcx, START_RCX);
-AT(rdx, START_RDX);
-AT(rsi, START_RSI);
-AT(rdi, START_RDI);
-AT(rbp, START_RBP);
-AT(r8, START_R8);
-AT(r9, START_R9);
-AT(r10, START_R10);
-AT(r11, START_R11);
-AT(r12, START_R12);
-AT(r13, START_R13);
-AT(r14, START_R14);
-AT(r15, START_R15);
-
 /* For thread-local data of what ld.so itself has loaded, and for destructors of thread-local data: the stack of a thread that has
  * parked is used for nothing else. */
 #define STACK_BYTES ((size_t)64 << 10)

@@ -7,39 +7,23 @@
 #ifndef LYCH_STUB_H
 #define LYCH_STUB_H
 
+/* A number that no system call has (policy.h). */
+#define LYCH_SYS_INSIDE 0x0c796368
 /* Numbers of the private calls of the stub, in arg[0] of LYCH_SYS_INSIDE. 0 and 1 are in policy.h. */
 #define INSIDE_READY 2 /* arg[1] = struct stub_table *: the loader is done; the call that started it returns */
 #define INSIDE_PARK 3  /* a thread made for a thread of the host is ready; the call that started it returns */
+#define INSIDE_BEGIN 4 /* of stub_enter, arg[1] its argument: the registers become those of the thread that is begun */
 
 /* Where stub_enter is, from the ELF file's entry point. It needs no relocation, no stack and no thread-local storage, so it can be
  * used as soon as the stub's text is mapped. */
 #define STUB_ENTER 64
 
-/* Offsets in struct inside_start. */
-#define START_RIP 0
-#define START_RSP 8
-#define START_RAX 16
-#define START_RBX 24
-#define START_RCX 32
-#define START_RDX 40
-#define START_RSI 48
-#define START_RDI 56
-#define START_RBP 64
-#define START_R8 72
-#define START_R9 80
-#define START_R10 88
-#define START_R11 96
-#define START_R12 104
-#define START_R13 112
-#define START_R14 120
-#define START_R15 128
-
 #ifndef __ASSEMBLER__
 #include <stdint.h>
 
 /*
- * Registers with which a thread of the domain begins, in memory of the domain: what stub_enter loads. It does not return; the
- * call that it was is ended by a private call of whoever it started. The 8 bytes below rsp are written: that stack is new.
+ * Registers with which a thread of the domain begins. stub_enter asks the runtime for them, which knows whose they are: where
+ * this lies is for tests. It does not return; the call that it was is ended by a private call of whoever it started.
  *
  *	void stub_enter(const struct inside_start *start);
  */
