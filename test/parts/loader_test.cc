@@ -164,6 +164,8 @@ TEST_P(Loader, HasLoadedNothingWithTheHostsHelp)
 {
 	Inside([] {
 		EXPECT_EQ(world.code, 2u) << "code of ld.so and of the stub";
+		EXPECT_GT(world.code_of_file, 100000u);
+		EXPECT_EQ(world.code_of_none, 0u);
 		EXPECT_GT(world.calls, 10u);
 		EXPECT_GT(world.of[SYS_openat], 0u);
 		EXPECT_GT(world.of[SYS_mmap], 0u);

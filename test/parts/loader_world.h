@@ -35,6 +35,7 @@ struct world {
 	unsigned of[512];    /* by number */
 	unsigned mapped;     /* calls of ops */
 	unsigned code;
+	uint64_t code_of_file, code_of_none; /* bytes of code that are the file's where it says, and that are not, and not 0 */
 	int fail_after;      /* ops fail after as many; -1: never */
 	uint64_t scratch;    /* bytes that are not released */
 };
