@@ -133,3 +133,30 @@ TEST(Repair, DoesNotChangeASequenceThatStays)
 	ASSERT_EQ(w.hits(after).size(), 1u);
 	EXPECT_EQ(w.hits(after)[0].core, hits[0].core);
 }
+
+// What takes the place of an instruction in a trampoline can be longer than it: with many prefixes longer than the 15 bytes
+// that the CPU takes.
+TEST(Repair, MakesNoInstructionThatIsTooLong)
+{
+	const char *const codes[] = {"0fae28",         "0fae2d11223344",   "8b830fae2800",         "89830fae2800",
+				     "8b440f01ef",     "c7830fae280011223344", "81830fae280011223344", "81c10fae2800",
+				     "69830fae280011223344", "ff930fae2800",     "c5f858830fae2800",   "ffa30fae2800"};
+	int repaired = 0, refused = 0;
+	for (const char *code : codes) {
+		const Bytes insn = hex(code);
+		for (size_t prefixes = 0; prefixes + insn.size() <= 15; prefixes++) {
+			Bytes bytes(prefixes, 0x36);
+			bytes.insert(bytes.end(), insn.begin(), insn.end());
+			bytes.insert(bytes.end(), 8, 0x90);
+			World w(kBase, bytes);
+			auto hits = w.hits(w.bytes);
+			if (hits.empty()) {
+				continue;
+			}
+			(w.plan_hit(hits[0]).kind == REPAIR_REFUSED ? refused : repaired)++;
+			EXPECT_EQ(w.check(), nullptr) << code << " behind " << prefixes << " prefixes: " << w.check();
+		}
+	}
+	EXPECT_GT(repaired, 50);
+	EXPECT_GT(refused, 0);
+}
