@@ -132,6 +132,9 @@ int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struc
 /* Does an edit of the plan touch [vaddr, vaddr + len)? */
 bool plan_touches(const struct repair *r, uint64_t vaddr, size_t len);
 
+/* Is all of [vaddr, vaddr + len) code that the options allow to be changed? */
+bool plan_may_touch(const struct repair *r, uint64_t vaddr, size_t len);
+
 /* Adds pages that need not be executable. 0 or -ENOMEM. */
 int plan_no_exec(struct repair *r, uint64_t start, uint64_t end);
 

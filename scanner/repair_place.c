@@ -406,6 +406,13 @@ static bool find_place(struct repair *r, struct candidate *c, uint64_t core)
 	return false;
 }
 
+bool plan_may_touch(const struct repair *r, uint64_t vaddr, size_t len)
+{
+	const struct repair_area *only = &r->options.only;
+
+	return only->end == 0 || (vaddr >= only->start && vaddr < only->end && len <= only->end - vaddr);
+}
+
 /* ---- adding ---------------------------------------------------------------------------------- */
 
 /* Makes room for one more at index i; NULL: no memory. *items has n of them. */
@@ -530,6 +537,7 @@ int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struc
 
 		if (c->edits[i].len > sizeof(bytes) || plan_touches(r, c->edits[i].vaddr, c->edits[i].len) ||
 		    plan_forbids(r, c->edits[i].vaddr, c->edits[i].len) ||
+		    !plan_may_touch(r, c->edits[i].vaddr, c->edits[i].len) ||
 		    !code_bytes(r->code, c->edits[i].vaddr, bytes, c->edits[i].len)) {
 			return 0;
 		}

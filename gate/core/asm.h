@@ -85,7 +85,7 @@ LYCH_HIDDEN _Noreturn void lych_handler_run_soft(const struct handler_run *run);
 
 /*
  * Where sigreturn goes when the interrupted context was a domain's: with full rights and the selector at ALLOW,
- * rax = the resume block. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
+ * rax = the resume block, rdx = the domain's fs base or 0. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
  * memory of the domain. Interrupted, it is started again with the same block.
  */
 LYCH_HIDDEN extern const char lych_resume_pku[], lych_resume_pku_end[];

@@ -661,10 +661,14 @@ lych_gate:
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
+	mov	DOM_SLOT(%r10), %ecx
 	mov	DOM_NOT_VIEW(%r10), %eax
 	xor	%r10d, %r10d
 	mov	%eax, %gs:GATE_NOT_VIEW
-.Lcall_gone:
+.Lcall_fs:
+	mov	%gs:SLOT_FS(%rcx), %rcx
+	test	%rcx, %rcx
+	jnz	.Lcall_library
 	/* rule 2: from here on only registers. ecx and edx are 0. */
 .Lcall_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
@@ -829,10 +833,24 @@ label V(lych_call_returns)
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
-	xor	%ecx, %ecx
+	mov	REC_DOMAIN(%r11), %rcx
+	mov	DOM_SLOT(%rcx), %ecx
 	xor	%edx, %edx
 	mov	%gs:GATE_NOT_VIEW, %eax
-	jmp	.Lcall_gone
+	jmp	.Lcall_fs
+
+	/*
+	 * rcx: the fs base of a library domain. With the selector at BLOCK, so that a signal takes the context for the domain's: when
+	 * that goes on it gets this fs base, too (lych_resume).
+	 */
+.Lcall_library:
+	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
+	mov	%r13, %rsp
+	wrfsbase %rcx
+	xor	%ecx, %ecx
+	jmp	.Lcall_w0
+.Lcall_library_end:
+	window	.Lcall_library, .Lcall_library_end, .Lcall_w1, FROM_R13
 
 .Lcall_no_stack:
 	views_back .Lno_stack_views, .Lno_stack_views_end
@@ -1353,6 +1371,7 @@ label V(lych_callback_returns)
 	mov	REC_RSP(%r11), %r10
 	mov	REC_SLOT_SP(%r11), %rcx
 	mov	%rcx, %gs:SLOT_SP(%rax)
+	mov	%gs:SLOT_FS(%rax), %rdi
 	restore_callee_saved
 	.cfi_same_value %rbx
 	.cfi_same_value %rbp
@@ -1364,7 +1383,6 @@ label V(lych_callback_returns)
 	sub	$REC_SIZE, %r11
 	mov	%r11, %gs:MON_TOP
 	xor	%r11d, %r11d
-	xor	%edi, %edi
 	xor	%esi, %esi
 	xor	%ecx, %ecx
 	xor	%edx, %edx
@@ -1372,7 +1390,11 @@ label V(lych_callback_returns)
 .Lback_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%r10, %rsp
-	mov	%gs:GATE_NOT_VIEW, %eax
+	test	%rdi, %rdi
+	jz	1f
+	wrfsbase %rdi /* the domain's own: it may stay in rdi where a signal has moved rip on */
+	xor	%edi, %edi
+1:	mov	%gs:GATE_NOT_VIEW, %eax
 	not	%eax
 	site_gs	GATE_NOT_VIEW
 .Lback_w1:
@@ -1727,13 +1749,17 @@ function V(lych_handler_run)
 	.cfi_endproc
 function_end V(lych_handler_run)
 
-/* rax the resume block, in memory of the domain. See asm.h. */
+/* rax the resume block, in memory of the domain; rdx the fs base, 0: it stays. See asm.h. */
 function V(lych_resume)
 	.cfi_startproc
 	.cfi_signal_frame
 	.cfi_undefined %rip
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%rax, %rsp
+	test	%rdx, %rdx
+	jz	1f
+	wrfsbase %rdx
+1:
 	load_view GATE_NOT_VIEW
 	site_gs	GATE_NOT_VIEW
 	pop	%rcx

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../library/library.h"
 #include "../library/mediator.h"
 #include "../memory/memory.h"
 #include "keys.h"
@@ -371,6 +372,7 @@ static void detach(void *arg)
 	if (lych_tls != a || a->thread.top != &a->thread.records[0]) {
 		return;
 	}
+	library_thread_ends(&a->thread);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	a->thread.state = THREAD_ENDING;
 	dispatch_disarm();

@@ -24,6 +24,7 @@ enum mediated_end {
 	MEDIATED_EXIT,   /* exit, exit_group: the call ends (LYCH_FAULT_EXIT); *result is the status */
 	MEDIATED_ABORT,  /* it sent itself a deadly signal: the call ends (LYCH_FAULT_ABORT); *result is the signal */
 	MEDIATED_ALLOC,  /* lych_inside_alloc: done, *result goes to rax */
+	MEDIATED_RETURN, /* the call ends as if its function had returned 0 (library domains) */
 };
 
 /*

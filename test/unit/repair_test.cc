@@ -85,3 +85,27 @@ const Row kRows[] = {
 
 INSTANTIATE_TEST_SUITE_P(Classes, RepairTable, testing::ValuesIn(kRows),
 			 [](const auto &test) { return std::string(test.param.name); });
+
+// rol $15,%r15d; add %ebp,%edi: the sequence lies in both. A jump in place of the first one borrows a byte of the other.
+TEST(RepairOfAPart, ChangesOnlyThatPart)
+{
+	const struct {
+		uint64_t start, end;
+		bool done;
+	} parts[] = {{0, 5, true}, {0, 4, false}, {4, 16, true}, {0, 16, true}, {1, 5, false}, {6, 16, false}};
+	for (const auto &part : parts) {
+		SCOPED_TRACE(part.start);
+		World w(kBase, hex("41 c1 c7 0f 01 ef 44 01 ff 89 f8 c3 cc cc cc cc"));
+		w.options.only = {kBase + part.start, kBase + part.end};
+		auto hits = w.hits(w.bytes);
+		ASSERT_EQ(hits.size(), 1u);
+		repair_outcome o = w.plan_hit(hits[0]);
+		EXPECT_EQ(o.kind != REPAIR_REFUSED, part.done) << o.why;
+		EXPECT_EQ(w.check(), nullptr) << w.check();
+		for (size_t i = 0; i < o.nedits; i++) {
+			EXPECT_GE(o.edits[i].vaddr, w.options.only.start);
+			EXPECT_LE(o.edits[i].vaddr + o.edits[i].len, w.options.only.end);
+		}
+		EXPECT_EQ(w.hits(w.repaired()).empty(), part.done);
+	}
+}
