@@ -45,6 +45,9 @@ LYCH_HIDDEN enum mediated_end mediator_call(struct lych_domain *d, struct thread
 LYCH_HIDDEN int mediator_domain_new(struct lych_domain *d);
 LYCH_HIDDEN void mediator_domain_free(struct lych_domain *d);
 
+/* Writes a refused call down, for lych_refused and the report of a fault. Async-signal-safe. */
+LYCH_HIDDEN void mediator_refused(struct lych_domain *d, const struct mediated *call);
+
 /*
  * The inherited floor, on all threads (G5): a call of another architecture or with the x32 bit kills the process,
  * everything else is allowed. For lych_domain_new, before the first domain's code can run: it cannot be taken back,

@@ -63,6 +63,9 @@ struct policy_decision policy_decide(const struct mediated *call, const struct p
 /* May lych_domain_allow open it? */
 bool policy_openable(long nr);
 
+/* Ends a process by default, and is nobody's but the program's: 32 and 33 are the C library's and ours. */
+bool policy_deadly(int sig);
+
 /* Made as another architecture's? */
 bool policy_foreign(const struct mediated *call);
 
