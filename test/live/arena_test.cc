@@ -162,8 +162,8 @@ protected:
 			MapOne(random, at, n);
 			break;
 		case 2:
-			ASSERT_EQ(arena_munmap(l, at, n * kPage), 0);
-			Forget(at, end);
+			ASSERT_EQ(arena_munmap(l, at, n * kPage), end > Hi() ? -EINVAL : 0);
+			Forget(at, end > Hi() ? at : end);
 			break;
 		case 3: {
 			long rc = arena_mprotect(l, at, n * kPage, random() % 4);
@@ -176,7 +176,7 @@ protected:
 		case 5: {
 			long rc = arena_madvise(l, at, n * kPage, MADV_DONTNEED);
 			ASSERT_TRUE(rc == 0 || rc == -ENOMEM) << rc;
-			for (auto i = pages.lower_bound(at); i != pages.lower_bound(end); i++) {
+			for (auto i = pages.lower_bound(at); end <= Hi() && i != pages.lower_bound(end); i++) {
 				i->second.now = i->second.base;
 			}
 			break;
