@@ -438,6 +438,9 @@ static int parse_line(struct parser *p, struct word line)
 	}
 	if (is(w, "preset")) {
 		whole = remainder_of(line);
+		if (whole.bytes == 0) {
+			return wrong(p, "the name of a preset is missing");
+		}
 	}
 	rc = preset(p, whole); /* its name alone will do */
 	return rc == -ENOENT ? wrong(p, "%.*s is not known", SHOWN(whole)) : rc;
