@@ -134,6 +134,7 @@ TEST(Rules, ErrorsNameTheLine)
 		{"allow read etc", "line 1: etc: a path begins with /"},
 		{"allow read /a/../b", "line 1: /a/../b: a path may not hold .."},
 		{"allow read /a\x01", "line 1: a path holds a control character"},
+		{"allow read /a /", "line 1: a path ends with a blank"},
 		{long_path, "line 1: a path is too long"},
 		{many, "line 33: there are too many paths"},
 		{"allow call", "line 1: the name of a system call is missing"},
