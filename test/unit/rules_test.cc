@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -233,6 +235,29 @@ TEST(Rules, BeneathIsByWholeComponents)
 	EXPECT_FALSE(rules_beneath("/", "/a", &rest));
 	EXPECT_TRUE(rules_special_path("/proc"));
 	EXPECT_FALSE(rules_special_path("/process"));
+}
+
+TEST(Rules, TheManPageShowsWhatIsUnderstood)
+{
+	std::ifstream in(LYCH_SOURCE_DIR "/scanner/cmd/man/lychgate-policy.5");
+	const std::string page(std::istreambuf_iterator<char>(in), {});
+	int examples = 0;
+	for (size_t at = 0; (at = page.find("\n.Bd -literal", at)) != std::string::npos; examples++) {
+		at = page.find('\n', at + 1) + 1;
+		Parsed p(page.substr(at, page.find(".Ed", at) - at).c_str());
+		EXPECT_EQ(p.rc, 0) << p.why;
+	}
+	EXPECT_GE(examples, 2);
+	for (const char *word : {"cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version"}) {
+		EXPECT_THAT(page, HasSubstr(word));
+		EXPECT_FALSE(rules_never_path((std::string("/proc/") + word).c_str(), false));
+	}
+	for (const char *word : {"full", "null", "random", "urandom", "zero"}) {
+		EXPECT_FALSE(rules_never_path((std::string("/dev/") + word).c_str(), true));
+	}
+	for (size_t i = 0; rules_net_files[i] != nullptr; i++) {
+		EXPECT_THAT(page, HasSubstr(rules_net_files[i] + strlen("/etc/")));
+	}
 }
 
 TEST(Rules, NamesAreThoseOfLibseccomp)
