@@ -567,7 +567,7 @@ int lych_code_admit(struct lych_code_copy *copy)
 {
 	struct admit a = {.copy = copy, .end = copy->at + copy->bytes};
 	const char *name;
-	int rc;
+	int rc, error = errno;
 
 	if (!makes_sense(copy)) {
 		why_set("code: what is to become executable is not whole pages, or not described as it should be");
@@ -583,6 +583,7 @@ int lych_code_admit(struct lych_code_copy *copy)
 		arena_end();
 	}
 	arena_unlock();
+	errno = error;
 	copy->room_used = rc == 0 && a.used != 0 ? a.used - copy->room : 0;
 	copy->nno_exec = rc == 0 ? copy->nno_exec : 0;
 	return rc;

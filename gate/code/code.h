@@ -90,6 +90,9 @@ struct lych_code_copy {
  */
 LYCH_HIDDEN int lych_code_admit(struct lych_code_copy *copy);
 
+/* [start, end), code of the runtime's own, gets key, and nothing else changes. 0 or -ENOMEM. */
+LYCH_HIDDEN int lych_code_show(uint64_t start, uint64_t end, int key);
+
 /*
  * Is pc in a trampoline? Then *site is the address of the code that it stands for: the instruction that was moved there, or
  * the one behind it where that is done. Not those of lych_code_admit. A frame in a trampoline is no function's. Async-signal-safe.

@@ -118,6 +118,7 @@ LYCH_HIDDEN bool gate_is_trap(uint64_t rip);
 LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[], lych_traps_soft[], lych_traps_soft_end[];
 /* All text of the gate. */
 LYCH_HIDDEN extern const char lych_gate_text[], lych_gate_text_end[];
+LYCH_HIDDEN extern const char lych_gate_pages_end[]; /* lych_gate_text begins a page, and this one is the end of one */
 LYCH_HIDDEN extern const char lych_gate_soft[], lych_gate_soft_text_end[];
 LYCH_HIDDEN bool gate_holds(uint64_t rip); /* all of it, in either instance */
 

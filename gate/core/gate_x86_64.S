@@ -318,9 +318,20 @@ label lych_note
 	emms
 .endm
 
-	.text
+/*
+ * Pages of its own: code of a library domain may read them, though nothing else of key 0 (lych_code_show), as unwinders look at
+ * the instructions that they find no table for.
+ */
+#ifdef LYCH_SOFT
+#define TEXT .text
+#else
+#define TEXT .section .text.lych_gate, "ax", @progbits
+#endif
+	TEXT
+#ifdef LYCH_SOFT
 	.p2align 6
-#ifndef LYCH_SOFT
+#else
+	.p2align 12
 label lych_gate_text
 #endif
 
@@ -489,7 +500,7 @@ function_end lych_vectors_only
 	.p2align 3
 .Lall_signals:
 	.quad	-1
-	.text
+	TEXT
 #else
 	.section .rodata
 	.p2align 3
@@ -500,7 +511,7 @@ function_end lych_vectors_only
 	.p2align 3
 .Lall_signals:
 	.quad	-1
-	.text
+	TEXT
 #endif
 
 /*
@@ -1900,6 +1911,8 @@ lych_traps_soft_end:
 label lych_gate_soft_text_end
 #else
 label lych_gate_text_end
+	.p2align 12
+label lych_gate_pages_end
 #endif
 #if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
 	.pushsection LYCH_NOTE_SECTION, "a", @note

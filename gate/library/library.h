@@ -56,7 +56,6 @@ struct library {
 	bool ready;   /* the loader is done */
 	bool leaving; /* exit is what is asked for */
 	bool refused_code; /* lych_why says which */
-	char search[1024];
 };
 
 /* Wholly in the arena; bytes 0 as 1. Async-signal-safe. */
@@ -122,14 +121,11 @@ LYCH_HIDDEN void library_gone(struct library *l);
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
 /*
- * As the host. library_code_of: [at, at + bytes), mapped whole pages, become code: 0, as lych_code_admit, or what arena_code gives; after a
- * failure nothing is mapped there. The other two: mmap and mprotect of code inside, with PROT_EXEC; fd: a real one, -1: anonymous.
+ * As the host: [at, at + bytes), mapped whole pages, become code: 0, as lych_code_admit, or what arena_code gives; after a
+ * failure nothing is mapped there. library_code, for code inside, is in calls.h.
  */
 LYCH_HIDDEN int library_code_of(struct library *l, uint64_t at, const void *content, uint64_t bytes, const char *path,
 				const void *file, uint64_t file_bytes, uint64_t off);
-LYCH_HIDDEN long library_map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd,
-				  uint64_t off);
-LYCH_HIDDEN long library_protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot);
 
 /* ---- context.c --------------------------------------------------------------------------------------------------- */
 

@@ -100,7 +100,8 @@ static int read_file(struct file *out, const char *path, const struct loader_ops
 
 /* ---- into the arena --------------------------------------------------------------------------------------------- */
 
-static int map_segment(uint64_t base, const struct loader_segment *s, const struct file *file, const struct loader_ops *ops)
+static int map_segment(uint64_t base, const struct loader_segment *s, const struct file *file,
+		       const struct loader_ops *ops)
 {
 	int prot = (s->readable ? PROT_READ : 0) | (s->writable ? PROT_WRITE : 0);
 	int rc = 0;
@@ -120,7 +121,7 @@ static int map_segment(uint64_t base, const struct loader_segment *s, const stru
 				.path = file->path,
 				.file = file->bytes,
 				.file_bytes = file->len,
-				.vaddr = s->start,
+				.off = s->file - (s->vaddr - s->start),
 			};
 
 			rc = ops->code(ops->ctx, &code);
@@ -156,7 +157,8 @@ static int map_file(struct loader_elf *elf, uint64_t *base, const struct file *f
 	return rc;
 }
 
-static int make_stack(struct loader_start *out, const struct loader_ops *ops, uint64_t rip, const struct loader_first *first)
+static int make_stack(struct loader_start *out, const struct loader_ops *ops, uint64_t rip,
+		      const struct loader_first *first)
 {
 	uint64_t place = 0, rsp;
 	uint8_t *top;
@@ -206,7 +208,8 @@ static int tell_machine(struct loader_first *first)
 	return 0;
 }
 
-static int begin(struct loader_start *out, const struct loader_ops *ops, const struct file *loader, struct loader_first *first)
+static int begin(struct loader_start *out, const struct loader_ops *ops, const struct file *loader,
+		 struct loader_first *first)
 {
 	const struct file stub = {.path = "[stub]", .bytes = lych_stub, .len = (uint64_t)(lych_stub_end - lych_stub)};
 	struct loader_elf elf;
@@ -231,7 +234,8 @@ static int begin(struct loader_start *out, const struct loader_ops *ops, const s
 	return make_stack(out, ops, rip, first);
 }
 
-int loader_begin(struct loader_start *out, const struct loader_ops *ops, const struct lych_library_opts *opts, const char *name)
+int loader_begin(struct loader_start *out, const struct loader_ops *ops, const struct lych_library_opts *opts,
+		 const char *name)
 {
 	struct loader_first first = {.name = name, .search = opts != NULL ? opts->search : NULL};
 	const char *path = opts != NULL && opts->loader != NULL ? opts->loader : LOADER_DEFAULT;

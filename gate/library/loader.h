@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The beginning of a library domain: its dynamic loader and the stub are mapped as the kernel maps a program and its loader, and
- * what the first thread starts with is written. Everything else is the loader's work, inside.
+ * The beginning of a library domain: its dynamic loader and the stub are mapped as the kernel maps a program and its
+ * loader, and what the first thread starts with is written. Everything else is the loader's work, inside.
  */
 #ifndef LYCH_LOADER_H
 #define LYCH_LOADER_H
@@ -25,13 +25,13 @@ struct loader_code {
 	const char *path;     /* of the file, for reports */
 	const uint8_t *file;  /* all of it */
 	uint64_t file_bytes;
-	uint64_t vaddr; /* at, as the file's own addresses are: at - vaddr is what the file is displaced by */
+	uint64_t off; /* of bytes in the file, a whole page; what of the last or first page is not the segment's is zero */
 };
 
 /*
- * What is done to the arena. Addresses and sizes are whole pages but for write. Each gives 0 or a negative errno, which loader_begin
- * gives back; whoever gives it says why (why_set), but for -ENOMEM. ctx is handed on. What of it is done when loader_begin fails
- * is for the caller to undo: the arena is given up.
+ * What is done to the arena. Addresses and sizes are whole pages but for write. Each gives 0 or a negative errno, which
+ * loader_begin gives back; whoever gives it says why (why_set), but for -ENOMEM. ctx is handed on. What of it is done when
+ * loader_begin fails is for the caller to undo: the arena is given up.
  */
 struct loader_ops {
 	void *ctx;
@@ -50,18 +50,19 @@ struct loader_ops {
 	void (*release)(void *ctx, void *memory, uint64_t bytes);
 };
 
-/* Where everything is. Calling enter(start) inside, with any fs base, starts the loader; the call ends with INSIDE_READY. */
+/* Where everything is. Calling enter inside, with any fs base, and answering INSIDE_BEGIN with what is at start, begins the
+ * loader; the call ends with INSIDE_READY. */
 struct loader_start {
 	uint64_t enter; /* stub_enter: for threads that are begun later, too */
-	uint64_t start; /* struct inside_start, on the stack */
+	uint64_t start; /* struct inside_start, on the stack: as it was written, until something has run inside */
 	uint64_t loader, loader_end;
 	uint64_t stub, stub_end;
 	uint64_t stack, stack_end; /* the page below it is not mapped */
 };
 
 /*
- * loader_begin prepares a domain's start in memory that ops works on. Of opts, which may be NULL, it takes loader and search; name
- * becomes argv[0]. The file of the loader is read once, into memory of its own.
+ * loader_begin prepares a domain's start in memory that ops works on. Of opts, which may be NULL, it takes loader and
+ * search; name becomes argv[0]. The file of the loader is read once, into memory of its own.
  *
  * Returns 0, or, with a reason for lych_why,
  *	-ENOENT -EACCES  the loader cannot be opened
@@ -73,8 +74,8 @@ struct loader_start {
  *	what ops gives
  * Thread-safe. Not async-signal-safe.
  */
-LYCH_HIDDEN int loader_begin(struct loader_start *out, const struct loader_ops *ops, const struct lych_library_opts *opts,
-			     const char *name);
+LYCH_HIDDEN int loader_begin(struct loader_start *out, const struct loader_ops *ops,
+			     const struct lych_library_opts *opts, const char *name);
 
 /* The stub's file (inside/image.S). */
 LYCH_HIDDEN extern const uint8_t lych_stub[], lych_stub_end[];

@@ -167,12 +167,12 @@ int loader_elf_read(struct loader_elf *out, const char **why, const uint8_t *fil
 	return 0;
 }
 
-/* The kernel maps whole pages of the file, and zeroes behind the last one's part. Whatever else of the file would be in these
- * pages is nobody's, and where there is code, it would be code. */
+/* The kernel maps whole pages of the file, and zeroes behind the last one's part. Whatever else of the file would be in
+ * these pages is nobody's, and where there is code, it would be code. */
 void loader_elf_fill(uint8_t *to, const struct loader_segment *segment, const uint8_t *file)
 {
-	memset(to, 0, segment->held);
 	if (segment->held != 0) {
+		memset(to, 0, segment->held);
 		memcpy(to + (segment->vaddr - segment->start), file + segment->file, segment->bytes);
 	}
 }

@@ -12,7 +12,7 @@
 #define STACK_RESERVED 256 /* above the first frame: the resume block at the very end */
 
 struct domain_memory {
-	_Atomic uint32_t lock; /* of the block table: 0 free, 1 taken, 2 taken and somebody waits */
+	_Atomic uint32_t lock; /* of the block table (short_lock.h) */
 	unsigned int flags;    /* RANGE_* of all ranges */
 	bool zero_on_free;
 	uint8_t *heap;

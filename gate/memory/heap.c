@@ -1,47 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/short_lock.h"
 #include "../library/arena.h"
 #include "domain_memory.h"
 
 #define HEAP_DEFAULT ((size_t)1 << 20)
 #define STACK_DEFAULT ((size_t)256 << 10)
 #define STACK_LEAST ((size_t)16 << 10)
-#define WAITS_MAX 1000 /* of a millisecond */
 
 bool heap_lock(struct domain_memory *m)
 {
-	static const struct timespec wait = {0, 1000000};
-
-	for (unsigned int i = 0; i < 100; i++) {
-		uint32_t expected = 0;
-
-		if (atomic_compare_exchange_weak_explicit(&m->lock, &expected, 1, memory_order_acquire,
-							  memory_order_relaxed)) {
-			return true;
-		}
-		__builtin_ia32_pause();
-	}
-	for (unsigned int i = 0; i < WAITS_MAX; i++) {
-		if (atomic_exchange_explicit(&m->lock, 2, memory_order_acquire) == 0) {
-			return true;
-		}
-		sys4(SYS_futex, &m->lock, FUTEX_WAIT_PRIVATE, 2, &wait);
-	}
-	return false;
+	return short_lock(&m->lock);
 }
 
 void heap_unlock(struct domain_memory *m)
 {
-	if (atomic_exchange_explicit(&m->lock, 0, memory_order_release) == 2) {
-		sys3(SYS_futex, &m->lock, FUTEX_WAKE_PRIVATE, 1);
-	}
+	short_unlock(&m->lock);
 }
 
 static uint32_t granules_of(const struct domain_memory *m, size_t bytes)

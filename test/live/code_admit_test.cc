@@ -29,11 +29,11 @@ int some_key()
 }
 
 // What another scanner finds harmful in code of a domain: of liblychscan, which shares no state with the runtime.
-uint64_t strays(const void *code, size_t bytes, uint64_t vaddr)
+uint64_t strays(const void *code, size_t bytes, uint64_t vaddr, uint32_t classes = LYCH_POLICY_DOMAIN)
 {
 	struct lych_scan_opts opts = LYCH_SCAN_OPTS_INIT;
 	struct lych_scan_stats stats = {};
-	opts.classes = LYCH_POLICY_DOMAIN;
+	opts.classes = classes;
 	opts.flags = LYCH_SCAN_RAW | LYCH_SCAN_NO_GATES;
 	opts.raw_vaddr = vaddr;
 	EXPECT_EQ(lych_scan_buffer(code, bytes, &opts, &stats), 0);
@@ -230,6 +230,25 @@ TEST(AdmittedCode, WithATrampolineRuns)
 	expect_mapped(copy.arg.room + kPage, copy.arg.room + 2 * kPage, "---p", copy.arg.key);
 }
 
+// The runtime's own gates, which this program holds with the note that lists them, are none in a domain.
+TEST(AdmittedCode, HoldsNoGates)
+{
+	char path[256] = "";
+	ASSERT_GT(readlink("/proc/self/exe", path, sizeof(path) - 1), 0);
+	FileCopy file(path);
+	Copy copy(file.text, some_key());
+	file.describe(copy);
+	EXPECT_EQ(copy.admit(), -ENOEXEC) << "the gates write the fs base, too";
+	copy.arg.classes = LYCH_POLICY_PKRU;
+	ASSERT_EQ(copy.admit(), 0) << lych_why();
+	EXPECT_EQ(strays(copy.at(), copy.arg.bytes, copy.arg.at, LYCH_POLICY_PKRU), 0u);
+	size_t trapped = 0;
+	for (const Told &told : copy.told) {
+		trapped += told.what == "wrpkru" && told.done == "trapped";
+	}
+	EXPECT_GE(trapped, 2u);
+}
+
 struct Form {
 	const char *name;
 	Bytes code;
@@ -331,6 +350,23 @@ TEST(AdmittedCode, MakesNoSequenceWithWhatIsBehindIt)
 		EXPECT_EQ(copy.admit(), -ENOEXEC);
 		EXPECT_EQ(memcmp(copy.at(kPage), rest.data(), rest.size()), 0);
 	}
+}
+
+// A vault's memory is not the host's to read.
+TEST(AdmittedCode, NeedsNoRightToReadWhereItGoes)
+{
+	if (some_key() < 0) {
+		GTEST_SKIP() << "no protection keys here";
+	}
+	const Bytes rol = {0x41, 0xc1, 0xc7, 0x0f};
+	Copy joined({0x01, 0xef, 0x44, 0x01, 0xff, 0x89, 0xf8, 0xc3}, some_key());
+	joined.plant_before(rol);
+	ASSERT_EQ(pkey_set(some_key(), PKEY_DISABLE_ACCESS), 0);
+	int rc = joined.admit();
+	ASSERT_EQ(pkey_set(some_key(), 0), 0);
+	EXPECT_EQ(rc, 0) << lych_why();
+	EXPECT_EQ(joined.told.size(), 1u);
+	EXPECT_EQ(strays(joined.at() - kPage, 2 * kPage, joined.arg.at - kPage), 0u);
 }
 
 // rol $15,%r15d stands in the neighbour, add %ebp,%edi in the copy, where it is written in another way.

@@ -52,6 +52,11 @@ SHOWN int getopt(int argc, char *const argv[], const char *options)
 	return 12345;
 }
 
+SHOWN int library_needed(void)
+{
+	return 3;
+}
+
 SHOWN long library_count(void)
 {
 	return ++library_tls;

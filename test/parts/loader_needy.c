@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Cannot be loaded: nothing has what it needs. */
-int nobody_has_this(void);
+/* Cannot be loaded before loader_library: it does not say what it needs. */
+int library_needed(void);
 int needy(void);
 
 __attribute__((visibility("default"))) int needy(void)
 {
-	return nobody_has_this();
+	return library_needed();
 }

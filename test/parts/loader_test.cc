@@ -144,7 +144,7 @@ TEST_P(Loader, StartsALibraryOfTheSystem)
 
 TEST_P(Loader, BringsACLibraryOfItsOwn)
 {
-	Inside([this] {
+	Inside([] {
 		auto version = Symbol("gnu_get_libc_version");
 
 		ASSERT_NE(version, 0u);
@@ -164,6 +164,8 @@ TEST_P(Loader, HasLoadedNothingWithTheHostsHelp)
 {
 	Inside([] {
 		EXPECT_EQ(world.code, 2u) << "code of ld.so and of the stub";
+		EXPECT_GT(world.code_of_file, 100000u);
+		EXPECT_EQ(world.code_of_none, 0u);
 		EXPECT_GT(world.calls, 10u);
 		EXPECT_GT(world.of[SYS_openat], 0u);
 		EXPECT_GT(world.of[SYS_mmap], 0u);
@@ -186,7 +188,9 @@ TEST_P(Loader, SaysWhatIsMissing)
 
 		Loaded needs = Load(LOADER_NEEDY);
 		EXPECT_EQ(needs.err, ENOENT);
-		EXPECT_THAT(needs.why, HasSubstr("nobody_has_this"));
+		EXPECT_THAT(needs.why, HasSubstr("library_needed"));
+		Need(kLibrary);
+		Need(LOADER_NEEDY); // what one offers others can use
 
 		EXPECT_EQ(Load("libz.so.1").err, 0) << "the control";
 		EXPECT_EQ(Load("libz.so.1").why, "");
@@ -218,7 +222,6 @@ TEST_P(Loader, FindsWhatLibrariesOffer)
 		EXPECT_EQ(*data, 42) << "its constructor";
 		EXPECT_EQ(Call(Symbol("library_chosen")), 7u) << "what an IFUNC chose";
 		EXPECT_EQ(Symbol("no_such_symbol"), 0u);
-		EXPECT_EQ(Call(Symbol("getopt")), 12345u) << "the library's own, before the C library's";
 		EXPECT_NE(Symbol("memcpy", "GLIBC_2.2.5"), 0u);
 		EXPECT_NE(Symbol("memcpy", "GLIBC_2.2.5"), Symbol("memcpy", "GLIBC_2.14"));
 		EXPECT_EQ(Symbol("memcpy", "GLIBC_9.9"), 0u);
@@ -228,6 +231,21 @@ TEST_P(Loader, FindsWhatLibrariesOffer)
 		char to[8] = {};
 		Call(Symbol("memcpy"), At(to), At("copied"), 7);
 		EXPECT_STREQ(to, "copied");
+	});
+}
+
+TEST_P(Loader, FindsWhatALibraryHasItselfBeforeWhatTheCLibraryHas)
+{
+	Inside([] {
+		for (int i = 0; i < 300; i++) { // which needs the C library, too
+			Need("libz.so.1");
+		}
+		EXPECT_NE(Symbol("getopt"), 0u) << "the C library's";
+		const uint64_t of_c = Symbol("getopt");
+		Need(kLibrary);
+		EXPECT_NE(Symbol("getopt"), of_c);
+		EXPECT_EQ(Call(Symbol("getopt")), 12345u);
+		EXPECT_EQ(Symbol("getopt", "GLIBC_2.2.5"), of_c);
 	});
 }
 
@@ -337,7 +355,7 @@ TEST_P(Loader, LeavesByTheDestructors)
 TEST_P(Loader, TellsNothingOfTheHost)
 {
 	ASSERT_EQ(setenv("LYCH_SECRET", "of the host", 1), 0);
-	Inside([this] {
+	Inside([] {
 		std::vector<std::string> all, want = {"GLIBC_TUNABLES=glibc.pthread.rseq=0", "LD_BIND_NOW=1"};
 
 		Need(kLibrary);
@@ -387,6 +405,14 @@ TEST_P(Loader, SaysWhereEverythingIs)
 				    world.table.leave}) {
 			EXPECT_TRUE(fn > s.stub && fn < s.stub_end);
 		}
+		ASSERT_EQ(world.nplaces, 4u) << "two files, the stack, and that of calls";
+		EXPECT_EQ(world.places[2].at, s.stack - 4096) << "with a page";
+		EXPECT_EQ(world.places[2].at + world.places[2].bytes, s.stack_end);
+		int pipes[2];
+		ASSERT_EQ(pipe(pipes), 0);
+		EXPECT_EQ(write(pipes[1], reinterpret_cast<void *>(s.stack), 1), 1) << "the control";
+		EXPECT_EQ(write(pipes[1], reinterpret_cast<void *>(s.stack - 1), 1), -1) << "that is not mapped";
+		EXPECT_EQ(errno, EFAULT);
 	});
 }
 

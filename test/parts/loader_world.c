@@ -54,6 +54,10 @@ static int place(void *ctx, uint64_t *at, uint64_t bytes, uint64_t align)
 
 	*at = (w->next + align - 1) & -align;
 	w->next = *at + bytes + 4096;
+	if (w->nplaces < sizeof(w->places) / sizeof(w->places[0])) {
+		w->places[w->nplaces].at = *at;
+		w->places[w->nplaces++].bytes = bytes;
+	}
 	return w->next > w->end ? -ENOMEM : fails();
 }
 
@@ -80,6 +84,12 @@ static int copy(void *ctx, uint64_t at, const void *from, uint64_t bytes, int pr
 static int code(void *ctx, const struct loader_code *c)
 {
 	world.code++;
+	for (uint64_t i = 0; i < c->len; i++) {
+		bool of_file = c->off + i < c->file_bytes && c->bytes[i] == c->file[c->off + i];
+
+		world.code_of_file += of_file;
+		world.code_of_none += !of_file && c->bytes[i] != 0;
+	}
 	return copy(ctx, c->at, c->bytes, c->len, PROT_READ | PROT_EXEC);
 }
 

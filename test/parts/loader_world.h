@@ -20,6 +20,10 @@ struct world {
 	struct stub_table table;
 	uint64_t low, end;   /* the arena */
 	uint64_t next;
+	struct {
+		uint64_t at, bytes;
+	} places[8];
+	unsigned nplaces;
 	uint64_t main_fs;
 	enum world_end how;  /* the last call has ended */
 	uint64_t value;      /* its result; number of the private call; exit status; address */
@@ -31,6 +35,7 @@ struct world {
 	unsigned of[512];    /* by number */
 	unsigned mapped;     /* calls of ops */
 	unsigned code;
+	uint64_t code_of_file, code_of_none; /* bytes of code that are the file's where it says, and that are not, and not 0 */
 	int fail_after;      /* ops fail after as many; -1: never */
 	uint64_t scratch;    /* bytes that are not released */
 };

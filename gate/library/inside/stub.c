@@ -15,9 +15,9 @@
 
 #include "../policy.h"
 
-/* A thread of a library may want this much for the destructors of its thread-local data; its stack is used for nothing else. */
+/* For thread-local data of what ld.so itself has loaded, and for destructors of thread-local data: the stack of a thread that has
+ * parked is used for nothing else. */
 #define STACK_BYTES ((size_t)64 << 10)
-#define STACK_BYTES_MAX ((size_t)64 << 20)
 #define LOADED_MAX 256 /* libraries that are asked for a symbol by themselves; more are found with all that is there */
 
 void stub_park(uint64_t *parked, long nr, long what);
@@ -104,14 +104,32 @@ static void *find(void *handle, const char *name, const char *version)
 	return version != NULL ? dlvsym(handle, name, version) : dlsym(handle, name);
 }
 
+/* Is it the library's own, and not of one that it needs? A handle is the library's link map. */
+static bool own(void *handle, void *at)
+{
+	Dl_info info;
+	void *map = NULL;
+
+	return dladdr1(at, &info, &map, RTLD_DL_LINKMAP) != 0 && map == handle;
+}
+
 static void *symbol(const char *name, const char *version)
 {
-	void *at = NULL;
+	void *at;
 
-	for (size_t i = 0; i < nloaded && at == NULL; i++) {
+	for (size_t i = 0; i < nloaded; i++) {
 		at = find(loaded[i], name, version);
+		if (at != NULL && own(loaded[i], at)) {
+			return at;
+		}
 	}
-	return at != NULL ? at : find(RTLD_DEFAULT, name, version);
+	for (size_t i = 0; i < nloaded; i++) {
+		at = find(loaded[i], name, version);
+		if (at != NULL) {
+			return at;
+		}
+	}
+	return find(RTLD_DEFAULT, name, version);
 }
 
 static void *park(void *unused)
@@ -126,22 +144,18 @@ static int spawn(void)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	size_t bytes = STACK_BYTES;
 	int rc = pthread_attr_init(&attr);
 
 	if (rc != 0) {
 		return rc;
 	}
 	rc = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	do { /* EINVAL: thread-local data of libraries, which is there, too, takes more */
-		if (rc == 0) {
-			rc = pthread_attr_setstacksize(&attr, bytes);
-		}
-		if (rc == 0) {
-			rc = pthread_create(&thread, &attr, park, NULL);
-		}
-		bytes *= 2;
-	} while (rc == EINVAL && bytes <= STACK_BYTES_MAX);
+	if (rc == 0) {
+		rc = pthread_attr_setstacksize(&attr, STACK_BYTES);
+	}
+	if (rc == 0) {
+		rc = pthread_create(&thread, &attr, park, NULL);
+	}
 	(void)pthread_attr_destroy(&attr);
 	return rc;
 }

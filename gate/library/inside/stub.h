@@ -45,8 +45,8 @@ struct stub_table {
 	 */
 	uint64_t load;
 	/*
-	 * void *(const char *name, const char *version or NULL): NULL when there is none. The libraries that were loaded are
-	 * asked in the order of loading, each before those it needs, and then all that is there.
+	 * void *(const char *name, const char *version or NULL): NULL when there is none. The first of the libraries that were
+	 * loaded, in the order of loading, that has it itself; else the first that needs one that has it; else any.
 	 */
 	uint64_t symbol;
 	uint64_t spawn;  /* int (void): pthread_create of a detached thread that parks; its errno */
