@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "../library/mediator.h"
+#include "../library/none.h"
 #include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "asm.h"
@@ -220,6 +221,9 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
+	if (NONE != NULL) {
+		return NONE->domain_new(out, &o);
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
@@ -360,6 +364,9 @@ int lych_domain_free(struct lych_domain *d)
 	if (d == NULL) {
 		return 0;
 	}
+	if (NONE != NULL) {
+		return NONE->domain_free(d, NONE_AT);
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
@@ -384,8 +391,12 @@ int lych_domain_free(struct lych_domain *d)
 int lych_domain_reset(struct lych_domain *d)
 {
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->domain_reset(d, NONE_AT);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -415,8 +426,12 @@ int lych_domain_cancel(struct lych_domain *d)
 {
 	struct round round = {.domain = d, .ask = true};
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->domain_cancel(d);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -455,6 +470,9 @@ const char *lych_domain_name(const struct lych_domain *d)
 {
 	struct thread *self;
 
+	if (NONE != NULL) {
+		return NONE->domain_name(d);
+	}
 	if (d == NULL || thread_self(&self) != 0 || !is_domain(d)) {
 		return "";
 	}
@@ -479,8 +497,12 @@ int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
 {
 	struct vault_functions *functions;
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->vault_allow(vault, fn);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}

@@ -12,6 +12,8 @@
  *	calls.c     what answers system calls
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
+ *	symbols.c   what LYCH_SYM has found, by domain
+ *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
  * The arena is one reserved range, all of whose pages have the domain's key from before the first instruction of the domain until
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
@@ -40,6 +42,16 @@ struct files;    /* files.c */
 struct rules;    /* rules.c */
 struct contexts; /* context.c */
 
+/* What the stub offers (inside/stub.c), as it lies in its memory: hostile. */
+struct stub_table {
+	uint64_t bytes; /* of the table */
+	uint64_t load;   /* int (const char *path, char *why, size_t why_bytes): 0 or errno */
+	uint64_t symbol; /* void *(const char *name, const char *version or NULL) */
+	uint64_t spawn;  /* int (void): pthread_create of a thread that parks; its errno */
+	uint64_t finish; /* void (void): the calling thread, a parked one, ends */
+	uint64_t leave;  /* void (void): exit(0) */
+};
+
 /* In monitor memory; lych_domain.library. */
 struct library {
 	struct lych_domain *domain;
@@ -49,6 +61,7 @@ struct library {
 	struct rules *rules;
 	struct contexts *contexts;
 	struct stub_table table; /* copied once, each address checked to be in the arena */
+	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
 /* Wholly in the arena; bytes 0 as 1. Async-signal-safe. */
@@ -67,16 +80,6 @@ static inline bool library_holds(const struct library *l, uint64_t at, uint64_t 
 LYCH_HIDDEN long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes);
 LYCH_HIDDEN long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes);
 LYCH_HIDDEN long inside_text(const struct library *l, char *to, uint64_t at, size_t max);
-
-/* What the stub offers (inside/stub.c), as it lies in its memory: hostile. */
-struct stub_table {
-	uint64_t bytes; /* of the table */
-	uint64_t load;   /* int (const char *path, char *why, size_t why_bytes): 0 or errno */
-	uint64_t symbol; /* void *(const char *name, const char *version or NULL) */
-	uint64_t spawn;  /* int (void): pthread_create of a thread that parks; its errno */
-	uint64_t finish; /* void (void): the calling thread, a parked one, ends */
-	uint64_t leave;  /* void (void): exit(0) */
-};
 
 /* Registers with which a thread of the domain begins, in memory of the domain: what stub_enter loads. */
 struct inside_start {
