@@ -126,6 +126,7 @@ LYCH_HIDDEN bool gate_holds(uint64_t rip); /* all of it, in either instance */
 LYCH_HIDDEN extern const char lych_pointer_thunks[];  /* LYCH_THUNKS of 16 bytes, for both backends */
 LYCH_HIDDEN extern const char lych_callback_thunks_pku[]; /* LYCH_CALLBACK_THUNKS of 16 bytes */
 LYCH_HIDDEN extern const char lych_callback_thunks_soft[];
+LYCH_HIDDEN extern const char lych_callback_thunks_none[]; /* LYCH_NONE_CALLBACKS of 16 bytes (gate_none.S) */
 struct thunk { /* in monitor memory, one for each typed pointer handed out; offsets in gate_asm.h */
 	struct lych_domain *domain; /* NULL: free */
 	const struct lych_binding *binding;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../library/none.h"
 #include "asm.h"
 #include "binding.h"
 #include "keys.h"
@@ -96,6 +97,9 @@ int lych_pointer_new(void (**out)(void), struct lych_domain *domain, const struc
 	if (!domain || !binding || (bytes && !value)) {
 		return -EINVAL;
 	}
+	if (NONE != NULL) {
+		return NONE->pointer_new(out, domain, binding);
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
@@ -129,6 +133,9 @@ int lych_pointer_free(void (*pointer)(void))
 
 	if (!pointer) {
 		return 0;
+	}
+	if (NONE != NULL) {
+		return NONE->pointer_free(pointer);
 	}
 	if (index < 0 || !ROOT.ready) {
 		return -EINVAL;
@@ -176,6 +183,9 @@ int lych_callback_new(void (**out)(void), struct lych_domain *domain, const stru
 	if (!domain || !binding) {
 		return -EINVAL;
 	}
+	if (NONE != NULL) {
+		return NONE->callback_new(out, domain, binding, ctx);
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
@@ -212,6 +222,9 @@ int lych_callback_free(struct lych_domain *domain, void (*pointer)(void))
 	if (!pointer) {
 		return 0;
 	}
+	if (NONE != NULL) {
+		return NONE->callback_free(domain, pointer);
+	}
 	if (!domain || !ROOT.ready) {
 		return -EINVAL;
 	}
@@ -234,6 +247,9 @@ void *lych_callback_ctx(void)
 {
 	struct thread *self = thread_attached();
 
+	if (NONE != NULL) {
+		return NONE->callback_ctx(NONE_AT);
+	}
 	if (!self || self->top->kind != KIND_CALLBACK) {
 		return NULL;
 	}

@@ -12,6 +12,7 @@
 
 #include "../library/library.h"
 #include "../library/mediator.h"
+#include "../library/none.h"
 #include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
 #include "asm.h"
@@ -256,7 +257,10 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	}
 	*out = NULL;
 	rc = options(&o, opts);
-	return rc != 0 ? rc : domain_new(out, &o, NULL);
+	if (rc != 0) {
+		return rc;
+	}
+	return NONE != NULL ? NONE->domain_new(out, &o) : domain_new(out, &o, NULL);
 }
 
 /* ---- getting everybody out ---------------------------------------------------------------------- */
@@ -377,6 +381,9 @@ int lych_domain_free(struct lych_domain *d)
 	if (d == NULL) {
 		return 0;
 	}
+	if (NONE != NULL) {
+		return NONE->domain_free(d, NONE_AT);
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
@@ -445,8 +452,12 @@ void domain_go_on(struct lych_domain *d)
 int lych_domain_reset(struct lych_domain *d)
 {
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->domain_reset(d, NONE_AT);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -480,8 +491,12 @@ int lych_domain_cancel(struct lych_domain *d)
 {
 	struct round round = {.domain = d, .ask = true};
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->domain_cancel(d);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}
@@ -520,6 +535,9 @@ const char *lych_domain_name(const struct lych_domain *d)
 {
 	struct thread *self;
 
+	if (NONE != NULL) {
+		return NONE->domain_name(d);
+	}
 	if (d == NULL || thread_self(&self) != 0 || !is_domain(d)) {
 		return "";
 	}
@@ -544,8 +562,12 @@ int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
 {
 	struct vault_functions *functions;
 	struct thread *self;
-	int rc = thread_self(&self);
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->vault_allow(vault, fn);
+	}
+	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;
 	}

@@ -171,7 +171,25 @@
 #define ROOT_RESTORER 56 /* u64: with which glibc puts back an action that it changed by itself; ours where none is known */
 #define ROOT_THUNKS 32     /* struct thunk[LYCH_THUNKS], in monitor memory */
 
+#define ROOT_NONE_CALLBACKS 64 /* struct lych_callback_entry[LYCH_NONE_CALLBACKS] */
+#define ROOT_NONE_ATTACH 72    /* int (*)(void): entries for the calling thread; 0 or -ENOMEM */
+
 #define BACKEND_MPROTECT 2
+#define BACKEND_NONE 3
+
+/* LYCH_NONE (gate_none.S): struct none_thread and struct none_entry. */
+#define NT_USED 0    /* u64: bytes of the entries that are in use */
+#define NT_ENTRIES 8
+#define NE_SIZE 24
+#define NE_LEVEL 0     /* u64: rsp at the gate's first instruction */
+#define NE_DOMAIN 8    /* struct lych_domain *; a callback: 0 */
+#define NE_CALLBACK 16 /* struct lych_callback_entry *; a call: 0 */
+/* LYCH_DEPTH calls and their callbacks: a call leaves room for a callback. */
+#define NT_COUNT 42
+#define NT_LAST ((NT_COUNT - 1) * NE_SIZE)
+#define NT_CALL_LIMIT ((NT_COUNT - 2) * NE_SIZE)
+#define NONE_EXFULL 54 /* EXFULL */
+#define LYCH_NONE_CALLBACKS 1024
 
 /* struct thunk (asm.h) */
 #define THUNK_SIZE 32

@@ -955,6 +955,8 @@ label V(lych_call_returns)
 #ifndef LYCH_SOFT
 	cmpl	$BACKEND_MPROTECT, lych_root_page+ROOT_BACKEND(%rip)
 	je	lych_gate_soft
+	cmpl	$BACKEND_NONE, lych_root_page+ROOT_BACKEND(%rip)
+	je	lych_gate_none
 #endif
 	save_arguments
 	xor	%edi, %edi
@@ -1163,6 +1165,8 @@ function V(lych_pointer_gate)
 #ifndef LYCH_SOFT
 	cmpl	$BACKEND_MPROTECT, lych_root_page+ROOT_BACKEND(%rip)
 	je	lych_pointer_gate_soft
+	cmpl	$BACKEND_NONE, lych_root_page+ROOT_BACKEND(%rip)
+	je	lych_pointer_gate_none
 #endif
 	save_arguments
 	xor	%edi, %edi

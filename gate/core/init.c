@@ -16,6 +16,7 @@
 #include <lychgate/scan.h>
 
 #include "../code/code.h"
+#include "../library/none.h"
 #include "asm.h"
 #include "binding.h"
 #include "detect.h"
@@ -45,8 +46,11 @@ const char *lych_why(void)
 
 const char *lych_backend_name(void)
 {
-	if (!ROOT.ready) {
+	if (NONE != NULL) {
 		return "none";
+	}
+	if (!ROOT.ready) {
+		return "";
 	}
 	return ROOT.backend == LYCH_PKU ? "pku" : "mprotect";
 }
@@ -54,9 +58,9 @@ const char *lych_backend_name(void)
 int lych_attach(void)
 {
 	struct thread *self;
-	int rc = ROOT.ready ? thread_self(&self) : -ENOSYS;
+	int rc = NONE != NULL ? 0 : ROOT.ready ? thread_self(&self) : -ENOSYS;
 
-	return rc != 0 ? rc : thread_has_timer(self);
+	return rc != 0 || NONE != NULL ? rc : thread_has_timer(self);
 }
 
 /* Options of another version of the header: members this one lacks must be zero, members it has in excess are. */
@@ -80,7 +84,7 @@ static int read_options(struct lych_init_opts *out, const struct lych_init_opts 
 		}
 	}
 	memcpy(out, opts, bytes < sizeof(*out) ? bytes : sizeof(*out));
-	if ((unsigned int)out->backend > LYCH_MPROTECT) {
+	if ((unsigned int)out->backend > LYCH_NONE) {
 		why_set("lych_init_opts.backend is %u, which is no backend", (unsigned int)out->backend);
 		return -EINVAL;
 	}
@@ -104,13 +108,16 @@ static int choose_backend(const struct lych_init_opts *opts, struct machine *m)
 	enum lych_backend backend = opts->backend == LYCH_BACKEND_AUTO ? LYCH_PKU : opts->backend;
 
 	if (backend != LYCH_PKU && pku_demanded()) {
-		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for the mprotect backend: unset "
-			"it, or ask for LYCH_PKU");
+		why_set("environment: LYCH_REQUIRE_PKU is set and the program asks for %s: unset it, or ask for LYCH_PKU",
+			backend == LYCH_NONE ? "no isolation (LYCH_NONE)" : "the mprotect backend");
 		return -EOPNOTSUPP;
+	}
+	ROOT.backend = backend;
+	if (backend == LYCH_NONE) {
+		return 0;
 	}
 	detect_machine(m);
 	m->gates = (uint64_t)(uintptr_t)lych_gate_text;
-	ROOT.backend = backend;
 	return detect_refusal(m, backend, why, sizeof(why));
 }
 
@@ -208,6 +215,9 @@ static int start(const struct lych_init_opts *opts)
 	struct machine m;
 	int rc = choose_backend(opts, &m);
 
+	if (rc == 0 && ROOT.backend == LYCH_NONE) {
+		return none_start();
+	}
 	if (rc != 0 || (rc = code_start(opts)) != 0 || (rc = fill_root(opts, &m)) != 0 || (rc = monitor_start()) != 0) {
 		return rc;
 	}
@@ -248,7 +258,7 @@ int lych_init(const struct lych_init_opts *opts)
 	struct lych_init_opts known;
 	int rc;
 
-	if (ROOT.ready) {
+	if (ROOT.ready || NONE != NULL) {
 		return -EALREADY;
 	}
 	task_start();

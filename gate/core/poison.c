@@ -147,7 +147,7 @@ uint64_t lych_deadline_in(uint64_t timeout_ms, uint64_t *before)
 	    ns > INT64_MAX) {
 		ns = INT64_MAX;
 	}
-	if (thread_self(&self) != 0) {
+	if (NONE != NULL || thread_self(&self) != 0) {
 		return ns; /* and the call will say why */
 	}
 	/* Only a handler can come between this and the gate; what is armed otherwise is of a call that was left. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The root page, and the proof that the assembly's offsets are those of the C structs. */
+#include <errno.h>
 #include <stddef.h>
 
 #include "asm.h"
 
 union lych_root_page lych_root_page __attribute__((aligned(LYCH_PAGE)));
 __thread struct area *lych_tls;
+__thread struct none_thread *lych_none_tls;
 
 #define CHECK(type, member, offset)                                                     \
 	_Static_assert(offsetof(type, member) == (offset), #type "." #member " is not " \
@@ -110,7 +112,16 @@ CHECK(struct lych_root, thunks, ROOT_THUNKS);
 CHECK(struct lych_root, stacks, ROOT_STACKS);
 CHECK(struct lych_root, stacks_bytes, ROOT_STACKS_SIZE);
 CHECK(struct lych_root, restorer, ROOT_RESTORER);
-_Static_assert(LYCH_MPROTECT == BACKEND_MPROTECT, "");
+CHECK(struct lych_root, none_callbacks, ROOT_NONE_CALLBACKS);
+CHECK(struct lych_root, none_attach, ROOT_NONE_ATTACH);
+_Static_assert(LYCH_MPROTECT == BACKEND_MPROTECT && LYCH_NONE == BACKEND_NONE, "");
+CHECK(struct none_thread, used, NT_USED);
+CHECK(struct none_thread, entries, NT_ENTRIES);
+CHECK(struct none_entry, level, NE_LEVEL);
+CHECK(struct none_entry, domain, NE_DOMAIN);
+CHECK(struct none_entry, callback, NE_CALLBACK);
+_Static_assert(sizeof(struct none_entry) == NE_SIZE && NT_COUNT == 2 * LYCH_DEPTH, "");
+_Static_assert(EXFULL == NONE_EXFULL, "");
 CHECK(struct thunk, domain, THUNK_DOMAIN);
 CHECK(struct thunk, binding, THUNK_BINDING);
 _Static_assert(sizeof(struct thunk) == THUNK_SIZE, "");

@@ -117,6 +117,19 @@ struct area {
 	struct thread thread;
 };
 
+/* LYCH_NONE: what a thread's gates keep of calls and callbacks that run. In ordinary memory. */
+struct none_entry {
+	uint64_t level;
+	struct lych_domain *domain;
+	struct lych_callback_entry *callback;
+};
+struct none_thread {
+	uint64_t used; /* bytes */
+	struct none_entry entries[NT_COUNT];
+};
+extern LYCH_HIDDEN __thread struct none_thread *lych_none_tls __attribute__((tls_model("initial-exec")));
+struct none;
+
 struct lych_callback_entry {
 	void (*fn)(void);
 	const struct lych_binding *binding;
@@ -141,10 +154,10 @@ struct lych_domain {
 	struct fault_slot *fault;     /* what happened last */
 	_Atomic uint64_t refused;      /* system calls of its code, since it was made */
 	_Atomic uint64_t last_refused; /* number of the last one, and REFUSED_FOREIGN */
+	struct library *library; /* gate/library/library.h; NULL: in-image */
 	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
 	bool ending; /* under monitor->lock: somebody resets or frees it */
 	bool leaving; /* under monitor->lock: somebody frees it, and its destructors run */
-	struct library *library; /* gate/library/library.h; NULL: in-image */
 };
 
 #define REFUSED_FOREIGN (1ULL << 32) /* made as another architecture's */
@@ -168,8 +181,11 @@ struct lych_root {
 	uint64_t stacks;
 	uint64_t stacks_bytes;
 	uint64_t restorer;
+	struct lych_callback_entry *none_callbacks; /* gate/library/none.h; these are set with LYCH_NONE only */
+	int (*none_attach)(void);
+	const struct none *none;
 	uint32_t gate_key;
-	uint32_t ready; /* lych_init has succeeded */
+	uint32_t ready; /* lych_init has succeeded, and not with LYCH_NONE: nothing of the process was changed then */
 	struct monitor *monitor;
 	uint32_t frame_bytes;   /* most a signal frame takes (AT_MINSIGSTKSZ) */
 	uint32_t xsave_pkru;    /* offset of PKRU in the frame's XSAVE image */
@@ -188,6 +204,8 @@ union lych_root_page {
 };
 extern LYCH_HIDDEN union lych_root_page lych_root_page;
 #define ROOT (lych_root_page.root)
+/* What public functions do instead; NULL: there is isolation. */
+#define NONE (ROOT.none)
 
 static inline bool is_pku(void)
 {

@@ -3,6 +3,7 @@
 #ifndef LYCH_LIBRARY_CALLS_H
 #define LYCH_LIBRARY_CALLS_H
 
+#include "arena.h"
 #include "library.h"
 #include "mediator.h"
 
@@ -30,28 +31,12 @@ LYCH_HIDDEN enum mediated_end calls_answer(struct library *l, struct thread *t, 
 #define ANSWER_SLICE_NS 100000000LL
 
 /*
- * What calls.c has from others. arena.h and library.h say more of these; what asks for memory to be executable goes to
+ * code.c. What asks for memory to be executable goes to
  * library_code: mmap's arguments, real_fd -1 or a regular file that stays open meanwhile; or, with LIBRARY_CODE_PROTECT
  * in flags, mprotect's. All arguments are the domain's. An address, 0, or -errno.
  */
 LYCH_HIDDEN long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd,
 			      uint64_t offset);
 #define LIBRARY_CODE_PROTECT (1ULL << 32)
-
-LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
-LYCH_HIDDEN bool answer_interrupted(struct library *l, struct thread *t);
-
-LYCH_HIDDEN long arena_mmap(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd,
-			    uint64_t offset);
-LYCH_HIDDEN long arena_munmap(struct library *l, uint64_t at, uint64_t bytes);
-LYCH_HIDDEN long arena_mprotect(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot);
-LYCH_HIDDEN long arena_mremap(struct library *l, uint64_t at, uint64_t old_bytes, uint64_t new_bytes, uint64_t flags,
-			      uint64_t new_at);
-LYCH_HIDDEN long arena_madvise(struct library *l, uint64_t at, uint64_t bytes, uint64_t advice);
-LYCH_HIDDEN long arena_brk(struct library *l, uint64_t at);
-LYCH_HIDDEN long arena_mincore(struct library *l, uint64_t at, uint64_t bytes, uint64_t vec);
-LYCH_HIDDEN long arena_msync(struct library *l, uint64_t at, uint64_t bytes, uint64_t flags);
-LYCH_HIDDEN long arena_mlock(struct library *l, uint64_t at, uint64_t bytes);
-LYCH_HIDDEN long arena_munlock(struct library *l, uint64_t at, uint64_t bytes);
 
 #endif /* LYCH_LIBRARY_CALLS_H */

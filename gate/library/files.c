@@ -466,5 +466,6 @@ bool files_call(struct library *l, struct thread *t, const struct mediated *call
 {
 	const struct answer a = {l, t, call};
 
-	return numbers_call(&a, result) || path_call(&a, result) || io_call(&a, result) || poll_call(&a, result);
+	return numbers_call(&a, result) || path_call(&a, result) || io_call(&a, result) || poll_call(&a, result) ||
+	       sockets_call(&a, result);
 }

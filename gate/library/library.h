@@ -14,6 +14,8 @@
  *	code.c      what is to be executable
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
+ *	symbols.c   what LYCH_SYM has found, by domain
+ *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
  * The arena is one reserved range, all of whose pages have the domain's key from before the first instruction of the domain until
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
@@ -56,6 +58,7 @@ struct library {
 	bool ready;   /* the loader is done */
 	bool leaving; /* exit is what is asked for */
 	bool refused_code; /* lych_why says which */
+	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
 /* Wholly in the arena; bytes 0 as 1. Async-signal-safe. */

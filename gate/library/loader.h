@@ -29,9 +29,9 @@ struct loader_code {
 };
 
 /*
- * What is done to the arena. Addresses and sizes are whole pages but for write. Each gives 0 or a negative errno, which
- * loader_begin gives back; whoever gives it says why (why_set), but for -ENOMEM. ctx is handed on. What of it is done when
- * loader_begin fails is for the caller to undo: the arena is given up.
+ * What is done to the arena. Addresses and sizes are whole pages but for write. Each gives 0 or a negative errno,
+ * which loader_begin gives back; whoever gives it says why (why_set), but for -ENOMEM. ctx is handed on. What of it
+ * is done when loader_begin fails is for the caller to undo: the arena is given up.
  */
 struct loader_ops {
 	void *ctx;
@@ -50,8 +50,8 @@ struct loader_ops {
 	void (*release)(void *ctx, void *memory, uint64_t bytes);
 };
 
-/* Where everything is. Calling enter inside, with any fs base, and answering INSIDE_BEGIN with what is at start, begins the
- * loader; the call ends with INSIDE_READY. */
+/* Where everything is. Calling enter inside, with any fs base, and answering INSIDE_BEGIN with what is at start,
+ * begins the loader; the call ends with INSIDE_READY. */
 struct loader_start {
 	uint64_t enter; /* stub_enter: for threads that are begun later, too */
 	uint64_t start; /* struct inside_start, on the stack: as it was written, until something has run inside */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ELF files that the runtime maps itself: the dynamic loader and the stub of a library domain. Everything else is mapped
- * by that loader, inside. Pure, and strict: what a loader never is is refused, not guessed at.
+ * ELF files that the runtime maps itself: the dynamic loader and the stub of a library domain. Everything else is
+ * mapped by that loader, inside. Pure, and strict: what a loader never is is refused, not guessed at.
  */
 #ifndef LYCH_LOADER_ELF_H
 #define LYCH_LOADER_ELF_H
@@ -37,12 +37,12 @@ struct loader_elf {
 };
 
 /*
- * loader_elf_read says what of a file of `bytes` bytes goes where. 0, or -ENOEXEC, and *why is a clause that says what the
- * file is or is not. Nothing of the file is kept. Reentrant.
+ * loader_elf_read says what of a file of `bytes` bytes goes where. 0, or -ENOEXEC, and *why is a clause that says
+ * what the file is or is not. Nothing of the file is kept. Reentrant.
  *
- * A file that passes: ET_DYN for x86-64; segments from address 0, within the file and the limits above; none both writable
- * and executable, no executable stack, none executable that is longer in memory than in the file; headers and program
- * headers in memory as in the file; the entry point in code.
+ * A file that passes: ET_DYN for x86-64; segments from address 0, within the file and the limits above; none both
+ * writable and executable, no executable stack, none executable that is longer in memory than in the file; headers
+ * and program headers in memory as in the file; the entry point in code.
  */
 LYCH_HIDDEN int loader_elf_read(struct loader_elf *out, const char **why, const uint8_t *file, uint64_t bytes);
 

@@ -9,8 +9,8 @@
 
 #include "inside/stub.h"
 
-/* rseq would be registered in memory of the domain, where the kernel may not write when it switches. All symbols are bound
- * before code of the domain runs, so that nothing has to be resolved, and no path be opened, later. */
+/* rseq would be registered in memory of the domain, where the kernel may not write when it switches. All symbols
+ * are bound before code of the domain runs, so that nothing has to be resolved, and no path be opened, later. */
 static const char no_rseq[] = "GLIBC_TUNABLES=glibc.pthread.rseq=0";
 static const char bind_now[] = "LD_BIND_NOW=1";
 static const char search_is[] = "LD_LIBRARY_PATH=";

@@ -24,17 +24,17 @@ struct loader_first {
 };
 
 /*
- * loader_stack makes the LOADER_FIRST_BYTES bytes that end at address top, a multiple of 16. *rsp is what the program's
- * loader starts with; the struct inside_start that begins it, with rip as given and all other registers 0, is at *start.
- * 0, or -E2BIG: it is longer. Reentrant.
+ * loader_stack makes the LOADER_FIRST_BYTES bytes that end at address top, a multiple of 16. *rsp is what the
+ * program's loader starts with; the struct inside_start that begins it, with rip as given and all other registers
+ * 0, is at *start. 0, or -E2BIG: it is longer. Reentrant.
  */
 LYCH_HIDDEN int loader_stack(uint8_t *out, uint64_t top, uint64_t rip, const struct loader_first *first, uint64_t *rsp,
 			     uint64_t *start);
 
 /*
- * Can search be LD_LIBRARY_PATH, and means directories separated by colons? 0, or -EINVAL and *why says why not: an empty
- * name would be the working directory; what ld.so expands, or takes for another separator. -E2BIG: longer than
- * LOADER_SEARCH_MAX.
+ * Can search be LD_LIBRARY_PATH, and means directories separated by colons? 0, or -EINVAL and *why says why not: an
+ * empty name would be the working directory; what ld.so expands, or takes for another separator. -E2BIG: longer
+ * than LOADER_SEARCH_MAX.
  */
 LYCH_HIDDEN int loader_search(const char *search, const char **why);
 

@@ -28,8 +28,10 @@
 #include "files.h"
 #include "library.h"
 #include "loader.h"
+#include "none.h"
 #include "rules.h"
 #include "snapshot.h"
+#include "symbols.h"
 
 #define LIMIT_DEFAULT ((size_t)64 << 20)
 #define LIMIT_MAX ((size_t)1 << 34)
@@ -97,6 +99,7 @@ static void library_free(struct library *l)
 	if (l == NULL) {
 		return;
 	}
+	symbols_free(atomic_load(&l->symbols));
 	files_free(l);
 	if (l->rules != NULL) {
 		monitor_free(l->rules, sizeof(*l->rules));
@@ -425,7 +428,11 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		return -EINVAL;
 	}
 	*out = NULL;
-	if (library == NULL) {
+	if (NONE != NULL) {
+		return NONE->open(out, library, opts);
+	}
+	/* dlopen of no name is the program itself. */
+	if (library == NULL || library[0] == '\0') {
 		return -EINVAL;
 	}
 	why_set("%s", "");
@@ -486,8 +493,12 @@ static int library_of(struct lych_domain *d, struct library **out)
 int lych_load(struct lych_domain *domain, const char *library)
 {
 	struct library *l;
-	int rc = library != NULL ? library_of(domain, &l) : -EINVAL;
+	int rc;
 
+	if (NONE != NULL) {
+		return NONE->load(domain, library);
+	}
+	rc = library != NULL && library[0] != '\0' ? library_of(domain, &l) : -EINVAL;
 	if (rc == 0) {
 		rc = load(l, library);
 	}
@@ -512,6 +523,9 @@ int lych_symbol(struct lych_domain *domain, void **out, const char *name, const 
 		return -EINVAL;
 	}
 	*out = NULL;
+	if (NONE != NULL) {
+		return NONE->symbol(domain, out, name, version);
+	}
 	rc = name != NULL ? library_of(domain, &l) : -EINVAL;
 	if (rc != 0) {
 		return rc;

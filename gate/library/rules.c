@@ -331,6 +331,9 @@ static int add_path(struct parser *p, struct word w, bool write)
 	if (rules_normal(path, "/", given) != 0) {
 		return wrong(p, "a path is too long");
 	}
+	if (!can_be_written(path)) {
+		return wrong(p, "a path ends with a blank");
+	}
 	if (rules_never_path(path, write)) {
 		return wrong(p, "%.*s: no policy can allow that", SHOWN(w));
 	}
@@ -438,6 +441,9 @@ static int parse_line(struct parser *p, struct word line)
 	}
 	if (is(w, "preset")) {
 		whole = remainder_of(line);
+		if (whole.bytes == 0) {
+			return wrong(p, "the name of a preset is missing");
+		}
 	}
 	rc = preset(p, whole); /* its name alone will do */
 	return rc == -ENOENT ? wrong(p, "%.*s is not known", SHOWN(whole)) : rc;

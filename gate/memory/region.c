@@ -7,6 +7,7 @@
 #include "../core/keys.h"
 #include "../core/name.h"
 #include "../core/thread.h"
+#include "../library/none.h"
 #include "domain_memory.h"
 
 #define ONE_READER 1u
@@ -87,6 +88,9 @@ int lych_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 	if (bytes == 0 || range_round(bytes) == 0 || !options(&o, opts)) {
 		return -EINVAL;
 	}
+	if (NONE != NULL) {
+		return NONE->region_new(out, bytes, &o);
+	}
 	err = thread_self(&t);
 	if (err != 0) {
 		return err;
@@ -159,6 +163,9 @@ int lych_region_free(struct lych_region *region)
 	if (region == NULL) {
 		return 0;
 	}
+	if (NONE != NULL) {
+		return NONE->region_free(region);
+	}
 	err = thread_self(&t);
 	if (err != 0) {
 		return err;
@@ -192,8 +199,12 @@ end:
 void *lych_region_address(struct lych_region *region)
 {
 	struct thread *t;
-	int err = thread_self(&t);
+	int err;
 
+	if (NONE != NULL) {
+		return NONE->region_address(region);
+	}
+	err = thread_self(&t);
 	if (err != 0) {
 		errno = -err;
 		return NULL;
@@ -205,6 +216,9 @@ size_t lych_region_bytes(const struct lych_region *region)
 {
 	struct thread *t;
 
+	if (NONE != NULL) {
+		return NONE->region_bytes(region);
+	}
 	return thread_self(&t) == 0 ? region->bytes : 0;
 }
 
@@ -263,6 +277,9 @@ void *lych_scope_open(struct lych_scope *scope, struct lych_region *region, bool
 	int err;
 
 	*scope = (struct lych_scope){.region = region};
+	if (NONE != NULL) {
+		return NONE->scope_open(scope, write);
+	}
 	err = thread_self(&t);
 	index = err == 0 ? thread_index(t) : THREADS_MAX;
 	if (err == 0 && index == THREADS_MAX) {
@@ -289,6 +306,10 @@ void lych_scope_close(struct lych_scope *scope)
 	bool write = scope->state & SCOPE_WRITE;
 	struct thread *t;
 
+	if (NONE != NULL) {
+		NONE->scope_close(scope);
+		return;
+	}
 	if (!(scope->state & SCOPE_OPEN) || thread_self(&t) != 0) {
 		return;
 	}

@@ -5,6 +5,7 @@
 
 #include "../core/thread.h"
 #include "../library/library.h"
+#include "../library/none.h"
 #include "domain_memory.h"
 
 enum use {
@@ -29,6 +30,9 @@ static int enter(struct visit *v, struct lych_domain *domain, enum use use)
 	*v = (struct visit){.domain = domain};
 	if (domain == NULL) {
 		return -EINVAL;
+	}
+	if (NONE != NULL) {
+		return 0; /* its functions look for themselves */
 	}
 	err = thread_self(&v->thread);
 	if (err != 0) {
@@ -79,7 +83,8 @@ static void *result(void *block, int err)
 static int fresh(struct lych_domain *domain, size_t align, size_t bytes, const void *src, size_t copied, void **out,
 		 uint64_t *life)
 {
-	int err = WAITING(heap_take(domain, align, bytes, out, life));
+	int err = NONE != NULL ? NONE->alloc(domain, out, align, bytes, life)
+			       : WAITING(heap_take(domain, align, bytes, out, life));
 
 	if (err == 0 && copied > 0) {
 		memcpy(*out, src, copied);
@@ -136,8 +141,12 @@ void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes)
 static int resize(struct lych_domain *domain, void *block, size_t bytes, void **out)
 {
 	size_t before;
-	int err = WAITING(heap_measure(domain, block, &before));
+	int err;
 
+	if (NONE != NULL) {
+		return NONE->resize(domain, out, block, bytes);
+	}
+	err = WAITING(heap_measure(domain, block, &before));
 	if (err != 0) {
 		return err;
 	}
@@ -187,7 +196,7 @@ int lych_free(struct lych_domain *domain, void *block)
 	if (err != 0) {
 		return err;
 	}
-	err = WAITING(heap_free(domain, block));
+	err = NONE != NULL ? NONE->free(domain, block) : WAITING(heap_free(domain, block));
 	leave(&v);
 	return err;
 }
@@ -224,12 +233,24 @@ int lych_result_end(struct lych_domain *domain, void *block, uint64_t life, int 
 	if (err != 0) {
 		return status != 0 ? status : err;
 	}
+	if (NONE != NULL) {
+		return NONE->result_end(domain, block, life, status, dst, bytes);
+	}
 	if (status == 0 && memory_contains(domain, v.thread, (uintptr_t)block, bytes)) {
 		touch(dst, bytes);
 	}
 	err = WAITING(heap_fetch(domain, block, life, status == 0 ? dst : NULL, bytes));
 	leave(&v);
 	return status != 0 ? status : err;
+}
+
+/* LYCH_NONE: what a library has of its own is not known, so most pointers are good. */
+static int contains(const struct visit *v, const void *at, size_t bytes, bool reads)
+{
+	if (NONE != NULL) {
+		return NONE->verify_range(v->domain, at, bytes, reads);
+	}
+	return memory_contains(v->domain, v->thread, (uintptr_t)at, bytes) ? 0 : -EFAULT;
 }
 
 int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)
@@ -240,7 +261,7 @@ int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)
 	if (err != 0) {
 		return err;
 	}
-	err = memory_contains(domain, v.thread, (uintptr_t)at, bytes) ? 0 : -EFAULT;
+	err = contains(&v, at, bytes, false);
 	leave(&v);
 	return err;
 }
@@ -248,7 +269,7 @@ int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)
 /* From memory of the domain, which a library domain may unmap meanwhile. */
 static int take_out(const struct visit *v, void *dst, const void *src, size_t bytes)
 {
-	if (bytes != 0 && !memory_is_steady(v->domain, v->thread, (uintptr_t)src, bytes)) {
+	if (NONE == NULL && bytes != 0 && !memory_is_steady(v->domain, v->thread, (uintptr_t)src, bytes)) {
 		return (int)inside_read(v->domain->library, dst, (uintptr_t)src, bytes);
 	}
 	copy_once(dst, src, bytes);
@@ -263,7 +284,10 @@ int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t
 	if (err != 0) {
 		return err;
 	}
-	err = memory_contains(domain, v.thread, (uintptr_t)src, bytes) ? take_out(&v, dst, src, bytes) : -EFAULT;
+	err = contains(&v, src, bytes, true);
+	if (err == 0) {
+		err = take_out(&v, dst, src, bytes);
+	}
 	leave(&v);
 	return err;
 }
@@ -307,6 +331,18 @@ static int string_out(const struct visit *v, char **out, const char *src, size_t
 	return 0;
 }
 
+/* LYCH_NONE: where the memory ends is not known, so nothing behind the NUL is read. */
+static int none_string_out(char **out, const char *src, size_t max)
+{
+	size_t length = strnlen(src, max);
+
+	if (length == max) {
+		return -E2BIG;
+	}
+	*out = strndup(src, length);
+	return *out != NULL ? 0 : -ENOMEM;
+}
+
 int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, size_t max)
 {
 	struct visit v;
@@ -317,6 +353,10 @@ int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, si
 	err = enter(&v, domain, READ);
 	if (err != 0) {
 		return err;
+	}
+	if (NONE != NULL) {
+		err = NONE->verify_range(domain, src, 1, true);
+		return err != 0 ? err : none_string_out(out, src, max);
 	}
 	room = memory_room(domain, v.thread, (uintptr_t)src);
 	err = room == 0 ? -EFAULT : string_out(&v, out, src, room < max ? room : max, max);

@@ -86,6 +86,9 @@ int lych_verify(void (*fn)(const char *line, void *ctx), void *ctx)
 	struct thread *self;
 	int fd, rc;
 
+	if (NONE != NULL) {
+		return 0;
+	}
 	rc = thread_self(&self);
 	if (rc != 0) {
 		return rc;

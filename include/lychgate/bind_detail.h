@@ -109,7 +109,10 @@ LYCH_END_DECLS
 
 /* skip: how far into the gate's register clearing code the first instruction lies that is wanted. */
 #define LYCH_I_BINDING(name, function, id, variadic, list_name, values) \
-	static const struct lych_binding name __attribute__((unused)) = { \
+	static const struct lych_binding name __attribute__((unused)) = \
+		LYCH_I_BINDING_VALUE(function, id, variadic, list_name, values);
+#define LYCH_I_BINDING_VALUE(function, id, variadic, list_name, values) \
+	{ \
 		(void (*)(void))function, \
 		(uint32_t)((lych_s_##id >> 13 & 2047 ? 1 : 0) | (lych_s_##id >> 3 & 15 ? 2 : 0) | \
 			   (lych_s_##id >> 7 & 63 ? 4 : 0) | (LYCH_I_RESULT(lych_cr_##id) != 0 ? 8 : 0) | (variadic)), \
@@ -138,7 +141,8 @@ LYCH_END_DECLS
 		lych_h first LYCH_I_MAP(LYCH_I_WIRE_ARGUMENT, ~, LYCH_I_NOTHING, list))
 #define LYCH_I_RESULT_TYPE(ret) LYCH_I_IF(LYCH_I_IS_VOID(ret), (enum lych_nothing), (LYCH_I_TYPE(ret)))
 
-#define LYCH_I_CALLER(id, binding, ret, list) \
+/* first: statements in parentheses, before which lych_d is known not to be NULL; binding: a pointer. */
+#define LYCH_I_CALLER(id, first, binding, ret, list) \
 	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_call_##id( \
 		struct lych_domain *lych_d, uint64_t lych_deadline, \
 		LYCH_I_RESULT_TYPE(ret) *lych_result LYCH_I_MAP(LYCH_I_PARAMETER, ~, LYCH_I_NOTHING, list)) \
@@ -149,8 +153,9 @@ LYCH_END_DECLS
 		if (!lych_d) { \
 			return -EINVAL; \
 		} \
+		LYCH_I_OPEN first \
 		struct lych_hidden lych_h = LYCH_I_HIDDEN( \
-			lych_d, &binding, &lych_status, \
+			lych_d, binding, &lych_status, \
 			LYCH_I_IS_TIMEOUT(lych_deadline) \
 				? lych_deadline_in(LYCH_I_TIMEOUT_MS(lych_deadline), &lych_before) \
 				: lych_deadline); \
@@ -200,8 +205,8 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
-	LYCH_I_CALLER(id, lych_binding_##id, ret, list) \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)) \
+	LYCH_I_CALLER(id, (), &lych_binding_##id, ret, list) \
 	LYCH_I_LOUD \
 	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
 		      "lychgate: the types of this binding are not those the function is declared with")
@@ -211,8 +216,8 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, WIRE, ret, all); \
 	typedef LYCH_I_RETURN_TYPE(ret) lych_f_##id(LYCH_I_MAP(LYCH_I_TYPE_OF, ~, LYCH_I_COMMA, fixed), ...); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
-	LYCH_I_CALLER(id, lych_binding_##id, ret, all) \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 16, LYCH_I_STRING(fn), (0, 0, 0, 0)) \
+	LYCH_I_CALLER(id, (), &lych_binding_##id, ret, all) \
 	LYCH_I_MAP(LYCH_I_ASSERT_PROMOTED, ~, LYCH_I_NOTHING, use) \
 	LYCH_I_LOUD \
 	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
@@ -226,7 +231,12 @@ LYCH_END_DECLS
 	LYCH_I_QUIET \
 	LYCH_I_SIGNATURE(id, PLAIN, ret, list); \
 	LYCH_I_FUNCTION_TYPE(lych_f_##id, ret, list); \
-	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)); \
+	LYCH_I_BINDING(lych_binding_##id, fn, id, 0, LYCH_I_STRING(fn), (0, 0, 0, 0)) \
+	LYCH_I_POINTER_MAKER(id, (), &lych_binding_##id, ret, __VA_ARGS__) \
+	LYCH_I_LOUD \
+	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
+		      "lychgate: the types of this binding are not those the function is declared with")
+#define LYCH_I_POINTER_MAKER(id, first, binding, ret, ...) \
 	LYCH_I_ASSERT(!LYCH_I_RESULT_IN_MEMORY(lych_cr_##id) && LYCH_I_RESULT_FORM(lych_cr_##id) != 2 && \
 			      (lych_cr_##id >> 6 & 15) <= 3, \
 		      "lychgate: what a typed pointer returns must fit in rax and rdx, in 64 bits of xmm0 and xmm1 " \
@@ -235,19 +245,16 @@ LYCH_END_DECLS
 										    struct lych_domain *lych_d) \
 	{ \
 		void (*lych_p)(void) = (void (*)(void))0; \
+		LYCH_I_OPEN first \
 		LYCH_I_IF(LYCH_I_IS_VOID(ret), \
-			  (int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, NULL, 0);), \
+			  (int lych_rc = lych_pointer_new(&lych_p, lych_d, binding, NULL, 0);), \
 			  (static const LYCH_I_TYPE(ret) lych_value[1] = { __VA_ARGS__ }; \
 			   const LYCH_I_WIRE(ret) lych_w = \
 				   LYCH_I_CAT(LYCH_I_UP_, LYCH_I_IS_PAREN(ret))(ret, lych_value[0]); \
-			   int lych_rc = lych_pointer_new(&lych_p, lych_d, &lych_binding_##id, &lych_w, \
-							  sizeof(lych_w));)) \
+			   int lych_rc = lych_pointer_new(&lych_p, lych_d, binding, &lych_w, sizeof(lych_w));)) \
 		*lych_out = (lych_f_##id *)lych_p; \
 		return lych_rc; \
-	} \
-	LYCH_I_LOUD \
-	LYCH_I_ASSERT(LYCH_I_SAME_FUNCTION(fn, lych_f_##id), \
-		      "lychgate: the types of this binding are not those the function is declared with")
+	}
 
 /* ---- LYCH_CALLBACK ---- */
 #define LYCH_I_CALLBACK(id, fn, ret, list) \
@@ -267,7 +274,7 @@ LYCH_END_DECLS
 	} \
 	LYCH_I_BINDING(lych_binding_##id, lych_host_##id, id, 0, LYCH_I_STRING(fn), \
 		       LYCH_I_IF(LYCH_I_IS_VOID(ret), ((0, 0, 0, 0)), \
-				 ((LYCH_I_RESULT_BITS(lych_cr_##id, sizeof(LYCH_I_WIRE(ret))))))); \
+				 ((LYCH_I_RESULT_BITS(lych_cr_##id, sizeof(LYCH_I_WIRE(ret))))))) \
 	LYCH_MUST_CHECK static inline __attribute__((unused)) int lych_callback_##id( \
 		lych_f_##id **lych_out, struct lych_domain *lych_d, void *lych_ctx) \
 	{ \

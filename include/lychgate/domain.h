@@ -23,7 +23,31 @@ enum lych_backend {
 	 * the heaps of other domains are closed for all, and whoever touches them waits (a system call gives EFAULT).
 	 * Only LYCH_KIND_CONTAIN. */
 	LYCH_MPROTECT,
+	LYCH_NONE, /* no isolation at all, on any machine: see below */
 };
+
+/*
+ * LYCH_NONE: the same program without any isolation, for machines without keys, sanitizers, valgrind and debuggers. It is
+ * asked for in code only, and LYCH_REQUIRE_PKU refuses it. Nothing of the process is changed: no signal, no mapping of code,
+ * no filter of system calls, no gs base; a call is a call, a library is one of dlopen(3). A fault or an endless loop inside
+ * is one of the process. What is different, function by function:
+ *	lych_init                code, on_code, on_fault, max_keys and report_host_faults mean nothing
+ *	lych_domain_new          all kinds; vaults can be read, though lych_copy_out & co. refuse. 64 domains
+ *	LYCH_CALL, typed pointers  run on the caller's stack. The status is 0, -EINVAL (domain is NULL), -EXFULL, or -ENOMEM;
+ *	                         deadlines do not end a call. domain is not looked at otherwise: nor is what lych_vault_allow said.
+ *	                         Exceptions that would cross a gate end the process (std::terminate), as elsewhere
+ *	lych_callback            1024 in the process; a call of one that was freed traps. The host may call one, too
+ *	lych_alloc & co.         blocks of malloc, limited by heap_bytes in sum; lych_realloc always moves
+ *	lych_verify_range        0 but for NULL and what wraps: nobody knows what belongs to a library. So lych_copy_out and
+ *	                         lych_strndup_out, where a bad pointer is a fault of the host
+ *	lych_domain_free         does not end, nor wait for, calls of other threads: there must be none
+ *	lych_domain_reset        frees all blocks; of a library domain -EOPNOTSUPP, and nothing is changed
+ *	lych_domain_cancel       -EOPNOTSUPP
+ *	lych_domain_allow        has no effect; lych_refused, lych_verify: 0; lych_fault: LYCH_FAULT_NONE; keys: -1
+ *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds and
+ *	                         stack_bytes mean nothing. A library that two domains open is there once
+ *	regions                  are always open
+ */
 
 enum lych_kind {
 	LYCH_KIND_CONTAIN = 0, /* in-image, key 0 writable: memory bugs of cooperating code */
@@ -110,7 +134,7 @@ LYCH_API const char *lych_why(void);
  * its callbacks and handlers, and after calls; what a handler chooses ends with it. Thread-safe, async-signal-safe.
  */
 
-/* lych_backend_name: "pku", "mprotect", or "none" before lych_init. Static. */
+/* lych_backend_name: "pku", "mprotect", "none" (LYCH_NONE: no isolation), or "" before lych_init. Static. */
 LYCH_API const char *lych_backend_name(void);
 
 /*

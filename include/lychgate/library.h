@@ -20,6 +20,7 @@
 #ifndef LYCHGATE_LIBRARY_H
 #define LYCHGATE_LIBRARY_H
 
+#include <lychgate/bind_symbol.h>
 #include <lychgate/domain.h>
 #include <lychgate/gate.h>
 
@@ -81,6 +82,48 @@ LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *l
  */
 LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out, const char *name, const char *version);
 
+/*
+ * What LYCH_SYM makes of a function: how it is called, and by which name it is found. Static; must live as long as the
+ * domains it has been used with, so a library that has some is not unloaded before these are closed.
+ */
+struct lych_symbol_ref {
+	struct lych_binding binding; /* fn is NULL; name is the symbol's */
+	const char *version;         /* NULL: the default one */
+};
+
+/*
+ * The binding of ref in domain, which calls the function that lych_symbol finds: looked up by the first call, for each
+ * domain, and the same from then on, whatever is loaded or reset. It belongs to the domain, in memory that no domain
+ * writes, and ends with it. NULL, with *status as lych_symbol (-ENOMEM, too), when there is none; that is not
+ * remembered. Not while another thread frees the domain. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API const struct lych_binding *lych_symbol_binding(struct lych_domain *domain, const struct lych_symbol_ref *ref,
+							int *status);
+
 LYCH_END_DECLS
+
+/*
+ * LYCH_SYM(domain, fn, ret, (types...)); at file scope: LYCH_BIND for a function of a library domain, which is found there by
+ * its name when it is called. fn is declared, by the library's own header, and the types must be those of the declaration; the
+ * program is not linked with it. LYCH_CALL and LYCH_CALL_TIMEOUT work on it as on any other, in C and C++, and give also
+ *	-ENOENT   the domain's libraries have no such function
+ *	-EINVAL   not a domain of lych_open
+ * Where fn is a macro the name is what it stands for; a name that the declaration gives by asm ("name") is not seen.
+ * Looking it up is a call of its own, which the time of LYCH_CALL_TIMEOUT does not limit.
+ *
+ * LYCH_SYM_VERSION: the symbol of that version, "GLIBC_2.14".
+ * LYCH_SYM_VARIADIC: one use of a variadic function, as LYCH_BIND_VARIADIC.
+ * LYCH_SYM_POINTER: for LYCH_POINTER, as LYCH_BIND_POINTER; looked up by that.
+ */
+#define LYCH_SYM(domain, fn, ret, types) LYCH_I_SYM_(LYCH_I_CAT3(domain, _, fn), fn, NULL, ret, types)
+#define LYCH_SYM_VERSION(domain, fn, version, ret, types) \
+	LYCH_I_SYM_(LYCH_I_CAT3(domain, _, fn), fn, version, ret, types)
+#define LYCH_I_SYM_(id, fn, version, ret, types) LYCH_I_SYM(id, fn, version, ret, types)
+#define LYCH_SYM_VARIADIC(domain, name, fn, ret, fixed, use) \
+	LYCH_I_SYM_VARIADIC_(LYCH_I_CAT3(domain, _, name), fn, ret, fixed, use, LYCH_I_JOIN(fixed, use))
+#define LYCH_I_SYM_VARIADIC_(id, fn, ret, fixed, use, all) LYCH_I_SYM_VARIADIC(id, fn, ret, fixed, use, all)
+#define LYCH_SYM_POINTER(domain, fn, ret, types, ...) \
+	LYCH_I_SYM_POINTER_(LYCH_I_CAT4(domain, _, fn, _pointer), fn, ret, types, __VA_ARGS__)
+#define LYCH_I_SYM_POINTER_(id, fn, ret, types, ...) LYCH_I_SYM_POINTER(id, fn, ret, types, __VA_ARGS__)
 
 #endif /* LYCHGATE_LIBRARY_H */

@@ -8,6 +8,7 @@
 #include <lychgate/error.h>
 #include <lychgate/fault.h>
 #include <lychgate/gate.h>
+#include <lychgate/library.h>
 #include <lychgate/policy.h>
 #include <lychgate/region.h>
 

@@ -17,6 +17,7 @@
 
 union lych_root_page lych_root_page __attribute__((aligned(LYCH_PAGE)));
 __thread struct area *lych_tls;
+__thread struct none_thread *lych_none_tls;
 
 static struct lych_domain domain;
 static struct lych_callback_entry callbacks[1];

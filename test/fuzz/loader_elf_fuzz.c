@@ -2,9 +2,9 @@
 /*
  * Any bytes as a dynamic loader.
  *
- * What must hold of one that is accepted: its segments ascend from 0 to its end in whole pages, without one page in common; none is
- * both writable and executable, and all of an executable one comes from the file; entry point and program headers are where
- * they must be; and pages that are filled hold the file's bytes where it says, and zeros.
+ * What must hold of one that is accepted: its segments ascend from 0 to its end in whole pages, without one page in
+ * common; none is both writable and executable, and all of an executable one comes from the file; entry point and
+ * program headers are where they must be; and pages that are filled hold the file's bytes where it says, and zeros.
  */
 #include <elf.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ static void check_pages(const struct loader_segment *s, const uint8_t *file, siz
 	uint8_t *pages = malloc(s->held);
 	uint64_t before = s->vaddr - s->start;
 
-	require(pages != NULL && s->file <= size && s->bytes <= size - s->file && before < 4096 && before + s->bytes <= s->held);
+	require(pages != NULL && s->file <= size && s->bytes <= size - s->file);
+	require(before < 4096 && before + s->bytes <= s->held);
 	memset(pages, 0xaa, s->held);
 	loader_elf_fill(pages, s, file);
 	require(all_zero(pages, before) && memcmp(pages + before, file + s->file, s->bytes) == 0 &&

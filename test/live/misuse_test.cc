@@ -151,7 +151,7 @@ TEST(Misuse, BeforeLychInitEverythingSaysSo)
 			  EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_NONE);
 			  EXPECT_EQ(lych_domain_key(domain), -1);
 			  EXPECT_EQ(lych_refused(domain, nullptr, 0), 0u);
-			  EXPECT_STREQ(lych_backend_name(), "none");
+			  EXPECT_STREQ(lych_backend_name(), "");
 			  EXPECT_EQ(Init(), 0) << lych_why();
 			  ExpectWorks(New());
 		  }),

@@ -445,7 +445,7 @@ std::string Before(bool runtime)
 		sigaltstack(&own, nullptr);
 		Stage(1);
 		old_text[0] = HandledHere();
-		int rc = strcmp(lych_backend_name(), "none") != 0 ? lych_attach() : 0;
+		int rc = lych_backend_name()[0] != '\0' ? lych_attach() : 0;
 		old_text[1] = rc == 0 ? HandledHere() : "not attached";
 		stage = 3;
 	});

@@ -12,6 +12,7 @@
 #include <lychgate/scan.h>
 
 #include "../code/code.h"
+#include "../library/none.h"
 #include "asm.h"
 #include "binding.h"
 #include "keys.h"
@@ -133,6 +134,15 @@ void monitor_free(void *at, size_t bytes)
 {
 	monitor_bytes -= bytes;
 	free(at);
+}
+
+int none_start(void)
+{
+	static const struct none none;
+	int rc = step("none");
+
+	ROOT.none = rc == 0 ? &none : NULL;
+	return rc;
 }
 
 int bindings_start(void)

@@ -46,7 +46,7 @@ protected:
 TEST_F(Init, TakesItsStepsInOrderAndSealsTheRootPage)
 {
 	in_child([] {
-		EXPECT_STREQ(lych_backend_name(), "none");
+		EXPECT_STREQ(lych_backend_name(), "");
 		EXPECT_EQ(lych_attach(), -ENOSYS);
 		EXPECT_FALSE(fake_look().sealed) << "the control";
 		ASSERT_EQ(lych_init(nullptr), 0) << lych_why();
@@ -104,7 +104,7 @@ TEST_F(Init, UndoesWhatWasDoneWhenAStepFails)
 			EXPECT_EQ(fake_monitor_bytes(), 0u);
 			EXPECT_TRUE(fake_look().zero);
 			EXPECT_FALSE(fake_look().sealed);
-			EXPECT_STREQ(lych_backend_name(), "none");
+			EXPECT_STREQ(lych_backend_name(), "");
 			EXPECT_EQ(lych_attach(), -ENOSYS);
 			if (row.err == -ENOMEM) {
 				EXPECT_STRNE(lych_why(), "");
@@ -142,6 +142,34 @@ TEST_F(Init, NeverTakesAWeakerBackendUnasked)
 		EXPECT_EQ(lych_init(&opts), 0) << "asked for";
 		EXPECT_STREQ(lych_backend_name(), "mprotect");
 		EXPECT_EQ(fake_look().frames_whole, 1u) << "every stack can be written";
+	});
+}
+
+TEST_F(Init, WithoutIsolationNothingIsLookedAtNorStarted)
+{
+	struct lych_init_opts opts = options(LYCH_NONE);
+	in_child([&] {
+		fake_machine.cpu.ospke = false;
+		opts.code = LYCH_CODE_REFUSE;
+		EXPECT_EQ(lych_init(&opts), 0);
+		EXPECT_STREQ(fake_log, "none ");
+		EXPECT_STREQ(lych_backend_name(), "none");
+		EXPECT_FALSE(fake_look().sealed);
+		EXPECT_EQ(lych_attach(), 0);
+		EXPECT_EQ(lych_init(nullptr), -EALREADY);
+	});
+	in_child([&] {
+		setenv("LYCH_REQUIRE_PKU", "1", 1);
+		EXPECT_EQ(lych_init(&opts), -EOPNOTSUPP);
+		EXPECT_STREQ(fake_log, "");
+		EXPECT_THAT(lych_why(), HasSubstr("LYCH_NONE"));
+		EXPECT_TRUE(fake_look().zero);
+	});
+	in_child([&] {
+		fake_fail("none", -ENOMEM);
+		EXPECT_EQ(lych_init(&opts), -ENOMEM);
+		EXPECT_TRUE(fake_look().zero);
+		EXPECT_STREQ(lych_backend_name(), "");
 	});
 }
 
@@ -184,7 +212,7 @@ TEST_F(Init, ChecksItsOptions)
 		EXPECT_EQ(lych_init(&opts), -EINVAL);
 		opts.size = sizeof(opts.size) - 1;
 		EXPECT_EQ(lych_init(&opts), -EINVAL);
-		for (int backend : {-1, 3, 100}) {
+		for (int backend : {-1, 4, 100}) {
 			opts = options(static_cast<enum lych_backend>(backend));
 			EXPECT_EQ(lych_init(&opts), -EINVAL) << backend;
 		}

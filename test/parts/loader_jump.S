@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Into the other C library of the process and back (loader_world.h). All system calls that are not dispatched are made between
- * world_text and world_text_end.
+ * Into the other C library of the process and back (loader_world.h). All system calls that are not dispatched are
+ * made between world_text and world_text_end.
  */
 	.text
 	.globl world_text
@@ -33,7 +33,8 @@ world_restorer:
 	ud2
 	.size world_restorer, . - world_restorer
 
-/* The handler of SIGSYS and SIGSEGV: world_signal runs as the host's C library wants it. It says whether we go back inside. */
+/* The handler of SIGSYS and SIGSEGV: world_signal runs as the host's C library wants it. It says whether we go back
+ * inside. */
 	.globl world_entry
 	.type world_entry, @function
 world_entry:

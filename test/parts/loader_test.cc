@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The start of a library domain: loader and stub work with this system's C library, and with another one, in plain memory and
-// without any isolation (loader_world.h). That they are isolated is what test/live looks at.
+// The start of a library domain: loader and stub work with this system's C library, and with another one, in plain
+// memory and without any isolation (loader_world.h). That they are isolated is what test/live looks at.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
@@ -498,7 +498,8 @@ TEST(LoaderStub, HasNothingOfWhatTheRestIsBuiltWith)
 {
 	const std::string stub(reinterpret_cast<const char *>(lych_stub), static_cast<size_t>(lych_stub_end - lych_stub));
 
-	for (const char *name : {"__stack_chk_fail", "__asan", "__tsan", "__ubsan", "__sanitizer", "__gcov", "_chk", "libgcc"}) {
+	for (const char *name : {"__stack_chk_fail", "__asan", "__tsan", "__ubsan", "__sanitizer", "__gcov", "_chk",
+				 "libgcc"}) {
 		EXPECT_EQ(stub.find(name), std::string::npos) << name;
 	}
 	EXPECT_NE(stub.find("dlopen"), std::string::npos) << "the control";

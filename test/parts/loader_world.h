@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A stand-in for the arena, the door to executable memory and the mediator: what the loader makes runs in the process of the test,
- * with another C library than the test's, in memory of plain mmap. System calls from inside are dispatched here, and carried
- * out but for those that the two libraries would quarrel about. One process, one domain: cases run in children.
+ * A stand-in for the arena, the door to executable memory and the mediator: what the loader makes runs in the
+ * process of the test, with another C library than the test's, in memory of plain mmap. System calls from inside
+ * are dispatched here, and carried out but for those that the two libraries would quarrel about. One process, one
+ * domain: cases run in children.
  */
 #ifndef LYCH_LOADER_WORLD_H
 #define LYCH_LOADER_WORLD_H

@@ -202,9 +202,10 @@ TEST(LoaderElf, ImpossibleSegmentsAreRefused)
 {
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[0].p_vaddr = 0x10000; }), HasSubstr("address 0"));
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[2].p_vaddr = 0x1000; }), HasSubstr("over each other"));
-	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[1].p_memsz = 0x1234; l.phdrs[1].p_filesz = 0x1234; }), HasSubstr("over each other"));
+	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[1].p_memsz = l.phdrs[1].p_filesz = 0x1234; }),
+		    HasSubstr("over each other"));
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_vaddr++; }), HasSubstr("cannot be mapped"));
-	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_filesz = 0x100000; l.phdrs[3].p_memsz = 0x100000; }), HasSubstr("cut off"));
+	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_memsz = l.phdrs[3].p_filesz = 0x100000; }), HasSubstr("cut off"));
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_offset = ~uint64_t{0} - 0x6ff; }), HasSubstr("cut off"));
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_memsz = 1; }), HasSubstr("impossible size"));
 	EXPECT_THAT(WhyNot([](Loader &l) { l.phdrs[3].p_memsz = LOADER_IMAGE_MAX; }), HasSubstr("impossible size"));

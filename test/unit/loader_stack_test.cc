@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first stack is read as a C library reads it, and so is the one that the kernel made for this process: what holds for the
-// one holds for the other.
+// The first stack is read as a C library reads it, and so is the one that the kernel made for this process: what
+// holds for the one holds for the other.
 #include <elf.h>
 #include <gtest/gtest.h>
 #include <sys/auxv.h>
@@ -62,8 +62,9 @@ void ExpectWhatTheAbiSays(const uint64_t *rsp, const Process &p)
 {
 	EXPECT_EQ(reinterpret_cast<uint64_t>(rsp) % 16, 0u);
 	EXPECT_EQ(p.argv.size(), 1u);
-	for (uint64_t needed : {AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY, AT_EXECFN, AT_UID, AT_EUID, AT_GID, AT_EGID,
-				AT_SECURE, AT_RANDOM, AT_HWCAP, AT_HWCAP2, AT_CLKTCK, AT_PLATFORM, AT_MINSIGSTKSZ, AT_FLAGS}) {
+	for (uint64_t needed : {AT_PHDR, AT_PHENT, AT_PHNUM, AT_PAGESZ, AT_BASE, AT_ENTRY, AT_EXECFN, AT_UID, AT_EUID,
+				AT_GID, AT_EGID, AT_SECURE, AT_RANDOM, AT_HWCAP, AT_HWCAP2, AT_CLKTCK,
+				AT_PLATFORM, AT_MINSIGSTKSZ, AT_FLAGS}) {
 		EXPECT_EQ(p.auxv.count(needed), 1u) << needed;
 	}
 	for (const char *text : p.strings) {
@@ -143,8 +144,8 @@ TEST_F(LoaderStack, IsWhatTheKernelMakes)
 	const Process p = Walk(Rsp()), own = Walk(static_cast<const uint64_t *>(__libc_stack_end));
 	ExpectWhatTheAbiSays(Rsp(), p);
 	// What is the machine's and the user's is the same; nothing is told that the kernel does not tell.
-	for (uint64_t same : {AT_HWCAP, AT_HWCAP2, AT_CLKTCK, AT_PAGESZ, AT_PHENT, AT_MINSIGSTKSZ, AT_UID, AT_EUID, AT_GID, AT_EGID,
-			      AT_FLAGS}) {
+	for (uint64_t same : {AT_HWCAP, AT_HWCAP2, AT_CLKTCK, AT_PAGESZ, AT_PHENT, AT_MINSIGSTKSZ, AT_UID, AT_EUID,
+			      AT_GID, AT_EGID, AT_FLAGS}) {
 		EXPECT_EQ(p.auxv.at(same), own.auxv.at(same)) << same;
 	}
 	for (const auto &entry : p.auxv) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The stub: the program that the dynamic loader of a library domain starts, inside the domain. It says that it is ready, never to
- * come back from that; what the runtime wants of it afterwards it calls through the gate. It needs the C library only, and
- * nothing of it that is newer than 2.34.
+ * The stub: the program that the dynamic loader of a library domain starts, inside the domain. It says that it is
+ * ready, never to come back from that; what the runtime wants of it afterwards it calls through the gate. It needs
+ * the C library only, and nothing of it that is newer than 2.34.
  */
 #include "stub.h"
 
@@ -15,8 +15,8 @@
 
 #include "../policy.h"
 
-/* For thread-local data of what ld.so itself has loaded, and for destructors of thread-local data: the stack of a thread that has
- * parked is used for nothing else. */
+/* For thread-local data of what ld.so itself has loaded, and for destructors of thread-local data: the stack of a
+ * thread that has parked is used for nothing else. */
 #define STACK_BYTES ((size_t)64 << 10)
 #define LOADED_MAX 256 /* libraries that are asked for a symbol by themselves; more are found with all that is there */
 
@@ -43,11 +43,13 @@ static bool holds(const char *text, const char *words)
 }
 
 /*
- * dlerror's text is all there is to tell one reason from another. Nobody has set a locale, and there is none in the environment.
- * Arrays of characters: pointers would be relocated, which linkers do in ways that older loaders do not know.
+ * dlerror's text is all there is to tell one reason from another. Nobody has set a locale, and there is none in the
+ * environment. Arrays of characters: pointers would be relocated, which linkers do in ways that older loaders do
+ * not know.
  */
 static const char of_memory[][16] = {"annot allocate", "annot create", "out of memory"};
-static const char of_missing[][32] = {"cannot open shared object file", "not defined in file", "not found", "undefined symbol"};
+static const char of_missing[][32] = {"cannot open shared object file", "not defined in file", "not found",
+				      "undefined symbol"};
 
 static int reason(const char *text)
 {

@@ -7,7 +7,8 @@
 	.globl _start
 	.hidden _start
 	.type _start, @function
-/* As the C library's own, which would bring constructors and tables of its own along. rdx: what ld.so wants run at exit. */
+/* As the C library's own, which would bring constructors and tables of its own along. rdx: what ld.so wants run at
+ * exit. */
 _start:
 	.cfi_startproc
 	.cfi_undefined rip
@@ -45,9 +46,9 @@ stub_enter:
 	.size stub_enter, . - stub_enter
 
 /*
- * void stub_park(uint64_t *parked, long nr, long what): stores in *parked where stub_unpark comes back to, and makes system call nr
- * with what. Returns when stub_unpark is called, or when that call returns: nobody dispatches it. The C library's setjmp would
- * do the first, but its longjmp looks at which way the stack grows.
+ * void stub_park(uint64_t *parked, long nr, long what): stores in *parked where stub_unpark comes back to, and
+ * makes system call nr with what. Returns when stub_unpark is called, or when that call returns: nobody dispatches
+ * it. The C library's setjmp would do the first, but its longjmp looks at which way the stack grows.
  */
 	.p2align 4
 	.globl stub_park
