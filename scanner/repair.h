@@ -118,6 +118,7 @@ struct repair_options {
 	size_t nareas;
 	uint64_t pkey_set; /* what glibc's pkey_set becomes; 0: its WRPKRU traps, that is all */
 	bool leave_data;   /* sequences in data that shares a page with code are left */
+	struct repair_area only; /* the code that may be changed; what is around it is only read. All zeros: all of it */
 };
 
 /* A sequence and what is known about the place. */

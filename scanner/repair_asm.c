@@ -14,6 +14,20 @@ void emit(struct repair_trampoline *t, const void *bytes, size_t len)
 	t->len = (uint8_t)(t->len + len);
 }
 
+bool emit_done(const struct repair_trampoline *t)
+{
+	struct insn in;
+	size_t at = 0;
+
+	if (t->len == TRAMPOLINE_FULL) {
+		return false;
+	}
+	while (at < t->len && insn_decode(&in, t->code + at, t->len - at)) {
+		at += in.len;
+	}
+	return at == t->len;
+}
+
 void emit_byte(struct repair_trampoline *t, uint8_t byte)
 {
 	emit(t, &byte, 1);

@@ -142,7 +142,7 @@ bool body_move(struct repair_trampoline *t, const struct spot *spot)
 		emit_step(t, true, 0);
 		emit_jmp(t, end_of(spot));
 	}
-	return t->len != TRAMPOLINE_FULL;
+	return emit_done(t);
 }
 
 /* ---- calls through memory -------------------------------------------------------------------- */
@@ -164,7 +164,7 @@ bool body_call(struct repair_trampoline *t, const struct spot *spot)
 		emit_byte(t, 0xff);
 		emit_byte(t, 0x25);
 		emit_rel32(t, end_of(spot) + (uint64_t)(int64_t)disp, 0);
-		return t->len != TRAMPOLINE_FULL;
+		return emit_done(t);
 	}
 	if (!operand_memory(&op, spot)) {
 		return false;
@@ -181,7 +181,7 @@ bool body_call(struct repair_trampoline *t, const struct spot *spot)
 	}
 	emit_byte(t, 0xff);
 	emit_memory(t, 4, &op);
-	return t->len != TRAMPOLINE_FULL;
+	return emit_done(t);
 }
 
 /* ---- XRSTOR ---------------------------------------------------------------------------------- */
@@ -249,7 +249,7 @@ bool body_xrstor(struct repair_trampoline *t, const struct spot *spot)
 	ud2_at = t->len;
 	emit_byte(t, 0x0f);
 	emit_byte(t, 0x0b);
-	if (t->len == TRAMPOLINE_FULL) {
+	if (!emit_done(t)) {
 		return false;
 	}
 	t->code[jump_at] = (uint8_t)(ud2_at - jump_at - 1);

@@ -57,6 +57,11 @@ unsigned operand_implicit(const struct spot *spot);
 /* All of these do nothing when the trampoline is full, which then has len 0xff. */
 #define TRAMPOLINE_FULL 0xff
 void emit(struct repair_trampoline *t, const void *bytes, size_t len);
+/*
+ * Is all of it there, and made of instructions? Many prefixes and an operand that takes more bytes than it did can be more
+ * than the 15 bytes that an instruction may have.
+ */
+bool emit_done(const struct repair_trampoline *t);
 void emit_byte(struct repair_trampoline *t, uint8_t byte);
 void emit_u32(struct repair_trampoline *t, uint32_t value);
 void emit_step(struct repair_trampoline *t, bool after, unsigned rsp_down);
@@ -131,6 +136,9 @@ int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struc
 
 /* Does an edit of the plan touch [vaddr, vaddr + len)? */
 bool plan_touches(const struct repair *r, uint64_t vaddr, size_t len);
+
+/* Is all of [vaddr, vaddr + len) code that the options allow to be changed? */
+bool plan_may_touch(const struct repair *r, uint64_t vaddr, size_t len);
 
 /* Adds pages that need not be executable. 0 or -ENOMEM. */
 int plan_no_exec(struct repair *r, uint64_t start, uint64_t end);

@@ -202,28 +202,29 @@ static void apply(struct window *w, const struct candidate *c)
 
 struct compare {
 	const struct repair *r;
-	const struct window *before;
+	const struct window *before, *after;
 };
 
-/* Was there a sequence of that class with its opcode at the same place before? */
+/*
+ * Was there the same sequence, byte for byte, at the same place before? One of the same class with another operand
+ * would not be new, but it would be of our making.
+ */
 static int was_there(void *ctx, size_t off, size_t core, size_t len, enum lych_class cls)
 {
 	const struct compare *compare = ctx;
 	size_t old_off, old_len;
 	enum lych_class old_cls;
 
-	(void)off;
-	(void)len;
 	return !pattern_at(compare->before->bytes, compare->before->len, core, compare->r->options.classes, &old_off,
 			   &old_len, &old_cls) ||
-	       old_cls != cls;
+	       old_cls != cls || memcmp(compare->before->bytes + off, compare->after->bytes + off, len) != 0;
 }
 
 /* Nothing new around any edit, and the one at core is gone. */
 static bool edits_are_clean(struct repair *r, const struct candidate *c, uint64_t core)
 {
 	struct window before, after;
-	struct compare compare = {r, &before};
+	struct compare compare = {r, &before, &after};
 	size_t off, len;
 	enum lych_class cls;
 
@@ -406,6 +407,13 @@ static bool find_place(struct repair *r, struct candidate *c, uint64_t core)
 	return false;
 }
 
+bool plan_may_touch(const struct repair *r, uint64_t vaddr, size_t len)
+{
+	const struct repair_area *only = &r->options.only;
+
+	return only->end == 0 || (vaddr >= only->start && vaddr < only->end && len <= only->end - vaddr);
+}
+
 /* ---- adding ---------------------------------------------------------------------------------- */
 
 /* Makes room for one more at index i; NULL: no memory. *items has n of them. */
@@ -530,6 +538,7 @@ int candidate_commit(struct repair *r, struct candidate *c, uint64_t core, struc
 
 		if (c->edits[i].len > sizeof(bytes) || plan_touches(r, c->edits[i].vaddr, c->edits[i].len) ||
 		    plan_forbids(r, c->edits[i].vaddr, c->edits[i].len) ||
+		    !plan_may_touch(r, c->edits[i].vaddr, c->edits[i].len) ||
 		    !code_bytes(r->code, c->edits[i].vaddr, bytes, c->edits[i].len)) {
 			return 0;
 		}

@@ -217,6 +217,14 @@ static int try_spanning(struct attempt *a, unsigned routes)
 
 static const char *why_not(const struct attempt *a)
 {
+	bool may = false;
+
+	for (size_t i = 0; i < a->nspots; i++) {
+		may |= plan_may_touch(a->r, a->spots[i].vaddr, a->spots[i].in.len);
+	}
+	if (!may) {
+		return "no instruction that holds it lies in the code that may be changed alone";
+	}
 	for (size_t i = 0; i < a->nspots; i++) {
 		if (plan_touches(a->r, a->spots[i].vaddr, a->spots[i].in.len)) {
 			return "the repair of another sequence needs bytes of the same instructions";
@@ -356,7 +364,7 @@ static int plan_data(struct repair *r, const struct repair_stray *stray, struct 
 	uint64_t start = stray->hit.vaddr & ~(PAGE - 1);
 	uint64_t end = (stray->hit.vaddr + stray->hit.len + PAGE - 1) & ~(PAGE - 1);
 
-	if (stray->pages_hold_code || plan_touches(r, start, end - start)) {
+	if (stray->pages_hold_code || plan_touches(r, start, end - start) || !plan_may_touch(r, start, end - start)) {
 		if (!r->options.leave_data) {
 			return refuse(out, "data on a page that also holds code");
 		}

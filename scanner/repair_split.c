@@ -392,5 +392,5 @@ bool body_split(struct repair_trampoline *t, const struct spot *spot, unsigned v
 	} else {
 		done = s.way == WAY_STACK ? split_by_stack(&s) : split_by_base(&s);
 	}
-	return done && t->len != TRAMPOLINE_FULL;
+	return done && emit_done(t);
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
+#include "../core/asm.h"
 #include "parts.h"
 
 /* What hostile files can make a planner keep is bounded far below; where that is too much to ask for, less. */
@@ -14,6 +17,36 @@
 static struct {
 	char *start, *at, *end;
 } arena;
+
+/* Who has the lock, as a process id: what a child of fork finds locked by a thread of its parent is free. */
+#define WAITED (UINT32_C(1) << 31)
+static uint32_t owner;
+
+void arena_lock(void)
+{
+	uint32_t self = (uint32_t)sys0(SYS_getpid), seen = 0, mine = self;
+
+	for (;;) {
+		if ((seen & ~WAITED) != self) {
+			if (__atomic_compare_exchange_n(&owner, &seen, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+				return;
+			}
+			continue;
+		}
+		mine = self | WAITED; /* there may be others that wait */
+		if (seen == mine || __atomic_compare_exchange_n(&owner, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			sys4(SYS_futex, &owner, FUTEX_WAIT_PRIVATE, mine, NULL);
+			seen = __atomic_load_n(&owner, __ATOMIC_RELAXED);
+		}
+	}
+}
+
+void arena_unlock(void)
+{
+	if ((__atomic_exchange_n(&owner, 0, __ATOMIC_RELEASE) & WAITED) != 0) {
+		sys3(SYS_futex, &owner, FUTEX_WAKE_PRIVATE, 1);
+	}
+}
 
 /* After mlockall(MCL_FUTURE) all of what is mapped would be there at once: so it is unlocked before it can be. NULL: no memory. */
 static char *map(size_t bytes)

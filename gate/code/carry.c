@@ -20,14 +20,10 @@
 #define INT3 0xcc
 #define MARGIN (LYCH_SEQUENCE_MAX - 1u)
 
-/* Pages that get other contents: whole mappings that somebody could write otherwise, and those with an edit. */
-struct run {
-	uint64_t start, end;
-};
-
 struct carry {
 	const struct plan *plan;
 	bool traced; /* or it cannot be told */
+	/* Pages that get other contents: whole mappings that somebody could write otherwise, and those with an edit. */
 	struct run *runs; /* ascending, not touching each other */
 	size_t nruns;
 };
@@ -126,8 +122,7 @@ static void patch(char *content, uint64_t start, size_t bytes, uint64_t vaddr, c
 	}
 }
 
-/* Pages of trampolines from the one of trampoline i on that lie together; *next: the first one behind. */
-static struct run trampoline_run(const struct plan *plan, size_t i, size_t *next)
+struct run trampoline_run(const struct plan *plan, size_t i, size_t *next)
 {
 	const struct repair_trampoline *t = &plan->trampolines[i];
 	struct run run = {page_down(t->vaddr), page_up(t->vaddr + t->len)};

@@ -162,6 +162,98 @@ int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const 
 	return -EOPNOTSUPP;
 }
 
+/* ---- code of domains --------------------------------------------------------------------------------------------- */
+
+static long protect(uint64_t at, size_t bytes, int prot, int key)
+{
+	return key < 0 ? sys3(SYS_mprotect, at, bytes, prot) : sys4(SYS_pkey_mprotect, at, bytes, prot, key);
+}
+
+void door_withdraw(uint64_t at, size_t bytes, int key)
+{
+	if (map_pages(at, bytes, PROT_NONE, MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) >= 0 && key >= 0) {
+		(void)protect(at, bytes, PROT_NONE, key);
+	}
+}
+
+/* Readable memory with the content, somewhere; *fd: its file, or -1 for memory without. */
+static long bring(long *fd, const void *content, size_t bytes, const char *name, uint64_t off)
+{
+	long there;
+
+	*fd = sealed_file(content, bytes, name, off);
+	if (*fd >= 0) {
+		return map_pages(0, bytes, PROT_READ, 0, *fd, off);
+	}
+	there = map_pages(0, bytes, PROT_READ | PROT_WRITE, MAP_ANONYMOUS, -1, 0);
+	if (there >= 0) {
+		memcpy((void *)there, content, bytes);
+	}
+	return there;
+}
+
+static long put(uint64_t at, const void *content, size_t bytes, int key, const char *name, uint64_t off, long *fd)
+{
+	long there = bring(fd, content, bytes, name, off), rc;
+
+	if (there < 0) {
+		return there;
+	}
+	rc = protect((uint64_t)there, bytes, PROT_READ, key);
+	if (rc == 0) {
+		rc = sys5(SYS_mremap, there, bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED, at);
+	}
+	if (rc < 0) {
+		sys2(SYS_munmap, there, bytes);
+		/* What was there is still there, or the place is free, and must not be for others. */
+		if (placed(map_pages(at, bytes, PROT_NONE, MAP_ANONYMOUS | MAP_NORESERVE | NO_REPLACE, -1, 0), at, bytes) >= 0 &&
+		    key >= 0) {
+			(void)protect(at, bytes, PROT_NONE, key);
+		}
+		return rc;
+	}
+	return 0;
+}
+
+/* A process that may not make memory executable later (PR_SET_MDWE) may map it so. */
+static long let_execute(const struct repair_area *part, int key, long fd, uint64_t off)
+{
+	size_t bytes = part->end - part->start;
+	long rc = protect(part->start, bytes, PROT_READ | PROT_EXEC, key), got;
+
+	if (rc != -EACCES || fd < 0) {
+		return rc;
+	}
+	got = map_pages(part->start, bytes, PROT_READ | PROT_EXEC, MAP_FIXED, fd, off);
+	return got < 0 ? got : key < 0 ? 0 : protect(part->start, bytes, PROT_READ | PROT_EXEC, key);
+}
+
+int door_put(uint64_t at, const void *content, size_t bytes, int key, const struct repair_area *parts, size_t nparts,
+	     const char *name, uint64_t off)
+{
+	long fd, rc = put(at, content, bytes, key, name, off, &fd);
+	bool there = rc == 0;
+
+	for (size_t i = 0; rc == 0 && i < nparts; i++) {
+		rc = let_execute(&parts[i], key, fd, off + (parts[i].start - at));
+	}
+	if (fd >= 0) {
+		sys1(SYS_close, fd);
+	}
+	if (rc == 0) {
+		return 0;
+	}
+	if (there) {
+		door_withdraw(at, bytes, key);
+	}
+	if (rc == -ENOMEM) {
+		return -ENOMEM;
+	}
+	why_set("sandbox: code of a domain may not become executable under its key (error %ld): allow mremap, memfd_create and "
+		"pkey_mprotect with PROT_EXEC", -rc);
+	return -EOPNOTSUPP;
+}
+
 void door_close(uint64_t at, size_t bytes)
 {
 	sys2(SYS_munmap, at, bytes);
@@ -177,4 +269,9 @@ void door_settle(void)
 {
 	sys3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
 	sys3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0);
+}
+
+int lych_code_show(uint64_t start, uint64_t end, int key)
+{
+	return sys4(SYS_pkey_mprotect, start, end - start, PROT_READ | PROT_EXEC, key) == 0 ? 0 : -ENOMEM;
 }

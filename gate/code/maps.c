@@ -131,10 +131,13 @@ size_t maps_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 
 	while (i < maps->count && got < len && maps->items[i].start <= vaddr + got && map_is_code(&maps->items[i]) &&
 	       maps->items[i].readable) {
-		uint64_t here = maps->items[i++].end - (vaddr + got);
+		const struct code_map *map = &maps->items[i++];
+		const uint8_t *from = map->content != NULL ? map->content : (const uint8_t *)(uintptr_t)map->start;
+		size_t here = map->end - (vaddr + got);
 
-		got = here < len - got ? got + here : len;
+		here = here < len - got ? here : len - got;
+		memcpy((char *)buf + got, from + (vaddr + got - map->start), here);
+		got += here;
 	}
-	memcpy(buf, (const void *)(uintptr_t)vaddr, got);
 	return got;
 }

@@ -12,9 +12,13 @@
 
 /* ---- arena.c --------------------------------------------------------------------------------------------------- */
 
+/* There is one arena. From arena_begin to arena_end, where other threads may want it, too. Not for handlers of signals. */
+void arena_lock(void);
+void arena_unlock(void);
+
 /*
- * Memory for one lych_code_start and its child, which goes on in its copy of it: no lock that another thread might hold
- * is needed, and nothing of the program's heap is touched. Given back as a whole. -ENOMEM.
+ * Memory for one lych_code_start or lych_code_admit and its child, which goes on in its copy of it: no lock that another
+ * thread might hold is needed, and nothing of the program's heap is touched. Given back as a whole. -ENOMEM.
  */
 int arena_begin(void);
 void arena_end(void);
@@ -31,6 +35,10 @@ struct code_map {
 	bool deleted; /* also memfd */
 	bool left;    /* not looked at, and told */
 	const char *path; /* in the arena; "" when anonymous */
+	/* Of code that is not there yet: what will be at start, and the whole file it is of. NULL: it is there, and so is its file. */
+	const uint8_t *content;
+	const void *file;
+	size_t file_bytes;
 };
 
 struct code_maps {
@@ -45,7 +53,7 @@ size_t maps_from(const struct code_maps *maps, uint64_t vaddr);
 /* Is it code to look at? Not the vsyscall page, which the kernel emulates, nor what was left. */
 bool map_is_code(const struct code_map *map);
 
-/* struct code's read (place.h) over executable memory as it is now, with a struct code_maps as context. */
+/* struct code's read (place.h) over executable memory as it is now, or will be, with a struct code_maps as context. */
 size_t maps_code(void *maps, uint64_t vaddr, void *buf, size_t len);
 
 /* ---- look.c ---------------------------------------------------------------------------------------------------- */
@@ -107,7 +115,22 @@ struct plan {
 /* Plans in a child. 0, -ENOMEM, -EOPNOTSUPP (no child, or it died: lych_why). */
 int plan_make(struct plan *plan);
 
+/* ---- start.c --------------------------------------------------------------------------------------------------- */
+
+/* Is any of them not one of glibc's own? */
+bool hits_have_strays(const struct code_hits *hits);
+
+/* Says to lych_why that it was left; policy: of the command that says more. */
+void why_left(const struct lych_code_item *item, const char *policy);
+
 /* ---- carry.c --------------------------------------------------------------------------------------------------- */
+
+struct run {
+	uint64_t start, end;
+};
+
+/* Pages of trampolines from the one of trampoline i on that lie together; *next: the first one behind. */
+struct run trampoline_run(const struct plan *plan, size_t i, size_t *next);
 
 /* Is the sequence gone when the plan, which was checked, is carried out? */
 bool plan_covers(const struct plan *plan, const struct hit *hit);
@@ -134,6 +157,16 @@ void areas_choose(struct repair_options *options, const struct code_maps *maps, 
  * 0, -EEXIST (fresh), -ENOMEM, -EOPNOTSUPP: refused both ways (lych_why).
  */
 int door_open(uint64_t at, const void *content, size_t bytes, bool fresh, const char *name, uint64_t off);
+/*
+ * The same for code of a domain, under its key (-1: none): executable only in the parts, which ascend and do not touch; what
+ * is between them is readable. What comes has its key, and is not executable, before it is there; where the kernel lets
+ * nothing become executable later, it has key 0 for a moment. 0, or -ENOMEM, -EOPNOTSUPP (lych_why): nothing was changed, or
+ * nobody has access to [at, at + bytes) any more.
+ */
+int door_put(uint64_t at, const void *content, size_t bytes, int key, const struct repair_area *parts, size_t nparts,
+	     const char *name, uint64_t off);
+/* Nobody's access to what door_put has put there is left; the addresses stay taken, under the key. */
+void door_withdraw(uint64_t at, size_t bytes, int key);
 /* What door_open made with fresh. */
 void door_close(uint64_t at, size_t bytes);
 /* [start, end) is not executable any more. 0, -ENOMEM (too many mappings). */

@@ -142,7 +142,10 @@ static bool same_file(const struct code_map *a, const struct code_map *b)
 static void map_behind(struct behind *b, const struct code_map *map, const struct hit *hit)
 {
 	b->of = map;
-	if (strcmp(map->path, "[vdso]") == 0) {
+	if (map->content != NULL) {
+		b->bytes = map->file;
+		b->size = map->file_bytes;
+	} else if (strcmp(map->path, "[vdso]") == 0) {
 		b->bytes = (const void *)(uintptr_t)map->start;
 		b->size = (size_t)(map->end - map->start);
 	} else if (map->path[0] == '/' && !map->deleted) {

@@ -42,12 +42,24 @@ static uint64_t offset_of(const struct code_map *map, uint64_t vaddr)
 	return map->path[0] == '/' ? map->off + (vaddr - map->start) : vaddr;
 }
 
-/* Something that stays as it is: told, and a reason not to start but in report mode. */
-static void leave(struct start *s, const struct lych_code_item *item)
+void why_left(const struct lych_code_item *item, const char *policy)
 {
 	char place[200] = "", hint[240] = "";
 	const char *name = strrchr(item->path, '/');
 
+	if (item->symbol[0] != '\0') {
+		snprintf(place, sizeof(place), " (%s+0x%llx)", item->symbol, (unsigned long long)item->into);
+	}
+	if (item->path[0] == '/') {
+		snprintf(hint, sizeof(hint), "; `lychgate repair --plan --policy %s %.150s` says more", policy, item->path);
+	}
+	why_set("code: %.100s+0x%llx%s: %s: %.150s%s", name != NULL ? name + 1 : item->path,
+		(unsigned long long)item->offset, place, item->what, item->why, hint);
+}
+
+/* Something that stays as it is: told, and a reason not to start but in report mode. */
+static void leave(struct start *s, const struct lych_code_item *item)
+{
 	if (s->tell != NULL) {
 		s->tell(item, s->ctx);
 	}
@@ -55,14 +67,7 @@ static void leave(struct start *s, const struct lych_code_item *item)
 		return;
 	}
 	s->refused = true;
-	if (item->symbol[0] != '\0') {
-		snprintf(place, sizeof(place), " (%s+0x%llx)", item->symbol, (unsigned long long)item->into);
-	}
-	if (item->path[0] == '/') {
-		snprintf(hint, sizeof(hint), "; `lychgate repair --plan --policy host %.150s` says more", item->path);
-	}
-	why_set("code: %.100s+0x%llx%s: %s: %.150s%s", name != NULL ? name + 1 : item->path,
-		(unsigned long long)item->offset, place, item->what, item->why, hint);
+	why_left(item, "host");
 }
 
 static void leave_mapping(struct start *s, const struct code_map *map, const char *what, const char *why)
@@ -247,7 +252,7 @@ static void report(struct start *s)
 	}
 }
 
-static bool has_strays(const struct code_hits *hits)
+bool hits_have_strays(const struct code_hits *hits)
 {
 	for (size_t i = 0; i < hits->count; i++) {
 		if (hits->items[i].verdict != LYCH_VERDICT_RUNTIME) {
@@ -265,7 +270,7 @@ static int make_plan(struct start *s)
 	*plan = (struct plan){.maps = &s->maps,
 			      .hits = &s->hits,
 			      .options = {.classes = s->classes, .pkey_set = (uint64_t)(uintptr_t)lych_pkey_set}};
-	if (s->hits.count == 0 || (s->mode == LYCH_CODE_REFUSE && has_strays(&s->hits))) {
+	if (s->hits.count == 0 || (s->mode == LYCH_CODE_REFUSE && hits_have_strays(&s->hits))) {
 		return 0;
 	}
 	areas_choose(&plan->options, &s->maps, &s->hits);

@@ -85,7 +85,7 @@ LYCH_HIDDEN _Noreturn void lych_handler_run_soft(const struct handler_run *run);
 
 /*
  * Where sigreturn goes when the interrupted context was a domain's: with full rights and the selector at ALLOW,
- * rax = the resume block. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
+ * rax = the resume block, rdx = the domain's fs base or 0. Sets BLOCK, drops to ~GATE_NOT_VIEW, compares, restores from the block, which lies in
  * memory of the domain. Interrupted, it is started again with the same block.
  */
 LYCH_HIDDEN extern const char lych_resume_pku[], lych_resume_pku_end[];
@@ -118,6 +118,7 @@ LYCH_HIDDEN bool gate_is_trap(uint64_t rip);
 LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[], lych_traps_soft[], lych_traps_soft_end[];
 /* All text of the gate. */
 LYCH_HIDDEN extern const char lych_gate_text[], lych_gate_text_end[];
+LYCH_HIDDEN extern const char lych_gate_pages_end[]; /* lych_gate_text begins a page, and this one is the end of one */
 LYCH_HIDDEN extern const char lych_gate_soft[], lych_gate_soft_text_end[];
 LYCH_HIDDEN bool gate_holds(uint64_t rip); /* all of it, in either instance */
 

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "../library/library.h"
 #include "../library/mediator.h"
 #include "../library/none.h"
 #include "../memory/backend_mprotect.h"
@@ -139,7 +140,8 @@ static void tables_free(struct lych_domain *d)
 _Static_assert(sizeof(((struct lych_domain *)0)->name) == NAME_MAX_BYTES, "a name fits");
 
 /* With the lock; d is a free place. On failure it is one again. */
-static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts, const char *name)
+static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opts, const char *name,
+		       struct library *library)
 {
 	int key, rc;
 
@@ -159,12 +161,15 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
 	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
 	rc = opts->kind == LYCH_KIND_VAULT || threads_allow(key) ? tables_new(d, opts) : -EBUSY;
+	if (rc == 0 && library != NULL) {
+		rc = library_take(library, d);
+	}
 	if (rc != 0) {
 		goto no_tables;
 	}
 	rc = memory_new(d, opts);
 	if (rc != 0) {
-		goto no_tables;
+		goto no_memory;
 	}
 	rc = mediator_domain_new(d);
 	if (rc != 0) {
@@ -177,6 +182,8 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 
 no_policy:
 	memory_free(d);
+no_memory:
+	library_drop(d);
 no_tables:
 	tables_free(d);
 	keys_give_back(key);
@@ -196,6 +203,11 @@ static const char *refusal(enum lych_kind kind)
 	if (ROOT.frames_whole || kind == LYCH_KIND_CONTAIN) {
 		return NULL;
 	}
+	if (kind == LYCH_KIND_LIBRARY) {
+		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
+		       "and a domain that can touch nothing of the process would end it at its first system call: use "
+		       "6.12 or newer";
+	}
 	if (kind == LYCH_KIND_PURE) {
 		return "kernel: before Linux 6.12 it writes a signal's frame with the rights of what was interrupted, "
 		       "and a domain that cannot write ordinary memory would end the process at its first signal: "
@@ -205,12 +217,39 @@ static const char *refusal(enum lych_kind kind)
 	       "can read them, those of a vault, too: use 6.12 or newer";
 }
 
-int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
+int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library)
 {
-	struct lych_domain_opts o;
 	char name[NAME_MAX_BYTES];
 	struct lych_domain *d;
 	struct thread *self;
+	int rc = thread_self(&self);
+
+	*out = NULL;
+	if (rc != 0) {
+		return rc;
+	}
+	if (refusal(o->kind) != NULL) {
+		why_set("%s", refusal(o->kind));
+		return -EOPNOTSUPP;
+	}
+	rc = floor_start();
+	if (rc != 0) {
+		return rc;
+	}
+	name_copy(name, o->name);
+	lock();
+	d = free_place();
+	rc = d != NULL ? domain_make(d, o, name, library) : -ENOSPC;
+	unlock();
+	if (rc == 0) {
+		*out = d;
+	}
+	return rc;
+}
+
+int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opts)
+{
+	struct lych_domain_opts o;
 	int rc;
 
 	if (out == NULL) {
@@ -221,30 +260,7 @@ int lych_domain_new(struct lych_domain **out, const struct lych_domain_opts *opt
 	if (rc != 0) {
 		return rc;
 	}
-	if (NONE != NULL) {
-		return NONE->domain_new(out, &o);
-	}
-	rc = thread_self(&self);
-	if (rc != 0) {
-		return rc;
-	}
-	if (refusal(o.kind) != NULL) {
-		why_set("%s", refusal(o.kind));
-		return -EOPNOTSUPP;
-	}
-	rc = floor_start();
-	if (rc != 0) {
-		return rc;
-	}
-	name_copy(name, o.name);
-	lock();
-	d = free_place();
-	rc = d != NULL ? domain_make(d, &o, name) : -ENOSPC;
-	unlock();
-	if (rc == 0) {
-		*out = d;
-	}
-	return rc;
+	return NONE != NULL ? NONE->domain_new(out, &o) : domain_new(out, &o, NULL);
 }
 
 /* ---- getting everybody out ---------------------------------------------------------------------- */
@@ -358,6 +374,7 @@ static int close_domain(struct lych_domain *d, struct thread *self)
 
 int lych_domain_free(struct lych_domain *d)
 {
+	struct library *library = NULL;
 	struct thread *self;
 	int rc;
 
@@ -374,18 +391,62 @@ int lych_domain_free(struct lych_domain *d)
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
-	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
+	rc = !is_domain(d) ? -EINVAL : d->leaving || threads_inside(d, true) ? -EBUSY : 0;
+	if (rc != 0 || d->library == NULL) {
+		goto close;
+	}
+	d->leaving = true;
+	unlock();
+	library_leave(d);
+	lock();
+	d->leaving = false;
+close:
+	rc = rc == 0 ? close_domain(d, self) : rc;
 	if (rc == 0) {
+		library_settle(d);
+		library = d->library;
 		bindings_domain_gone(d);
 		mediator_domain_free(d);
 		memory_free(d);
+		library_drop(d);
 		tables_free(d);
 		keys_give_back((int)d->key);
 		d->ending = false;
 		atomic_store(&d->state, DOMAIN_FREE);
 	}
 	unlock();
+	library_gone(library);
 	return rc;
+}
+
+int domain_pause(struct lych_domain *d)
+{
+	int rc = 0;
+
+	lock();
+	if (d->ending || d->leaving || atomic_load(&d->state) != DOMAIN_READY) {
+		rc = atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
+		goto out;
+	}
+	atomic_store(&d->state, DOMAIN_RESETTING);
+	atomic_store(&d->id, 0);
+	threads_barrier();
+	if (threads_inside(d, false)) {
+		domain_go_on(d);
+		rc = -EBUSY;
+		goto out;
+	}
+	d->ending = true;
+out:
+	unlock();
+	return rc;
+}
+
+void domain_go_on(struct lych_domain *d)
+{
+	d->ending = false;
+	atomic_store(&d->state, DOMAIN_READY);
+	atomic_store(&d->id, d->next_id);
 }
 
 int lych_domain_reset(struct lych_domain *d)
@@ -406,8 +467,12 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc != 0) {
 		goto out;
 	}
+	library_settle(d);
 	fault_no_reporter(d);
 	rc = memory_reset(d);
+	if (rc == 0) {
+		rc = library_reset(d);
+	}
 	d->ending = false;
 	if (rc != 0) {
 		atomic_store(&d->state, DOMAIN_POISONED);
@@ -546,6 +611,9 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	slot = &self->slots[d->key];
 	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */
 	if (slot->id != (id & ~1ULL)) {
+		if (d->library != NULL) {
+			return -ECANCELED; /* reset since library_enter */
+		}
 		rc = memory_stack_new(d, self);
 		if (rc != 0) {
 			return rc;
@@ -589,6 +657,12 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 	rc = atomic_load(&record->cancel);
 	if (rc != 0) {
 		return rc;
+	}
+	if (d->library != NULL) {
+		rc = library_enter(d, self, record);
+		if (rc != 0) {
+			return rc;
+		}
 	}
 	lock();
 	rc = prepare(d, self, record);

@@ -56,15 +56,16 @@
 #define MON_SIG_RSP (MON + 104)  /* u64: rsp the kernel must give a handler; 0: not fixed (old kernels) */
 #define MON_AREA_END (MON + 112) /* u64 */
 #define MON_SLOTS (MON + 128)    /* struct slot[16], by key */
-#define SLOT_SIZE 32
+#define SLOT_SIZE 40
 #define SLOT_SP 0   /* u64: where that domain's next frame starts on its stack: 16-byte aligned, 16 bytes free */
 #define SLOT_ID 8   /* u64: id of the domain the stack belongs to, or SLOT_NOBODY */
 #define SLOT_LOW 16 /* u64: lowest address of the stack */
 #define SLOT_TOP 24 /* u64: its end */
+#define SLOT_FS 32  /* u64: fs base while this thread runs in it; 0: the host's own */
 #define SLOT_NOBODY (~0ull) /* what no domain has; 0 is what one has that is closed, which the gate must tell from it */
-#define MON_TID (MON + 648)            /* u32 */
-#define MON_ALTSTACK (MON + 680)       /* u64: lowest address of the kernel's stack for signals */
-#define MON_ALTSTACK_BYTES (MON + 688) /* u64 */
+#define MON_TID (MON + 776)            /* u32 */
+#define MON_ALTSTACK (MON + 808)       /* u64: lowest address of the kernel's stack for signals */
+#define MON_ALTSTACK_BYTES (MON + 816) /* u64 */
 #define MON_RECORDS (MON + 1024)
 
 /* Frame records: what is needed to come back, and nowhere else. */

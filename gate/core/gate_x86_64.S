@@ -318,9 +318,20 @@ label lych_note
 	emms
 .endm
 
-	.text
+/*
+ * Pages of its own: code of a library domain may read them, though nothing else of key 0 (lych_code_show), as unwinders look at
+ * the instructions that they find no table for.
+ */
+#ifdef LYCH_SOFT
+#define TEXT .text
+#else
+#define TEXT .section .text.lych_gate, "ax", @progbits
+#endif
+	TEXT
+#ifdef LYCH_SOFT
 	.p2align 6
-#ifndef LYCH_SOFT
+#else
+	.p2align 12
 label lych_gate_text
 #endif
 
@@ -489,7 +500,7 @@ function_end lych_vectors_only
 	.p2align 3
 .Lall_signals:
 	.quad	-1
-	.text
+	TEXT
 #else
 	.section .rodata
 	.p2align 3
@@ -500,7 +511,7 @@ function_end lych_vectors_only
 	.p2align 3
 .Lall_signals:
 	.quad	-1
-	.text
+	TEXT
 #endif
 
 /*
@@ -661,10 +672,14 @@ lych_gate:
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
+	mov	DOM_SLOT(%r10), %ecx
 	mov	DOM_NOT_VIEW(%r10), %eax
 	xor	%r10d, %r10d
 	mov	%eax, %gs:GATE_NOT_VIEW
-.Lcall_gone:
+.Lcall_fs:
+	mov	%gs:SLOT_FS(%rcx), %rcx
+	test	%rcx, %rcx
+	jnz	.Lcall_library
 	/* rule 2: from here on only registers. ecx and edx are 0. */
 .Lcall_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
@@ -829,10 +844,24 @@ label V(lych_call_returns)
 	movzbl	BIND_SKIP(%rbx), %ebx
 	lea	.Lcall_clear(%rip), %rax
 	add	%rax, %rbx
-	xor	%ecx, %ecx
+	mov	REC_DOMAIN(%r11), %rcx
+	mov	DOM_SLOT(%rcx), %ecx
 	xor	%edx, %edx
 	mov	%gs:GATE_NOT_VIEW, %eax
-	jmp	.Lcall_gone
+	jmp	.Lcall_fs
+
+	/*
+	 * rcx: the fs base of a library domain. With the selector at BLOCK, so that a signal takes the context for the domain's: when
+	 * that goes on it gets this fs base, too (lych_resume).
+	 */
+.Lcall_library:
+	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
+	mov	%r13, %rsp
+	wrfsbase %rcx
+	xor	%ecx, %ecx
+	jmp	.Lcall_w0
+.Lcall_library_end:
+	window	.Lcall_library, .Lcall_library_end, .Lcall_w1, FROM_R13
 
 .Lcall_no_stack:
 	views_back .Lno_stack_views, .Lno_stack_views_end
@@ -1357,6 +1386,7 @@ label V(lych_callback_returns)
 	mov	REC_RSP(%r11), %r10
 	mov	REC_SLOT_SP(%r11), %rcx
 	mov	%rcx, %gs:SLOT_SP(%rax)
+	mov	%gs:SLOT_FS(%rax), %rdi
 	restore_callee_saved
 	.cfi_same_value %rbx
 	.cfi_same_value %rbp
@@ -1368,7 +1398,6 @@ label V(lych_callback_returns)
 	sub	$REC_SIZE, %r11
 	mov	%r11, %gs:MON_TOP
 	xor	%r11d, %r11d
-	xor	%edi, %edi
 	xor	%esi, %esi
 	xor	%ecx, %ecx
 	xor	%edx, %edx
@@ -1376,7 +1405,11 @@ label V(lych_callback_returns)
 .Lback_w0:
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%r10, %rsp
-	mov	%gs:GATE_NOT_VIEW, %eax
+	test	%rdi, %rdi
+	jz	1f
+	wrfsbase %rdi /* the domain's own: it may stay in rdi where a signal has moved rip on */
+	xor	%edi, %edi
+1:	mov	%gs:GATE_NOT_VIEW, %eax
 	not	%eax
 	site_gs	GATE_NOT_VIEW
 .Lback_w1:
@@ -1731,13 +1764,17 @@ function V(lych_handler_run)
 	.cfi_endproc
 function_end V(lych_handler_run)
 
-/* rax the resume block, in memory of the domain. See asm.h. */
+/* rax the resume block, in memory of the domain; rdx the fs base, 0: it stays. See asm.h. */
 function V(lych_resume)
 	.cfi_startproc
 	.cfi_signal_frame
 	.cfi_undefined %rip
 	movb	$SELECTOR_BLOCK, %gs:GATE_SELECTOR
 	mov	%rax, %rsp
+	test	%rdx, %rdx
+	jz	1f
+	wrfsbase %rdx
+1:
 	load_view GATE_NOT_VIEW
 	site_gs	GATE_NOT_VIEW
 	pop	%rcx
@@ -1878,6 +1915,8 @@ lych_traps_soft_end:
 label lych_gate_soft_text_end
 #else
 label lych_gate_text_end
+	.p2align 12
+label lych_gate_pages_end
 #endif
 #if !defined(LYCH_SOFT) && !defined(LYCH_SITE_INSN)
 	.pushsection LYCH_NOTE_SECTION, "a", @note

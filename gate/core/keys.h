@@ -83,7 +83,8 @@ LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);
  * none of these may be called from the signal monitor, except ledger_key_of.
  *
  * ledger_add tags (pkey_mprotect; mprotect where there are no keys) and records. Whole pages that are in no range yet,
- * else -EINVAL; -ENOMEM. Map them PROT_NONE: else they are everybody's until they are tagged.
+ * else -EINVAL; -ENOMEM. Map them PROT_NONE: else they are everybody's until they are tagged. prot RANGE_ANY (ranges.h): they
+ * begin as PROT_NONE, and whoever maps something there, or changes its rights, keeps the key on it.
  * ledger_change: same key, other protection, for pages that are all in ranges of one key, else -EINVAL; -ENOMEM.
  * ledger_remove unmaps and forgets. What lies between at and the end and is no range of ours is unmapped, too.
  * ledger_retire: see keys_give_back. 0, or -EIO when a page keeps the key.

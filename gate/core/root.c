@@ -40,6 +40,7 @@ CHECK(struct slot, sp, SLOT_SP);
 CHECK(struct slot, id, SLOT_ID);
 CHECK(struct slot, low, SLOT_LOW);
 CHECK(struct slot, top, SLOT_TOP);
+CHECK(struct slot, fs, SLOT_FS);
 _Static_assert(sizeof(struct slot) == SLOT_SIZE, "");
 _Static_assert(sizeof(struct thread) == 3 * LYCH_PAGE, "three monitor pages");
 

@@ -47,6 +47,7 @@ struct slot {
 	uint64_t id;
 	uint64_t low;
 	uint64_t top;
+	uint64_t fs;
 };
 
 struct record {
@@ -156,6 +157,7 @@ struct lych_domain {
 	struct library *library; /* gate/library/library.h; NULL: in-image */
 	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
 	bool ending; /* under monitor->lock: somebody resets or frees it */
+	bool leaving; /* under monitor->lock: somebody frees it, and its destructors run */
 };
 
 #define REFUSED_FOREIGN (1ULL << 32) /* made as another architecture's */

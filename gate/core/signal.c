@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../library/library.h"
 #include "../library/mediator.h"
 #include "../memory/backend_mprotect.h"
 #include "../memory/memory.h"
@@ -105,7 +106,8 @@ static void resume_domain(struct context *c)
 	vault_close(call->domain, before);
 	mc->rax = (uint64_t)block;
 	mc->rip = (uint64_t)(is_pku() ? lych_resume_pku : lych_resume_soft);
-	mc->rcx = mc->rdx = 0;
+	mc->rdx = ((const struct slot *)((const char *)c->area + call->domain->slot))->fs;
+	mc->rcx = 0;
 	mc->rflags = FRAME_RFLAGS;
 	mc->cs = FRAME_CS;
 	mc->ss = FRAME_SS;
@@ -211,32 +213,43 @@ static bool is_kick(const siginfo_t *info)
 	return info->si_code == SI_TIMER || (info->si_code == SI_QUEUE && info->si_pid == sys0(SYS_getpid));
 }
 
+_Noreturn void signal_answered(struct context *c, int end)
+{
+	switch ((enum mediated_end)end) {
+	case MEDIATED_EXIT:
+		end_with_fault(c, LYCH_FAULT_EXIT);
+	case MEDIATED_ABORT:
+		end_with_fault(c, LYCH_FAULT_ABORT);
+	case MEDIATED_RETURN:
+		signal_end_call(c->area, c->frame, 0);
+		lych_sigreturn(c->frame);
+	case MEDIATED_RESULT:
+	case MEDIATED_ALLOC:
+		break;
+	}
+	signal_go_on(c);
+}
+
 static _Noreturn void mediate(struct context *c)
 {
 	struct record *call = signal_top_call(c->thread);
 	struct kernel_sigcontext *mc = &c->frame->uc.mc;
+	enum mediated_end end = MEDIATED_RESULT;
 	struct mediated asked;
 	long result = -ENOSYS;
 
 	if (call == NULL) {
 		signal_broken();
 	}
-	asked = (struct mediated){.nr = c->frame->info.si_syscall,
-				  .arg = {mc->rdi, mc->rsi, mc->rdx, mc->r10, mc->r8, mc->r9},
-				  .arch = c->frame->info.si_arch,
-				  .rip = mc->rip,
-				  .mask = c->frame->uc.mask};
-	switch (mediator_call(call->domain, c->thread, &asked, &result)) {
-	case MEDIATED_EXIT:
-		end_with_fault(c, LYCH_FAULT_EXIT);
-	case MEDIATED_ABORT:
-		end_with_fault(c, LYCH_FAULT_ABORT);
-	case MEDIATED_RESULT:
-	case MEDIATED_ALLOC:
-		break;
+	asked = signal_asked(c->frame);
+	if (call->domain->library == NULL) {
+		end = mediator_call(call->domain, c->thread, &asked, &result);
+	} else if (!library_quick(call->domain->library, c->thread, &asked, mc, &end, &result)) {
+		signal_answer(c);
+		result = -ENOMEM; /* too many handlers wait for each other */
 	}
 	mc->rax = (uint64_t)result;
-	signal_go_on(c);
+	signal_answered(c, (int)end);
 }
 
 /* A ud2 of the gate: somebody arrived at a site with a view that is not in force there. */

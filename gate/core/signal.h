@@ -60,6 +60,7 @@ struct signal_level {
 	uint32_t pkru;
 	uint32_t soft_pkru;
 	uint32_t not_host;       /* of the gate page, then */
+	uint32_t answered;       /* enum mediated_end: it was a system call of the domain, answered like a handler */
 	struct frame_sw sw;      /* sizes of the frame's image, before a handler saw it */
 	struct sigframe *frame;  /* the copy: the truth */
 	struct sigframe *shown;  /* what the handler gets: the copy, or one made up behind it for a domain's context */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the host makes of a signal: its handlers, or the default action (signal_context.h). */
+#include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../library/library.h"
+#include "../library/mediator.h"
 #include "../memory/backend_mprotect.h"
 #include "handlers.h"
 #include "keys.h"
@@ -238,6 +241,66 @@ static void soft_handler(int sig, siginfo_t *info, void *context)
 	(void)backend_mprotect_enter(domain);
 }
 
+/* What has to be known when its handler is done. */
+static void take_level(struct context *c)
+{
+	struct signal_level *level = c->level;
+	const struct thread *t = c->thread;
+
+	level->sig = (uint32_t)c->sig;
+	level->domain_context = c->domain;
+	level->top = t->top;
+	level->host_mask = t->host_mask;
+	level->host_altstack = t->host_altstack;
+	level->not_host = c->area->gate.not_host;
+	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
+	level->slot = NULL;
+	level->answered = MEDIATED_RESULT;
+}
+
+/* Runs as the host; its system calls are the host's own. */
+static void answer(int sig, siginfo_t *info, void *at)
+{
+	struct signal_level *level = at;
+	struct mediated asked = signal_asked(level->frame);
+	int saved = errno;
+	long result = -ENOSYS;
+
+	(void)sig, (void)info;
+	level->answered = (uint32_t)library_answer(level->top->domain->library, thread_attached(), &asked,
+						   &level->frame->uc.mc, &result);
+	level->frame->uc.mc.rax = (uint64_t)result;
+	errno = saved;
+}
+
+void signal_answer(struct context *c)
+{
+	static const struct host_action plain;
+	struct signal_level *level = c->level;
+	struct thread *t = c->thread;
+	struct handler_run run;
+
+	/* One is for what cannot wait, and with the last one a handler would have to run with everything blocked. */
+	if (t->level + 1 >= t->nlevels) {
+		return;
+	}
+	take_level(c);
+	level->shown = level->frame;
+	level->mask = c->frame->uc.mask;
+	choose_stack(c, &plain, t->top->rsp);
+	t->level++;
+	signals_arm(t);
+	run = (struct handler_run){.handler = answer,
+				   .sig = c->sig,
+				   .context = level,
+				   .rsp = level->handler_rsp,
+				   .mask = &level->mask};
+	if (is_pku()) {
+		lych_handler_run_pku(&run);
+	}
+	lych_handler_run_soft(&run);
+}
+
 static _Noreturn void run_handler(struct context *c, const struct host_action *action)
 {
 	struct signal_level *level = c->level;
@@ -251,14 +314,7 @@ static _Noreturn void run_handler(struct context *c, const struct host_action *a
 	if (c->domain && call == NULL) {
 		signal_broken();
 	}
-	level->sig = (uint32_t)c->sig;
-	level->domain_context = c->domain;
-	level->top = t->top;
-	level->host_mask = t->host_mask;
-	level->host_altstack = t->host_altstack;
-	level->not_host = c->area->gate.not_host;
-	level->pkru = sigframe_pkru(c->frame, ROOT.xsave_pkru);
-	level->slot = NULL;
+	take_level(c);
 	if (c->domain) {
 		rsp = call->rsp;
 		level->shown = (struct sigframe *)((uint8_t *)level->frame + level_frame_bytes());
@@ -434,5 +490,5 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 	}
 	signals_own_stack(t, &c.frame->uc.stack);
 	signals_raise_pending(t);
-	signal_go_on(&c);
+	signal_answered(&c, (int)level->answered);
 }

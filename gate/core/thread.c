@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../library/arena.h"
+#include "../library/library.h"
 #include "../library/mediator.h"
 #include "../memory/memory.h"
 #include "keys.h"
@@ -371,6 +373,7 @@ static void detach(void *arg)
 	if (lych_tls != a || a->thread.top != &a->thread.records[0]) {
 		return;
 	}
+	library_thread_ends(&a->thread);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	a->thread.state = THREAD_ENDING;
 	dispatch_disarm();
@@ -525,6 +528,7 @@ void threads_fork_prepare(void)
 	pthread_mutex_lock(&ROOT.monitor->lock);
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &kick, NULL, sizeof(kick));
 	memory_fork_prepare();
+	arenas_freeze();
 	ledger_freeze();
 	memcpy(fork_copy(), self->area, sizeof(struct area));
 }
@@ -533,6 +537,7 @@ void threads_fork_parent(void)
 {
 	if (ROOT.monitor != NULL && thread_attached() != NULL) {
 		ledger_thaw();
+		arenas_thaw();
 		memory_fork_parent();
 		pthread_mutex_unlock(&ROOT.monitor->lock);
 	}
@@ -568,6 +573,7 @@ void threads_fork_child(void)
 	}
 	memcpy(a, fork_copy(), sizeof(*a));
 	ledger_thaw();
+	arenas_thaw();
 	memory_fork_child(&a->thread);
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.cancel_asked = 0; /* the parent's calls are meant */

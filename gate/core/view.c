@@ -35,6 +35,8 @@ uint32_t view_of_domain(enum lych_kind kind, int key, int gate_key)
 	case LYCH_KIND_PURE:
 		view = view_with(view, 0, RIGHTS_READ);
 		break;
+	case LYCH_KIND_LIBRARY:
+		break;
 	}
 	view = view_with(view, gate_key, RIGHTS_READ);
 	return view_with(view, key, RIGHTS_WRITE);

@@ -9,7 +9,9 @@
  *	arena.c     mmap and its kin of code inside, carried out
  *	snapshot.c  the state that a reset goes back to
  *	context.c   thread-local storage for threads of the host; threads of the domain's own
- *	calls.c     what answers system calls
+ *	answer.c    system calls: which of them end a call, begin a thread, or are somebody else's
+ *	calls.c     what answers the others
+ *	code.c      what is to be executable
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
  *	symbols.c   what LYCH_SYM has found, by domain
@@ -18,7 +20,8 @@
  * The arena is one reserved range, all of whose pages have the domain's key from before the first instruction of the domain until
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
  * thread of the domain does meanwhile. Mapped or not, and with which protection, is the domain's own business: the runtime
- * never dereferences such a pointer, but has the kernel copy (inside_read, inside_write), which gives -EFAULT.
+ * never dereferences such a pointer, but has the kernel copy (inside_read, inside_write), which gives -EFAULT. The heap of
+ * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change.
  *
  * Calls are answered in one of two places:
  *
@@ -31,26 +34,14 @@
 #define LYCH_LIBRARY_H
 
 #include "../core/runtime.h"
+#include "inside/stub.h"
+#include "mediator.h"
 #include "policy.h"
-
-/* Numbers of the private calls of the stub, in arg[0] of LYCH_SYS_INSIDE. */
-#define INSIDE_READY 2 /* arg[1] = struct stub_table *: the loader is done; the call that started it returns */
-#define INSIDE_PARK 3  /* a thread made for a thread of the host is ready; the call that started it returns */
 
 struct arena;    /* arena.c */
 struct files;    /* files.c */
 struct rules;    /* rules.c */
 struct contexts; /* context.c */
-
-/* What the stub offers (inside/stub.c), as it lies in its memory: hostile. */
-struct stub_table {
-	uint64_t bytes; /* of the table */
-	uint64_t load;   /* int (const char *path, char *why, size_t why_bytes): 0 or errno */
-	uint64_t symbol; /* void *(const char *name, const char *version or NULL) */
-	uint64_t spawn;  /* int (void): pthread_create of a thread that parks; its errno */
-	uint64_t finish; /* void (void): the calling thread, a parked one, ends */
-	uint64_t leave;  /* void (void): exit(0) */
-};
 
 /* In monitor memory; lych_domain.library. */
 struct library {
@@ -60,7 +51,13 @@ struct library {
 	struct files *files;
 	struct rules *rules;
 	struct contexts *contexts;
+	uint64_t begin;          /* address of stub_begin, which may be entered before the loader has run */
 	struct stub_table table; /* copied once, each address checked to be in the arena */
+	uint64_t limit_bytes;    /* options of lych_open, with defaults */
+	uint32_t threads, fds;
+	bool ready;   /* the loader is done */
+	bool leaving; /* exit is what is asked for */
+	bool refused_code; /* lych_why says which */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -81,10 +78,89 @@ LYCH_HIDDEN long inside_read(const struct library *l, void *to, uint64_t at, uin
 LYCH_HIDDEN long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes);
 LYCH_HIDDEN long inside_text(const struct library *l, char *to, uint64_t at, size_t max);
 
-/* Registers with which a thread of the domain begins, in memory of the domain: what stub_enter loads. */
-struct inside_start {
-	uint64_t rip, rsp;
-	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, r8, r9, r10, r11, r12, r13, r14, r15;
-};
+/* ---- for core/ -------------------------------------------------------------------------------------------------- */
+
+struct kernel_sigcontext;
+
+/* domain.c: as lych_domain_new, with checked options; library is that of a LYCH_KIND_LIBRARY, else NULL. */
+LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
+
+/*
+ * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. 0, or -EBUSY (one
+ * is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
+ */
+LYCH_HIDDEN LYCH_MUST_CHECK int domain_pause(struct lych_domain *d);
+LYCH_HIDDEN void domain_go_on(struct lych_domain *d);
+
+/* With monitor->lock, when the domain has its key: arena and tables. On failure, and by library_drop, nothing of it is left; with
+ * NULL library library_drop does nothing. */
+LYCH_HIDDEN int library_take(struct library *l, struct lych_domain *d);
+LYCH_HIDDEN void library_drop(struct lych_domain *d);
+/* Without the lock: destructors run inside, for a second at most. */
+LYCH_HIDDEN void library_leave(struct lych_domain *d);
+/* With monitor->lock, which it gives up meanwhile: nobody is inside, and threads that were are waited for. */
+LYCH_HIDDEN void library_settle(struct lych_domain *d);
+/* With monitor->lock, nobody is inside: the state of the last snapshot. 0 or -ENOMEM. */
+LYCH_HIDDEN int library_reset(struct lych_domain *d);
+/* The gate's slow way: self has a stack and thread-local storage in d. As lych_gate_slow. */
+LYCH_HIDDEN int library_enter(struct lych_domain *d, struct thread *self, struct record *record);
+/* The calling thread ends, and is attached still: so do the threads inside that were made for it. */
+LYCH_HIDDEN void library_thread_ends(struct thread *self);
+
+/*
+ * A system call of code in l's domain. quick, in lych_signal: true when it is answered: *end and *result, or registers were
+ * changed. answer: as the host.
+ */
+LYCH_HIDDEN bool library_quick(struct library *l, struct thread *t, const struct mediated *call, struct kernel_sigcontext *mc,
+			       enum mediated_end *end, long *result);
+LYCH_HIDDEN enum mediated_end library_answer(struct library *l, struct thread *t, const struct mediated *call,
+					     struct kernel_sigcontext *mc, long *result);
+/* Is the call that t answers a system call for to end? Then give up with -EINTR. */
+LYCH_HIDDEN bool answer_interrupted(struct library *l, struct thread *t);
+
+/* Of a library that library_drop has been called for. NULL: nothing. */
+LYCH_HIDDEN void library_gone(struct library *l);
+
+/* ---- code.c ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * As the host: [at, at + bytes), mapped whole pages, become code: 0, as lych_code_admit, or what arena_code gives; after a
+ * failure nothing is mapped there. library_code, for code inside, is in calls.h.
+ */
+LYCH_HIDDEN int library_code_of(struct library *l, uint64_t at, const void *content, uint64_t bytes, const char *path,
+				const void *file, uint64_t file_bytes, uint64_t off);
+
+/* ---- context.c --------------------------------------------------------------------------------------------------- */
+
+/* The arena is there, nothing inside it has run. -ENOMEM. */
+LYCH_HIDDEN int contexts_new(struct library *l);
+LYCH_HIDDEN void contexts_free(struct library *l);
+/* start is begun on the calling thread, whose first context it is, until INSIDE_READY. A status of LYCH_CALL. */
+LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
+/* Then: the context by which others are made. */
+LYCH_HIDDEN int context_spawner(struct library *l);
+/* With monitor->lock, nobody is inside: those made since are gone. */
+LYCH_HIDDEN void contexts_reset(struct library *l);
+/* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */
+LYCH_HIDDEN void contexts_wait(struct library *l);
+/* tid of t as the domain sees it. */
+LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
+/* set_tid_address: the word that is cleared when the thread ends. */
+LYCH_HIDDEN void context_clear_tid(struct library *l, struct thread *t, uint64_t at);
+/* clone of a thread; mc: the registers. As the host. The tid, or -EAGAIN (the limit), -EINVAL (no thread), -ENOMEM. */
+LYCH_HIDDEN long context_clone(struct library *l, struct thread *t, const struct mediated *call,
+			       const struct kernel_sigcontext *mc);
+/* exit of a thread: how its call ends. */
+LYCH_HIDDEN enum mediated_end context_exit(struct library *l, struct thread *t);
+/* Is t beginning a context that waits for INSIDE_PARK? */
+LYCH_HIDDEN bool context_parks(struct library *l, struct thread *t);
+/* With monitor->lock: t ends, and has no context any more. */
+LYCH_HIDDEN void contexts_forget(struct library *l, const struct thread *t);
+/* The registers of what is being begun by t, at INSIDE_BEGIN. false: nothing is. */
+LYCH_HIDDEN bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext *mc);
+
+/* Calls a function inside, of three integer arguments at most, until deadline_ns (0: none): its result in *result. */
+LYCH_HIDDEN int inside_call(struct library *l, const char *name, uint64_t fn, const uint64_t arg[3], uint64_t deadline_ns,
+			    long *result);
 
 #endif /* LYCH_LIBRARY_H */

@@ -3,7 +3,6 @@
 #include <linux/audit.h>
 #include <linux/futex.h>
 #include <linux/prctl.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -18,13 +17,12 @@
 #include "../core/thread.h"
 #include "../memory/memory.h"
 #include "mediator.h"
+#include "waiting.h"
 
 #define CHUNK 1024 /* bytes written at a time; the rest the caller writes with its next call */
 #define IOV_READ 16
 #define RANDOM_MAX 256 /* getrandom is not interrupted below that */
 #define SLICE_NS 10000000LL
-#define SECOND_NS 1000000000LL
-#define RWF_NOWAIT_FLAG 8
 #define REFUSALS 64
 
 /* What was refused. what: REFUSAL_USED, REFUSAL_FOREIGN, the number; 0: free. */
@@ -55,7 +53,7 @@ void mediator_domain_free(struct lych_domain *d)
 }
 
 /* Many threads may be here at once, none may wait: a slot is claimed by the number it is for. */
-static void note_refusal(struct lych_domain *d, const struct mediated *call)
+void mediator_refused(struct lych_domain *d, const struct mediated *call)
 {
 	struct domain_policy *p = d->policy;
 	bool foreign = policy_foreign(call);
@@ -186,19 +184,6 @@ static long load(struct lych_domain *d, struct thread *t, void *to, uint64_t at,
 
 /* ---- waiting -------------------------------------------------------------------------------- */
 
-static int64_t now_ns(int clock)
-{
-	struct timespec ts = {0};
-
-	sys2(SYS_clock_gettime, clock, &ts);
-	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
-
-static struct timespec to_timespec(int64_t ns)
-{
-	return (struct timespec){.tv_sec = ns / SECOND_NS, .tv_nsec = ns % SECOND_NS};
-}
-
 /* Is there a reason to stop waiting? */
 static bool interrupted(const struct lych_domain *d, const struct thread *t, const struct mediated *call)
 {
@@ -222,73 +207,31 @@ static long load_time(struct lych_domain *d, struct thread *t, uint64_t at, int6
 	if (rc != 0) {
 		return rc;
 	}
-	if (ts.tv_sec < 0 || ts.tv_nsec < 0 || ts.tv_nsec >= SECOND_NS) {
-		return -EINVAL;
-	}
-	*ns = ts.tv_sec >= INT64_MAX / SECOND_NS / 2 ? INT64_MAX / 2 : ts.tv_sec * SECOND_NS + ts.tv_nsec;
-	return 0;
-}
-
-/* Where a wait from now until end (INT64_MAX: for ever) has to look up. */
-static int64_t slice_end(int64_t now, int64_t end)
-{
-	return end - now > SLICE_NS ? now + SLICE_NS : end;
-}
-
-static int64_t after(int64_t now, int64_t ns)
-{
-	return ns > INT64_MAX - now ? INT64_MAX : now + ns;
+	return time_ns(&ts, ns);
 }
 
 /* ---- the calls ------------------------------------------------------------------------------ */
 
-/* A signal that only this write has made is not the program's. */
-static void drop_sigpipe(uint64_t pending_before)
-{
-	uint64_t pipe = 1ULL << (SIGPIPE - 1);
-	struct timespec zero = {0};
+struct wait {
+	struct lych_domain *d;
+	struct thread *t;
+	const struct mediated *call;
+};
 
-	if (!(pending_before & pipe)) {
-		lych_syscall(SYS_rt_sigtimedwait, (long)&pipe, 0, (long)&zero, sizeof(pipe), 0, 0);
-	}
+static bool wait_over(const void *ctx)
+{
+	const struct wait *w = ctx;
+
+	return interrupted(w->d, w->t, w->call);
 }
 
-/* Has fd 2 room, or an error to tell, within ns? */
-static bool writable(int64_t ns)
-{
-	struct pollfd p = {.fd = 2, .events = POLLOUT};
-	struct timespec wait = to_timespec(ns);
-
-	return sys5(SYS_ppoll, &p, 1, &wait, NULL, 0) != 0;
-}
-
-/*
- * Writes what lies in monitor memory to standard error. First without waiting, which not every file can do; of the
- * others a poll says whether there is room. Only who takes that room before us can make the write itself wait.
- */
+/* Writes what lies in monitor memory to standard error. */
 static long write_out(struct lych_domain *d, struct thread *t, const struct mediated *call, const void *from,
 		      size_t bytes)
 {
-	struct iovec iov = {(void *)(uintptr_t)from, bytes};
-	uint64_t pending = 0;
+	struct wait w = {d, t, call};
 
-	sys2(SYS_rt_sigpending, &pending, sizeof(pending));
-	for (;;) {
-		long n = lych_syscall(SYS_pwritev2, 2, (long)&iov, 1, -1, -1, RWF_NOWAIT_FLAG);
-		if (n < 0 && n != -EPIPE && writable(0)) {
-			n = sys3(SYS_write, 2, from, bytes);
-		} else if (n < 0 && n != -EPIPE) {
-			if (interrupted(d, t, call)) {
-				return -EINTR;
-			}
-			(void)writable(SLICE_NS);
-			continue;
-		}
-		if (n == -EPIPE) {
-			drop_sigpipe(pending);
-		}
-		return n;
-	}
+	return write_stderr(from, bytes, SLICE_NS, wait_over, &w);
 }
 
 static long do_write(struct lych_domain *d, struct thread *t, const struct mediated *call, uint64_t at, uint64_t bytes)
@@ -416,7 +359,7 @@ static long do_futex(struct lych_domain *d, struct thread *t, const struct media
 	}
 	op = FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | (op & FUTEX_CLOCK_REALTIME);
 	for (;;) {
-		struct timespec until = to_timespec(slice_end(now_ns(clock), end));
+		struct timespec until = to_timespec(slice_end(now_ns(clock), end, SLICE_NS));
 		uint32_t before = own ? 0 : view_enter(d);
 		long rc = lych_syscall(SYS_futex, (long)at, op, (uint32_t)call->arg[2], (long)&until, 0, bits);
 		if (!own) {
@@ -452,7 +395,7 @@ static long do_sleep(struct lych_domain *d, struct thread *t, const struct media
 			rc = rest_at != 0 ? store(d, t, rest_at, &rest, sizeof(rest)) : 0;
 			return rc != 0 ? rc : -EINTR;
 		}
-		struct timespec until = to_timespec(slice_end(now, end));
+		struct timespec until = to_timespec(slice_end(now, end, SLICE_NS));
 		sys4(SYS_clock_nanosleep, clock, TIMER_ABSTIME, &until, NULL);
 	}
 	return 0;
@@ -528,7 +471,7 @@ enum mediated_end mediator_call(struct lych_domain *d, struct thread *t, const s
 	struct policy_decision decision = policy_decide(call, &self, open);
 	switch (decision.action) {
 	case POLICY_REFUSE:
-		note_refusal(d, call);
+		mediator_refused(d, call);
 		*result = -decision.err;
 		break;
 	case POLICY_ZERO:

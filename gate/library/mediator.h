@@ -24,6 +24,7 @@ enum mediated_end {
 	MEDIATED_EXIT,   /* exit, exit_group: the call ends (LYCH_FAULT_EXIT); *result is the status */
 	MEDIATED_ABORT,  /* it sent itself a deadly signal: the call ends (LYCH_FAULT_ABORT); *result is the signal */
 	MEDIATED_ALLOC,  /* lych_inside_alloc: done, *result goes to rax */
+	MEDIATED_RETURN, /* the call ends as if its function had returned 0 (library domains) */
 };
 
 /*
@@ -43,6 +44,9 @@ LYCH_HIDDEN enum mediated_end mediator_call(struct lych_domain *d, struct thread
  */
 LYCH_HIDDEN int mediator_domain_new(struct lych_domain *d);
 LYCH_HIDDEN void mediator_domain_free(struct lych_domain *d);
+
+/* Writes a refused call down, for lych_refused and the report of a fault. Async-signal-safe. */
+LYCH_HIDDEN void mediator_refused(struct lych_domain *d, const struct mediated *call);
 
 /*
  * The inherited floor, on all threads (G5): a call of another architecture or with the x32 bit kills the process,

@@ -1,14 +1,426 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Library domains: lych_open, lych_load, lych_symbol. */
+/*
+ * lych_open and what belongs to it: the order in which a library domain comes to be, and goes.
+ *
+ * A domain whose arena is empty; the loader and the stub mapped there; the loader run, through the gate, until the stub says
+ * that it is ready; a context for making contexts; the library, by the stub's dlopen; the snapshot. Whatever fails: the domain is freed
+ * as any other.
+ */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include <lychgate/library.h>
+
+#include "../code/code.h"
+#include "../core/asm.h"
+#include "../core/keys.h"
+#include "../core/name.h"
 #include "../core/thread.h"
 #include "../core/why.h"
+#include "../memory/memory.h"
+#include "../memory/ranges.h"
+#include "arena.h"
+#include "files.h"
 #include "library.h"
+#include "loader.h"
 #include "none.h"
+#include "rules.h"
+#include "snapshot.h"
+#include "symbols.h"
+
+#define LIMIT_DEFAULT ((size_t)64 << 20)
+#define LIMIT_MAX ((size_t)1 << 34)
+#define STACK_DEFAULT ((size_t)1 << 20)
+#define THREADS_DEFAULT 16
+#define THREADS_MOST 512
+#define FDS_DEFAULT 64
+#define CALLBACKS_DEFAULT 64
+#define FDS_MOST 1024
+#define WHY_BYTES 512
+/* Address space beside what the limit says: files of libraries, guards, what is reserved and never used. */
+#define ADDRESSES ((uint64_t)8 << 30)
+#define LEAVE_MS 1000
+#define SEARCH_BYTES 8192
+
+static void lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------- */
+
+static int options(struct lych_library_opts *out, const struct lych_library_opts *opts)
+{
+	*out = (struct lych_library_opts){.size = sizeof(*out)};
+	if (opts != NULL) {
+		if (opts->size < offsetof(struct lych_library_opts, name) || opts->size > LYCH_PAGE) {
+			why_set("lych_library_opts.size is %zu: fill it with LYCH_OPTS", opts->size);
+			return -EINVAL;
+		}
+		for (size_t i = sizeof(*out); i < opts->size; i++) {
+			if (((const char *)opts)[i] != 0) {
+				why_set("an option is set that this version of the library does not know: use a newer library");
+				return -EINVAL;
+			}
+		}
+		memcpy(out, opts, opts->size < sizeof(*out) ? opts->size : sizeof(*out));
+	}
+	out->heap_bytes = out->heap_bytes == 0 ? LIMIT_DEFAULT : out->heap_bytes;
+	out->stack_bytes = out->stack_bytes == 0 ? STACK_DEFAULT : out->stack_bytes;
+	out->threads = out->threads == 0 ? THREADS_DEFAULT : out->threads == UINT_MAX ? 0 : out->threads;
+	out->fds = out->fds == 0 ? FDS_DEFAULT : out->fds;
+	out->callbacks = out->callbacks == 0 ? CALLBACKS_DEFAULT : out->callbacks;
+	if (out->heap_bytes > LIMIT_MAX || out->stack_bytes > LIMIT_MAX || out->threads > THREADS_MOST || out->fds > FDS_MOST ||
+	    out->callbacks > LYCH_CALLBACK_THUNKS ) {
+		why_set("an option of lych_open is out of range");
+		return -EINVAL;
+	}
+	if (out->vault) {
+		why_set("a library that is a vault, too, cannot be had in this version");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* ---- the library's share of a domain --------------------------------------------------------------------------------- */
+
+static void library_free(struct library *l)
+{
+	if (l == NULL) {
+		return;
+	}
+	symbols_free(atomic_load(&l->symbols));
+	files_free(l);
+	if (l->rules != NULL) {
+		monitor_free(l->rules, sizeof(*l->rules));
+	}
+	monitor_free(l, sizeof(*l));
+}
+
+/* What the loader may read beside the system's directories: those of search, and the one that library is named in. */
+static int readable(char out[SEARCH_BYTES], const char *search, const char *library)
+{
+	const char *slash = strrchr(library, '/');
+	int n = snprintf(out, SEARCH_BYTES, "%s%s%.*s", search != NULL ? search : "", search != NULL && slash != NULL ? ":" : "",
+			 slash != NULL ? (int)(slash - library) : 0, library);
+
+	return n >= SEARCH_BYTES ? -EINVAL : 0;
+}
+
+/* -EINVAL: the policy, or where to look. */
+static int library_new(struct library **out, const struct lych_library_opts *o, const char *library)
+{
+	char search[SEARCH_BYTES];
+	struct library *l = monitor_alloc(sizeof(*l));
+	char why[WHY_BYTES] = "";
+	int rc = -ENOMEM;
+
+	*out = NULL;
+	if (l == NULL) {
+		return -ENOMEM;
+	}
+	l->limit_bytes = o->heap_bytes;
+	l->threads = o->threads;
+	l->rules = monitor_alloc(sizeof(*l->rules));
+	if (l->rules != NULL) {
+		rc = rules_parse(l->rules, o->policy, why, sizeof(why));
+	}
+	if (rc == 0 && readable(search, o->search, library) != 0) {
+		snprintf(why, sizeof(why), "the path of the library, or of its search, is too long");
+		rc = -EINVAL;
+	}
+	if (rc == 0) {
+		rc = files_new(l, o->fds, search, why, sizeof(why));
+	}
+	if (rc != 0) {
+		if (rc == -EINVAL) {
+			why_set("library: policy: %s", why);
+		}
+		library_free(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+int library_take(struct library *l, struct lych_domain *d)
+{
+	int rc;
+
+	l->domain = d;
+	rc = arena_new(l, ADDRESSES + 4 * l->limit_bytes, l->limit_bytes, (int)d->key);
+	if (rc == 0) {
+		rc = contexts_new(l);
+		if (rc != 0) {
+			arena_free(l);
+		}
+	}
+	if (rc == 0) {
+		d->library = l;
+	}
+	return rc;
+}
+
+void library_drop(struct lych_domain *d)
+{
+	struct library *l = d->library;
+
+	if (l != NULL) {
+		d->library = NULL;
+		contexts_free(l);
+		arena_free(l);
+	}
+}
+
+void library_settle(struct lych_domain *d)
+{
+	if (d->library != NULL) {
+		contexts_wait(d->library);
+	}
+}
+
+void library_gone(struct library *l)
+{
+	library_free(l);
+}
+
+int library_reset(struct lych_domain *d)
+{
+	struct library *l = d->library;
+	int rc;
+
+	if (l == NULL) {
+		return 0;
+	}
+	contexts_reset(l);
+	files_restore(l);
+	rc = snapshot_restore(l);
+	return rc;
+}
+
+void library_leave(struct lych_domain *d)
+{
+	struct library *l = d->library;
+	uint64_t before;
+
+	if (!l->ready || atomic_load(&d->state) != DOMAIN_READY) {
+		return;
+	}
+	l->leaving = true;
+	/* What it says does not matter: the domain ends. */
+	(void)inside_call(l, "exit", l->table.leave, (const uint64_t[3]){0}, lych_deadline_in(LEAVE_MS, &before), NULL);
+	lych_deadline_over(before);
+}
+
+/*
+ * A call's return address is in the gate, and unwinders inside look at the instructions there: else an exception that nobody
+ * catches would end by a fault of its own. Everybody may read the gate's pages, as they may read the gate key's.
+ */
+static int gate_shown(void)
+{
+	uint64_t start = (uint64_t)(uintptr_t)lych_gate_text, end = (uint64_t)(uintptr_t)lych_gate_pages_end;
+	int rc = 0;
+
+	lock();
+	if (ROOT.backend == LYCH_PKU && ledger_key_of(lych_gate_text) < 0) {
+		rc = ledger_record((void *)(uintptr_t)start, end - start, (int)ROOT.gate_key, RANGE_ANY);
+		if (rc == 0) {
+			rc = lych_code_show(start, end, (int)ROOT.gate_key);
+		}
+	}
+	unlock();
+	return rc;
+}
+
+/* ---- starting it ------------------------------------------------------------------------------------------------------ */
+
+static int why_fault(struct lych_domain *d, int rc, const char *what)
+{
+	const struct lych_fault *f = lych_fault(d);
+
+	if (rc == -EFAULT && f->kind != LYCH_FAULT_NONE) {
+		why_set("library: %s ended by %s at 0x%llx", what, lych_fault_kind_name(f->kind), (unsigned long long)f->rip);
+	} else if (rc == -EFAULT) {
+		why_set("library: %s did not do what it should", what);
+	}
+	return rc;
+}
+
+/* Somewhere that all code reaches, and is reached from. */
+static int place(void *ctx, uint64_t *at, uint64_t bytes, uint64_t align)
+{
+	struct library *l = ctx;
+	uint64_t spare = align > LYCH_PAGE ? align : 0;
+	long found = arena_place(l, bytes + spare, PROT_NONE, SPACE_TRAMPOLINES);
+
+	if (found < 0) {
+		return -ENOMEM;
+	}
+	/* Nothing of the domain runs yet: it is still free. */
+	arena_unplace(l, (uint64_t)found);
+	*at = spare != 0 ? ((uint64_t)found + align - 1) & ~(align - 1) : (uint64_t)found;
+	found = arena_mmap(l, *at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	return found < 0 ? (int)found : 0;
+}
+
+static int map(void *ctx, uint64_t at, uint64_t bytes, int prot)
+{
+	long rc = arena_mmap(ctx, at, bytes, (uint64_t)prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	return rc < 0 ? (int)rc : 0;
+}
+
+static int write_bytes(void *ctx, uint64_t at, const void *from, uint64_t bytes)
+{
+	return (int)inside_write(ctx, at, from, bytes);
+}
+
+static int copy(void *ctx, uint64_t at, const void *from, uint64_t bytes, int prot)
+{
+	int rc = map(ctx, at, bytes, PROT_READ | PROT_WRITE);
+
+	if (rc == 0) {
+		rc = write_bytes(ctx, at, from, bytes);
+	}
+	if (rc == 0 && prot != (PROT_READ | PROT_WRITE)) {
+		rc = (int)arena_mprotect(ctx, at, bytes, (uint64_t)prot);
+	}
+	return rc;
+}
+
+static int code(void *ctx, const struct loader_code *c)
+{
+	int rc = map(ctx, c->at, c->len, PROT_READ);
+
+	return rc != 0 ? rc : library_code_of(ctx, c->at, c->bytes, c->len, c->path, c->file, c->file_bytes, c->off);
+}
+
+static void *scratch(void *ctx, uint64_t bytes)
+{
+	(void)ctx;
+	return monitor_alloc(bytes);
+}
+
+static void release(void *ctx, void *memory, uint64_t bytes)
+{
+	(void)ctx;
+	monitor_free(memory, bytes);
+}
+
+static int start(struct library *l, const struct lych_library_opts *o)
+{
+	const struct loader_ops ops = {l, place, map, copy, code, write_bytes, scratch, release};
+	struct loader_start where;
+	struct inside_start first;
+	int rc = loader_begin(&where, &ops, o, lych_domain_name(l->domain));
+
+	if (rc == 0) {
+		rc = (int)inside_read(l, &first, where.start, sizeof(first));
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	l->begin = where.enter;
+	files_loading(l, true);
+	rc = why_fault(l->domain, context_main(l, &first), "the dynamic loader");
+	files_loading(l, false);
+	if (rc == 0) {
+		rc = why_fault(l->domain, context_spawner(l), "making a thread");
+	}
+	return rc;
+}
+
+/* What dlerror says is the domain's word: made printable. */
+static void why_not_loaded(const char *library, const char *why)
+{
+	char text[WHY_BYTES];
+	size_t n = 0;
+
+	for (; n + 1 < sizeof(text) && why[n] != '\0'; n++) {
+		text[n] = why[n];
+		if (text[n] < ' ' || text[n] > '~') {
+			text[n] = '?';
+		}
+	}
+	text[n] = '\0';
+	why_set("library: %.200s: %s", library, text);
+}
+
+/* An errno of the stub's; what it makes up is -EFAULT. */
+static int load_error(long err)
+{
+	switch (err) {
+	case 0:
+	case ENOENT:
+	case ENOEXEC:
+	case ENOMEM:
+		return (int)-err;
+	default:
+		return -EFAULT;
+	}
+}
+
+static int load(struct library *l, const char *library)
+{
+	struct lych_domain *d = l->domain;
+	char *path = lych_strdup(d, library), *why = lych_calloc(d, 1, WHY_BYTES);
+	char copy[WHY_BYTES] = "";
+	long err = 0;
+	int rc = -ENOMEM;
+
+	if (path != NULL && why != NULL) {
+		const uint64_t arg[3] = {(uintptr_t)path, (uintptr_t)why, WHY_BYTES};
+
+		why_set("%s", "");
+		files_loading(l, true);
+		rc = inside_call(l, library, l->table.load, arg, 0, &err);
+		files_loading(l, false);
+		if (rc != 0) {
+			rc = why_fault(d, rc, "a constructor");
+		} else if ((int)err != 0) {
+			rc = load_error((int)err);
+			/* Code that was refused is a better reason than that it could not be mapped. */
+			if (l->refused_code) {
+				rc = -ENOEXEC;
+			} else if (lych_copy_out(d, copy, why, sizeof(copy) - 1) == 0) {
+				why_not_loaded(library, copy);
+			}
+		}
+	}
+	if (rc != -EFAULT) {
+		lych_free(d, path);
+		lych_free(d, why);
+	}
+	return rc;
+}
+
+/* With the state of now a reset is done: nobody is inside. */
+static int keep(struct library *l)
+{
+	int rc;
+
+	lock();
+	files_snapshot(l);
+	rc = snapshot_take(l);
+	unlock();
+	return rc;
+}
 
 int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts)
 {
+	struct lych_library_opts o;
+	struct lych_domain_opts d = {.size = sizeof(d), .kind = LYCH_KIND_LIBRARY};
+	struct library *l;
 	struct thread *self;
 	int rc;
 
@@ -19,24 +431,125 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	if (NONE != NULL) {
 		return NONE->open(out, library, opts);
 	}
-	rc = thread_self(&self);
+	/* dlopen of no name is the program itself. */
+	if (library == NULL || library[0] == '\0') {
+		return -EINVAL;
+	}
+	why_set("%s", "");
+	rc = options(&o, opts);
 	if (rc == 0) {
-		why_set("backend %s: library domains are there with LYCH_NONE only", lych_backend_name());
-		rc = -EOPNOTSUPP;
+		rc = thread_self(&self);
+	}
+	if (rc == 0) {
+		rc = gate_shown();
+	}
+	if (rc == 0) {
+		rc = library_new(&l, &o, library);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	d.name = o.name != NULL ? o.name : strrchr(library, '/') != NULL ? strrchr(library, '/') + 1 : library;
+	d.heap_bytes = o.heap_bytes;
+	d.stack_bytes = o.stack_bytes;
+	d.callbacks = o.callbacks;
+	d.lock_memory = o.lock_memory;
+	d.zero_on_free = o.zero_on_free;
+	rc = domain_new(out, &d, l);
+	if (rc != 0) {
+		library_free(l);
+		return rc;
+	}
+	rc = start(l, &o);
+	if (rc == 0) {
+		rc = load(l, library);
+	}
+	if (rc == 0) {
+		rc = keep(l);
+	}
+	if (rc != 0) {
+		int unused = lych_domain_free(*out); /* its one call has ended */
+
+		(void)unused;
+		*out = NULL;
+	}
+	return rc;
+}
+
+/* d is one of lych_open's: its library. */
+static int library_of(struct lych_domain *d, struct library **out)
+{
+	struct thread *self;
+	int rc = thread_self(&self);
+
+	*out = NULL;
+	if (rc == 0) {
+		*out = d != NULL ? d->library : NULL;
+		rc = *out != NULL ? 0 : -EINVAL;
 	}
 	return rc;
 }
 
 int lych_load(struct lych_domain *domain, const char *library)
 {
-	return NONE != NULL ? NONE->load(domain, library) : -EINVAL;
+	struct library *l;
+	int rc;
+
+	if (NONE != NULL) {
+		return NONE->load(domain, library);
+	}
+	rc = library != NULL && library[0] != '\0' ? library_of(domain, &l) : -EINVAL;
+	if (rc == 0) {
+		rc = load(l, library);
+	}
+	if (rc == 0) {
+		rc = domain_pause(domain);
+		if (rc == 0) {
+			rc = keep(l);
+			domain_go_on(domain);
+		}
+	}
+	return rc;
 }
 
 int lych_symbol(struct lych_domain *domain, void **out, const char *name, const char *version)
 {
+	char *inside_name, *inside_version = NULL;
+	struct library *l;
+	long at = 0;
+	int rc;
+
 	if (out == NULL) {
 		return -EINVAL;
 	}
 	*out = NULL;
-	return NONE != NULL ? NONE->symbol(domain, out, name, version) : -EINVAL;
+	if (NONE != NULL) {
+		return NONE->symbol(domain, out, name, version);
+	}
+	rc = name != NULL ? library_of(domain, &l) : -EINVAL;
+	if (rc != 0) {
+		return rc;
+	}
+	inside_name = lych_strdup(domain, name);
+	if (version != NULL) {
+		inside_version = lych_strdup(domain, version);
+	}
+	rc = -ENOMEM;
+	if (inside_name != NULL && (version == NULL || inside_version != NULL)) {
+		const uint64_t arg[3] = {(uintptr_t)inside_name, (uintptr_t)inside_version, 0};
+
+		rc = inside_call(l, "dlsym", l->table.symbol, arg, 0, &at);
+	}
+	if (rc == 0) {
+		rc = at == 0 ? -ENOENT : library_holds(l, (uint64_t)at, 1) ? 0 : -EFAULT;
+	}
+	if (rc == -ENOENT) {
+		why_set("library: %s has no symbol %.200s", lych_domain_name(domain), name);
+	}
+	if (rc == 0) {
+		*out = (void *)at;
+	}
+	lych_free(domain, inside_name);
+	lych_free(domain, inside_version);
+	return rc;
 }

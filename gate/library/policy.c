@@ -81,8 +81,7 @@ static bool known(long nr)
 	return (nr >= 0 && nr <= 334) || (nr >= 424 && nr <= 470);
 }
 
-/* Ends a process by default, and is nobody's but the program's: 32 and 33 are the C library's and ours. */
-static bool deadly(int sig)
+bool policy_deadly(int sig)
 {
 	const uint64_t others = BIT(17) | BIT(18) | BIT(19) | BIT(20) | BIT(21) | BIT(22) | BIT(23) | BIT(28) |
 				BIT(32) | BIT(33); /* CHLD CONT STOP TSTP TTIN TTOU URG WINCH */
@@ -124,7 +123,7 @@ static struct policy_decision decide_kill(const struct mediated *call, const str
 	if (sig < 0 || sig > SIGNAL_LAST) {
 		return refuse(EINVAL);
 	}
-	return deadly(sig) ? (struct policy_decision){.action = POLICY_ABORT, .err = sig} : refuse(EPERM);
+	return policy_deadly(sig) ? (struct policy_decision){.action = POLICY_ABORT, .err = sig} : refuse(EPERM);
 }
 
 /* Waiting and waking on private words: the rest (requeue, PI, lists of words) has effects elsewhere. */

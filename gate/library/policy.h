@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "inside/stub.h"
+
 struct mediated {
 	long nr;
 	uint64_t arg[6];
@@ -18,12 +20,11 @@ struct mediated {
 };
 
 /*
- * Number of the private call behind lych_inside_alloc and lych_inside_free: never a real one, and without the x32
- * bit, so that the kernel answers ENOSYS where nobody dispatches it.
+ * LYCH_SYS_INSIDE (inside/stub.h) is the number of the private call behind lych_inside_alloc and lych_inside_free: never a
+ * real one, and without the x32 bit, so that the kernel answers ENOSYS where nobody dispatches it.
  *	arg[0] = INSIDE_ALLOC, arg[1] = bytes     result: the block's address, or -ENOMEM
  *	arg[0] = INSIDE_FREE, arg[1] = the block  result: 0 or -EINVAL
  */
-#define LYCH_SYS_INSIDE 0x0c796368
 #define INSIDE_ALLOC 0
 #define INSIDE_FREE 1
 
@@ -61,6 +62,9 @@ struct policy_decision policy_decide(const struct mediated *call, const struct p
 
 /* May lych_domain_allow open it? */
 bool policy_openable(long nr);
+
+/* Ends a process by default, and is nobody's but the program's: 32 and 33 are the C library's and ours. */
+bool policy_deadly(int sig);
 
 /* Made as another architecture's? */
 bool policy_foreign(const struct mediated *call);

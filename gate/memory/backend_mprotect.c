@@ -39,6 +39,9 @@ const char *backend_mprotect_refuses(enum lych_kind kind)
 		return NULL;
 	case LYCH_KIND_PURE:
 		return "the mprotect backend is process-wide: ordinary memory cannot be read-only for one thread";
+	case LYCH_KIND_LIBRARY:
+		return "the mprotect backend is process-wide: the memory of the host cannot be taken from one thread; LYCH_NONE "
+		       "runs library domains without isolation";
 	case LYCH_KIND_VAULT:
 		return "the mprotect backend is process-wide: what a vault has open, every thread could read";
 	}

@@ -12,7 +12,7 @@
 #define STACK_RESERVED 256 /* above the first frame: the resume block at the very end */
 
 struct domain_memory {
-	_Atomic uint32_t lock; /* of the block table: 0 free, 1 taken, 2 taken and somebody waits */
+	_Atomic uint32_t lock; /* of the block table (short_lock.h) */
 	unsigned int flags;    /* RANGE_* of all ranges */
 	bool zero_on_free;
 	uint8_t *heap;
@@ -32,6 +32,10 @@ static inline size_t thread_index(const struct thread *t)
 	return index < THREADS_MAX ? index : THREADS_MAX;
 }
 
+/* range_map and range_unmap for heap and stacks of d: in a library domain they lie in its arena. With monitor->lock. */
+LYCH_HIDDEN int memory_range_map(struct lych_domain *d, void **out, size_t bytes, unsigned int flags);
+LYCH_HIDDEN void memory_range_unmap(struct lych_domain *d, void *at, size_t bytes);
+
 /* Copies, reading each byte exactly once. */
 LYCH_HIDDEN void copy_once(void *dst, const void *src, size_t bytes);
 /* heap_alloc with the reason: -ENOMEM, -EINVAL, -EAGAIN. *life, unless NULL: the heap's at that moment. */
@@ -49,7 +53,7 @@ LYCH_HIDDEN bool heap_lock(struct domain_memory *m);
 LYCH_HIDDEN void heap_unlock(struct domain_memory *m);
 
 /* stack.c, with monitor->lock */
-LYCH_HIDDEN void stacks_free(struct domain_memory *m);
+LYCH_HIDDEN void stacks_free(struct lych_domain *d, struct domain_memory *m);
 /* region.c, with monitor->lock: the thread at this index has no scopes any more; of all but keep. */
 LYCH_HIDDEN void regions_forget(size_t index);
 LYCH_HIDDEN void regions_forget_others(size_t keep);

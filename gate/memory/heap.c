@@ -1,46 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/short_lock.h"
+#include "../library/arena.h"
 #include "domain_memory.h"
 
 #define HEAP_DEFAULT ((size_t)1 << 20)
 #define STACK_DEFAULT ((size_t)256 << 10)
 #define STACK_LEAST ((size_t)16 << 10)
-#define WAITS_MAX 1000 /* of a millisecond */
 
 bool heap_lock(struct domain_memory *m)
 {
-	static const struct timespec wait = {0, 1000000};
-
-	for (unsigned int i = 0; i < 100; i++) {
-		uint32_t expected = 0;
-
-		if (atomic_compare_exchange_weak_explicit(&m->lock, &expected, 1, memory_order_acquire,
-							  memory_order_relaxed)) {
-			return true;
-		}
-		__builtin_ia32_pause();
-	}
-	for (unsigned int i = 0; i < WAITS_MAX; i++) {
-		if (atomic_exchange_explicit(&m->lock, 2, memory_order_acquire) == 0) {
-			return true;
-		}
-		sys4(SYS_futex, &m->lock, FUTEX_WAIT_PRIVATE, 2, &wait);
-	}
-	return false;
+	return short_lock(&m->lock);
 }
 
 void heap_unlock(struct domain_memory *m)
 {
-	if (atomic_exchange_explicit(&m->lock, 0, memory_order_release) == 2) {
-		sys3(SYS_futex, &m->lock, FUTEX_WAKE_PRIVATE, 1);
-	}
+	short_unlock(&m->lock);
 }
 
 static uint32_t granules_of(const struct domain_memory *m, size_t bytes)
@@ -238,6 +218,23 @@ void vault_close(const struct lych_domain *d, uint32_t before)
 	}
 }
 
+int memory_range_map(struct lych_domain *d, void **out, size_t bytes, unsigned int flags)
+{
+	if (d->library != NULL) {
+		return arena_guarded(d->library, out, bytes, flags);
+	}
+	return range_map(out, bytes, (int)d->key, PROT_READ | PROT_WRITE, flags);
+}
+
+void memory_range_unmap(struct lych_domain *d, void *at, size_t bytes)
+{
+	if (d->library != NULL) {
+		arena_unguarded(d->library, at, bytes);
+	} else {
+		range_unmap(at, bytes);
+	}
+}
+
 static struct blocks *table_new(size_t heap_bytes)
 {
 	uint32_t granules = (uint32_t)(heap_bytes / GRANULE);
@@ -278,7 +275,7 @@ int memory_new(struct lych_domain *d, const struct lych_domain_opts *opts)
 	if (m->blocks == NULL) {
 		goto no_table;
 	}
-	if (range_map((void **)&m->heap, heap_bytes, (int)d->key, PROT_READ | PROT_WRITE, m->flags) != 0) {
+	if (memory_range_map(d, (void **)&m->heap, heap_bytes, m->flags) != 0) {
 		goto no_heap;
 	}
 	if (soft && soft_add(&m->soft, m->heap, heap_bytes, PROT_READ | PROT_WRITE, d) != 0) {
@@ -288,7 +285,7 @@ int memory_new(struct lych_domain *d, const struct lych_domain_opts *opts)
 	return 0;
 
 no_rules:
-	range_unmap(m->heap, heap_bytes);
+	memory_range_unmap(d, m->heap, heap_bytes);
 no_heap:
 	table_free(m->blocks, heap_bytes);
 no_table:
@@ -304,9 +301,9 @@ void memory_free(struct lych_domain *d)
 		return;
 	}
 	d->memory = NULL;
-	stacks_free(m);
+	stacks_free(d, m);
 	soft_remove(m->soft);
-	range_unmap(m->heap, m->heap_bytes);
+	memory_range_unmap(d, m->heap, m->heap_bytes);
 	table_free(m->blocks, m->heap_bytes);
 	monitor_free(m, sizeof(*m));
 }
@@ -341,7 +338,7 @@ int memory_reset(struct lych_domain *d)
 	if (fresh == NULL) {
 		return -ENOMEM;
 	}
-	stacks_free(m);
+	stacks_free(d, m);
 	if (!heap_lock(m)) {
 		table_free(fresh, m->heap_bytes);
 		return -ENOMEM;
@@ -393,7 +390,7 @@ void memory_fork_child(struct thread *self)
 
 			if (low != 0) {
 				m->stacks[t] = 0;
-				range_unmap((void *)(uintptr_t)low, m->stack_bytes);
+				memory_range_unmap(&ROOT.monitor->domains[i], (void *)(uintptr_t)low, m->stack_bytes);
 			}
 		}
 	}

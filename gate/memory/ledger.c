@@ -182,7 +182,7 @@ int ledger_add(void *at, size_t bytes, int key, int prot)
 		rc = -EINVAL;
 	}
 	if (rc == 0) {
-		rc = ledger_tag(from, bytes, key, prot) != 0 ? -ENOMEM : 0;
+		rc = ledger_tag(from, bytes, key, prot == RANGE_ANY ? PROT_NONE : prot) != 0 ? -ENOMEM : 0;
 	}
 	if (rc == 0) {
 		change(l, from, from + bytes, key, prot);

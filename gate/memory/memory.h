@@ -40,9 +40,13 @@ LYCH_HIDDEN uint32_t vault_open(const struct lych_domain *d);
 LYCH_HIDDEN void vault_close(const struct lych_domain *d, uint32_t before);
 /* Is at in a guard page of a stack of d? Of any thread's. Async-signal-safe. */
 LYCH_HIDDEN bool memory_is_stack_guard(struct lych_domain *d, uint64_t at);
-/* Wholly in the heap, or in the thread's stack, of d. bytes 0 as 1; what wraps is not. Async-signal-safe. */
+/* Wholly in the heap, or in the thread's stack, of d; of a library domain: in its arena. bytes 0 as 1; what wraps is not.
+ * Async-signal-safe. */
 LYCH_HIDDEN bool memory_contains(struct lych_domain *d, struct thread *t, uint64_t at, uint64_t bytes);
-/* Bytes from at to the end of the heap or of the thread's stack; 0: in neither. Async-signal-safe. */
+/* The same, but for the first two only: memory that is there, whatever the domain does. The rest of an arena it may unmap
+ * at any moment: that is read by the kernel (inside_read). Async-signal-safe. */
+LYCH_HIDDEN bool memory_is_steady(struct lych_domain *d, struct thread *t, uint64_t at, uint64_t bytes);
+/* Bytes from at to the end of the heap, of the thread's stack, or of the arena; 0: in none. Async-signal-safe. */
 LYCH_HIDDEN uint64_t memory_room(struct lych_domain *d, struct thread *t, uint64_t at);
 
 /*

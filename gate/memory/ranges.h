@@ -15,10 +15,11 @@ extern "C" {
 struct key_range {
 	uint64_t at, end; /* end: first byte behind */
 	int32_t key;
-	int32_t prot; /* PROT_* */
+	int32_t prot; /* PROT_*, or RANGE_ANY */
 };
 
 #define RANGE_GONE (-1) /* as key: no range */
+#define RANGE_ANY (-1)  /* as prot: only the key counts. Each page has rights of its own and may be a file's */
 
 /*
  * Writes to out what in[0..count) becomes when [at, end) has key and prot, or is no range (RANGE_GONE). Sorted, no

@@ -175,12 +175,12 @@ static void compare(struct smaps_check *c, uint64_t at, uint64_t end, const stru
 	if (c->has_keys && m->key != r->key) {
 		differ(c, DIFFERENCE_KEY, at, end, m, r);
 	}
-	if (m->prot != r->prot) {
+	if (r->prot != RANGE_ANY && m->prot != r->prot) {
 		differ(c, DIFFERENCE_PROT, at, end, m, r);
 	}
 	if (m->shared) {
 		differ(c, DIFFERENCE_SHARED, at, end, m, r);
-	} else if (m->file) {
+	} else if (r->prot != RANGE_ANY && m->file) {
 		differ(c, DIFFERENCE_FILE, at, end, m, r);
 	}
 }

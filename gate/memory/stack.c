@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "../core/asm.h"
+#include "../library/library.h"
 #include "domain_memory.h"
 
 _Static_assert(sizeof(struct resume_block) <= STACK_RESERVED && STACK_RESERVED % 16 == 0, "");
@@ -24,7 +25,7 @@ int memory_stack_new(struct lych_domain *d, struct thread *t)
 	low = m->stacks[index];
 	if (low == 0) {
 		void *at;
-		int err = range_map(&at, m->stack_bytes, (int)d->key, PROT_READ | PROT_WRITE, m->flags);
+		int err = memory_range_map(d, &at, m->stack_bytes, m->flags);
 
 		if (err != 0) {
 			return err;
@@ -40,23 +41,24 @@ int memory_stack_new(struct lych_domain *d, struct thread *t)
 		slot->sp = slot->top - STACK_RESERVED;
 	}
 	slot->id = id;
+	slot->fs = 0; /* library_enter knows better */
 	return 0;
 }
 
-static void drop(struct domain_memory *m, size_t index)
+static void drop(struct lych_domain *d, struct domain_memory *m, size_t index)
 {
 	uint64_t low = m->stacks[index];
 
 	if (low != 0) {
 		m->stacks[index] = 0;
-		range_unmap((void *)(uintptr_t)low, m->stack_bytes);
+		memory_range_unmap(d, (void *)(uintptr_t)low, m->stack_bytes);
 	}
 }
 
-void stacks_free(struct domain_memory *m)
+void stacks_free(struct lych_domain *d, struct domain_memory *m)
 {
 	for (size_t i = 0; i < THREADS_MAX; i++) {
-		drop(m, i);
+		drop(d, m, i);
 	}
 }
 
@@ -70,9 +72,12 @@ void memory_stacks_of_thread_free(struct thread *t)
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
+		if (d->library != NULL) {
+			contexts_forget(d->library, t);
+		}
 		if (d->memory != NULL && d->memory->stacks[index] != 0) {
 			t->slots[d->key] = (struct slot){.id = SLOT_NOBODY};
-			drop(d->memory, index);
+			drop(d, d->memory, index);
 		}
 	}
 	regions_forget(index);
@@ -108,7 +113,8 @@ bool memory_is_stack_guard(struct lych_domain *d, uint64_t at)
 	return false;
 }
 
-uint64_t memory_room(struct lych_domain *d, struct thread *t, uint64_t at)
+/* Of what the domain cannot unmap. */
+static uint64_t steady_room(struct lych_domain *d, struct thread *t, uint64_t at)
 {
 	struct domain_memory *m = d->memory;
 	uint64_t heap, stack;
@@ -125,6 +131,21 @@ uint64_t memory_room(struct lych_domain *d, struct thread *t, uint64_t at)
 		return m->stack_bytes - (at - stack);
 	}
 	return 0;
+}
+
+uint64_t memory_room(struct lych_domain *d, struct thread *t, uint64_t at)
+{
+	const struct library *l = d->library;
+
+	if (l != NULL && d->memory != NULL) {
+		return library_holds(l, at, 1) ? l->end - at : 0;
+	}
+	return steady_room(d, t, at);
+}
+
+bool memory_is_steady(struct lych_domain *d, struct thread *t, uint64_t at, uint64_t bytes)
+{
+	return (bytes == 0 ? 1 : bytes) <= steady_room(d, t, at);
 }
 
 bool memory_contains(struct lych_domain *d, struct thread *t, uint64_t at, uint64_t bytes)

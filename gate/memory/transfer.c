@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../core/thread.h"
+#include "../library/library.h"
 #include "../library/none.h"
 #include "domain_memory.h"
 
@@ -265,6 +266,16 @@ int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes)
 	return err;
 }
 
+/* From memory of the domain, which a library domain may unmap meanwhile. */
+static int take_out(const struct visit *v, void *dst, const void *src, size_t bytes)
+{
+	if (NONE == NULL && bytes != 0 && !memory_is_steady(v->domain, v->thread, (uintptr_t)src, bytes)) {
+		return (int)inside_read(v->domain->library, dst, (uintptr_t)src, bytes);
+	}
+	copy_once(dst, src, bytes);
+	return 0;
+}
+
 int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t bytes)
 {
 	struct visit v;
@@ -275,14 +286,14 @@ int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t
 	}
 	err = contains(&v, src, bytes, true);
 	if (err == 0) {
-		copy_once(dst, src, bytes);
+		err = take_out(&v, dst, src, bytes);
 	}
 	leave(&v);
 	return err;
 }
 
 /* Copies piece by piece and looks for the NUL in the copy, never in the domain. */
-static int string_out(char **out, const char *src, size_t window, size_t max)
+static int string_out(const struct visit *v, char **out, const char *src, size_t window, size_t max)
 {
 	size_t have = 0;
 	size_t size = 0;
@@ -293,6 +304,10 @@ static int string_out(char **out, const char *src, size_t window, size_t max)
 		size_t piece = have == 0 ? 256 : have;
 		char *grown;
 
+		/* To the end of a page: the next one need not be there, and the string may end before it. */
+		if (v->domain->library != NULL && piece > LYCH_PAGE - ((uintptr_t)(src + have) & (LYCH_PAGE - 1))) {
+			piece = LYCH_PAGE - ((uintptr_t)(src + have) & (LYCH_PAGE - 1));
+		}
 		piece = piece < window - have ? piece : window - have;
 		size = have + piece;
 		grown = realloc(copy, size);
@@ -301,7 +316,10 @@ static int string_out(char **out, const char *src, size_t window, size_t max)
 			return -ENOMEM;
 		}
 		copy = grown;
-		copy_once(copy + have, src + have, piece);
+		if (take_out(v, copy + have, src + have, piece) != 0) {
+			free(copy);
+			return -EFAULT;
+		}
 		end = memchr(copy + have, '\0', piece);
 		have = size;
 	}
@@ -341,7 +359,7 @@ int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, si
 		return err != 0 ? err : none_string_out(out, src, max);
 	}
 	room = memory_room(domain, v.thread, (uintptr_t)src);
-	err = room == 0 ? -EFAULT : string_out(out, src, room < max ? room : max, max);
+	err = room == 0 ? -EFAULT : string_out(&v, out, src, room < max ? room : max, max);
 	leave(&v);
 	return err;
 }

@@ -7,6 +7,7 @@
 #include "../core/asm.h"
 #include "../core/keys.h"
 #include "../core/thread.h"
+#include "../library/arena.h"
 #include "smaps.h"
 
 /* Differences are kept until the ledger is let go: the caller's function may use the library. More than these are
@@ -101,9 +102,14 @@ int lych_verify(void (*fn)(const char *line, void *ctx), void *ctx)
 		rc = -ENOENT;
 		goto out;
 	}
+	/* Pages of arenas are without their key for a moment whenever their code maps something. */
+	pthread_mutex_lock(&ROOT.monitor->lock);
+	arenas_freeze();
 	ledger_freeze();
 	rc = compare_with_kernel(fd, &f);
 	ledger_thaw();
+	arenas_thaw();
+	pthread_mutex_unlock(&ROOT.monitor->lock);
 	sys1(SYS_close, fd);
 	if (rc != 0) {
 		goto out;

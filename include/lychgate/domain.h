@@ -53,6 +53,7 @@ enum lych_kind {
 	LYCH_KIND_CONTAIN = 0, /* in-image, key 0 writable: memory bugs of cooperating code */
 	LYCH_KIND_PURE,        /* in-image, key 0 read-only: the host's integrity, not its secrecy. Linux 6.12 */
 	LYCH_KIND_VAULT,       /* the inverse: the host may call it at registered functions, not read it. Linux 6.12 */
+	LYCH_KIND_LIBRARY,     /* a process inside the process: only by lych_open (<lychgate/library.h>). Linux 6.12 */
 };
 
 struct lych_fault;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Generated signatures, called through bindings: against the generator's model, and against the compiler, which
-// compiled both sides. And registers, with every one chosen. LYCH_ABI_SEED=N repeats the random part.
+// compiled both sides. And registers, with every one chosen. LYCH_SEED=N repeats the random part.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "check.h"
+#include "seed.h"
 
 alignas(64) uint8_t abi_sent[ABI_ARGS][ABI_ARG], abi_got[ABI_ARGS][ABI_ARG];
 alignas(64) uint8_t abi_result_sent[ABI_ARG], abi_result_got[ABI_ARG];
@@ -33,10 +32,9 @@ namespace {
 
 std::mt19937_64 rng_of_this_run()
 {
-	const char *text = getenv("LYCH_ABI_SEED");
-	const uint64_t seed = text ? strtoull(text, nullptr, 0) : std::random_device{}();
+	const uint64_t seed = lych_seed();
 
-	printf("LYCH_ABI_SEED=%lu, signatures of seed %lu\n", seed, abi_seed);
+	printf("LYCH_SEED=%lu, signatures of seed %lu\n", seed, abi_seed);
 	return std::mt19937_64(seed);
 }
 

@@ -17,6 +17,8 @@
 #include <map>
 #include <string>
 
+#include "code_copy.h"
+
 extern "C" {
 static int add(int a, int b)
 {
@@ -33,7 +35,15 @@ LYCH_BIND(door, fault, int, (int));
 namespace
 {
 
-// All that the runtime does with memory: code repaired, domains, regions, calls, faults, resets, callbacks, threads.
+// Code of a library domain, with a sequence in it that needs a trampoline; with a key where there are any.
+bool admit_code()
+{
+	int key = getenv("LYCH_REQUIRE_PKU") != nullptr ? pkey_alloc(0, 0) : -1;
+	Copy copy({0xb8, 0x0f, 0x01, 0xef, 0x00, 0xc3}, key); // mov $0xef010f,%eax; ret
+	return copy.admit() == 0 && copy.arg.room_used != 0;
+}
+
+// All that the runtime does with memory: code repaired and admitted, domains, regions, calls, faults, resets, callbacks, threads.
 void use_the_runtime()
 {
 	struct lych_init_opts opts = {};
@@ -47,7 +57,7 @@ void use_the_runtime()
 	if (lych_init(&opts) != 0 || lych_domain_new(&door, nullptr) != 0 || LYCH_CALL(door, &sum, add, 1, 2) != 0 ||
 	    sum != 3 || LYCH_CALL(door, &sum, fault, 8) != -EFAULT || lych_domain_reset(door) != 0 ||
 	    lych_region_new(&region, 4096, nullptr) != 0 || lych_region_free(region) != 0 ||
-	    lych_domain_free(door) != 0) {
+	    lych_domain_free(door) != 0 || !admit_code()) {
 		_exit(1);
 	}
 }

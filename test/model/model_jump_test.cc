@@ -10,13 +10,13 @@
 #include <unistd.h>
 
 #include <cstring>
-#include <ctime>
 #include <string>
 #include <vector>
 
 #include "inside.h"
 #include "model.h"
 #include "needs_pku.h"
+#include "seed.h"
 
 loot *model_loot;
 
@@ -211,8 +211,7 @@ std::string Where(const Report &r)
 	return text;
 }
 
-// Every byte with LYCH_LONG=1; else one of every stride bytes, beginning at another one each time (LYCH_SEED repeats
-// it).
+// Every byte with LYCH_LONG=1; else one of every stride bytes, beginning at one that LYCH_SEED chooses.
 uint64_t Stride(uint64_t sampled)
 {
 	return getenv("LYCH_LONG") != nullptr ? 1 : sampled;
@@ -220,8 +219,7 @@ uint64_t Stride(uint64_t sampled)
 
 uint64_t First(uint64_t stride)
 {
-	const char *seed = getenv("LYCH_SEED");
-	uint64_t number = seed != nullptr ? strtoull(seed, nullptr, 0) : static_cast<uint64_t>(time(nullptr));
+	const uint64_t number = lych_seed();
 
 	printf("every %lu. byte, LYCH_SEED=%lu\n", stride, number);
 	return number % stride;

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "packages.h"
+#include "seed.h"
 #include "traced.h"
 
 namespace
@@ -187,13 +188,12 @@ TEST_P(Packages, AnswerTheSameThroughRepairedInstructions)
 		GTEST_SKIP() << package.package << " has no stray any more: another version";
 	}
 	Traced program;
-	const char *seed = getenv("LYCH_SEED");
 	std::string depends = root() + "/depends/usr/lib/x86_64-linux-gnu";
 	ASSERT_TRUE(program.start(
 		{std::string(LYCH_PROGRAMS "/package_") + package.program, path, "--traced"},
 		{"LD_LIBRARY_PATH=" + path.substr(0, path.rfind('/')) + ":" + depends + ":" + depends + "/blas:" + depends +
 			 "/lapack",
-		 seed != nullptr ? "LYCH_SEED=" + std::string(seed) : "LANG=C"}));
+		 "LYCH_SEED=" + std::to_string(lych_seed())}));
 	ASSERT_TRUE(program.run()) << "ended with " << hex(static_cast<uint64_t>(program.status()));
 
 	// Before: with the code as it was loaded.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "program.h"
 
-#include <sys/random.h>
-
 #include <lychgate/lychgate.h>
+
+#include "seed.h"
 
 #define ANSWERS_MAX 65536u
 
@@ -121,18 +121,12 @@ int main(int argc, char **argv)
 	struct lych_init_opts opts = *LYCH_OPTS(struct lych_init_opts, .backend = LYCH_MPROTECT,
 						.code = LYCH_CODE_REPAIR);
 	bool traced = argc > 2 && strcmp(argv[2], "--traced") == 0;
-	const char *seed_text = getenv("LYCH_SEED");
-	uint64_t seed;
+	const uint64_t seed = lych_seed();
 	void *library;
 	int rc;
 
 	if (argc < 2) {
 		unexpected("no library given");
-	}
-	if (seed_text != NULL) {
-		seed = strtoull(seed_text, NULL, 0);
-	} else if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed)) {
-		unexpected("getrandom");
 	}
 	if (program.first != NULL && dlopen(program.first, RTLD_NOW | RTLD_GLOBAL) == NULL) {
 		unexpected(dlerror());

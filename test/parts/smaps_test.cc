@@ -221,6 +221,22 @@ TEST(LedgerCheck, NamesAnotherKeyAndOtherRights)
 			 "0x3000-0x4000 of monitor: r-- instead of rw-"}));
 }
 
+TEST(LedgerCheck, OfARangeWithAnyRightsOnlyTheKeyCounts)
+{
+	smaps_mapping file = Is(0x3000, 0x4000, 1, PROT_READ), shared = Is(0x5000, 0x6000, 1);
+	file.file = true;
+	shared.shared = true;
+
+	EXPECT_EQ(Compare({Want(0x1000, 0x5000, 1, RANGE_ANY)},
+			  {Is(0x1000, 0x2000, 1, PROT_NONE), Is(0x2000, 0x3000, 1), file, Is(0x4000, 0x5000, 1, PROT_READ)}),
+		  Lines{});
+	EXPECT_EQ(Compare({Want(0x1000, 0x7000, 1, RANGE_ANY)},
+			  {Is(0x1000, 0x2000, 1), Is(0x2000, 0x3000, 0, PROT_NONE), Is(0x3000, 0x4000, 1), shared,
+			   Is(0x6000, 0x8000, 1)}),
+		  (Lines{"0x2000-0x3000 of monitor: key 0 (host) instead of 1", "0x4000-0x5000 of monitor: not mapped",
+			 "0x5000-0x6000 of monitor: a shared mapping", "0x7000-0x8000 not of the runtime: key 1 (host)"}));
+}
+
 TEST(LedgerCheck, NamesOnlyThePartOfAMappingThatIsInTheList)
 {
 	EXPECT_EQ(Compare({Want(0x2000, 0x3000, 1)}, {Is(0x1000, 0x9000, 0)}),

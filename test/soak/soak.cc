@@ -28,6 +28,7 @@
 
 #include "inside.h"
 #include "live.h"
+#include "seed.h"
 #include "soak_guests.h"
 #include "soak_left.h"
 #include "soak_steps.h"
@@ -456,16 +457,11 @@ int main(int argc, char **argv)
 {
 	const bool wants_long = getenv("LYCH_LONG") != nullptr;
 	uint64_t threads = settings.threads, domains = settings.domains, faults = settings.faults;
-	struct timespec now;
 
 	settings.machine = getenv("LYCH_VM") != nullptr;
 	settings.calls = wants_long ? settings.machine ? 200000 : 10000000 : settings.machine ? 2000 : 20000;
 	settings.row = wants_long ? 1000000 : settings.machine ? 2000 : 20000;
-	clock_gettime(CLOCK_REALTIME, &now);
-	settings.seed = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	if (const char *again = getenv("LYCH_SEED")) {
-		settings.seed = strtoull(again, nullptr, 10);
-	}
+	settings.seed = lych_seed();
 	testing::InitGoogleTest(&argc, argv);
 	for (int i = 1; i < argc; i++) {
 		if (!Option(argv[i], "--threads=", &threads) && !Option(argv[i], "--domains=", &domains) &&

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "repair_random.h"
+#include "seed.h"
 
 namespace
 {
@@ -289,7 +290,7 @@ bool uses_trampolines(const Result &original, const repair &plan)
 
 TEST(RepairProgram, DoesWhatTheOriginalDid)
 {
-	const unsigned seed = getenv("LYCH_SEED") ? static_cast<unsigned>(atoi(getenv("LYCH_SEED"))) : std::random_device()();
+	const unsigned seed = static_cast<unsigned>(lych_seed());
 	const int rounds = lych_long() ? 50000 : 1500;
 	std::mt19937 random(seed);
 	Executor executor;

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "repair_random.h"
+#include "seed.h"
 
 namespace
 {
@@ -16,7 +17,7 @@ constexpr uint64_t kBase = 0x7f1234560000;
 
 TEST(RepairProperty, WhatIsCarriedOutHoldsOnlyWhatWasRefused)
 {
-	const unsigned seed = getenv("LYCH_SEED") ? static_cast<unsigned>(atoi(getenv("LYCH_SEED"))) : std::random_device()();
+	const unsigned seed = static_cast<unsigned>(lych_seed());
 	const int rounds = lych_long() ? 200000 : 4000;
 	std::mt19937 random(seed);
 	size_t planned = 0, refused = 0, kinds[REPAIR_KIND_COUNT] = {}, routes[4] = {};

@@ -12,6 +12,7 @@
 #include <random>
 
 #include "repair_world.h"
+#include "seed.h"
 
 extern "C" {
 #include "repair_cfi.h"
@@ -556,12 +557,6 @@ bool run_case(const Case &c, uint64_t states, uint64_t seed)
 	return repaired;
 }
 
-uint64_t seed_of_run()
-{
-	const char *value = getenv("LYCH_SEED");
-	return value ? strtoull(value, nullptr, 0) : std::random_device()();
-}
-
 } // namespace
 
 class RepairSemantics : public testing::TestWithParam<Case>
@@ -570,7 +565,7 @@ class RepairSemantics : public testing::TestWithParam<Case>
 
 TEST_P(RepairSemantics, AreThoseOfTheOriginal)
 {
-	const uint64_t seed = seed_of_run();
+	const uint64_t seed = lych_seed();
 	SCOPED_TRACE("LYCH_SEED=" + std::to_string(seed));
 	run_case(GetParam(), lych_long() ? 10000 : 300, seed);
 }
@@ -601,7 +596,7 @@ TEST(RepairSemanticsOfAnything, AreThoseOfTheOriginal)
 		{"c4037bf0", 1, false, false, 0}, {"c403790f", 1, false, false, 0}, {"c4017a6f", 0, false, false, 0},
 		{"0f58", 0, false, false, 0}, {"0f29", 0, false, false, 0}, {"0fa4", 1, false, false, 0}, {"0f38f0", 0, false, false, 0},
 	};
-	const uint64_t seed = seed_of_run();
+	const uint64_t seed = lych_seed();
 	std::mt19937_64 random(seed);
 	int repaired = 0, rounds = lych_long() ? 20000 : 250;
 	for (int round = 0; round < rounds && !HasFailure(); round++) {

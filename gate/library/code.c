@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Code of a library domain (G3, G4): what code inside wants executable is copied to memory that no domain can write, looked at and
+ * repaired there, and comes back through the door as a private mapping that nobody can write. The file it was read from may
+ * change meanwhile or later: that is not what runs.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <lychgate/scan.h>
+
+#include "../code/code.h"
+#include "../core/asm.h"
+#include "../core/keys.h"
+#include "../core/why.h"
+#include "arena.h"
+#include "calls.h"
+#include "library.h"
+
+#define ROOM_BYTES ((uint64_t)64 << 10) /* for the trampolines of one mapping */
+#define PATH_BYTES 256
+
+static uint64_t round_up(uint64_t bytes)
+{
+	return (bytes + LYCH_PAGE - 1) & ~(uint64_t)(LYCH_PAGE - 1);
+}
+
+/* [at, at + bytes), which is mapped, becomes the code that is in copy->content. */
+static int admit(struct library *l, struct lych_code_copy *copy)
+{
+	long room;
+	int rc = arena_code(l, copy->at, copy->bytes, PROT_READ | PROT_EXEC);
+
+	if (rc != 0) {
+		return rc;
+	}
+	room = arena_place(l, ROOM_BYTES, PROT_NONE, SPACE_TRAMPOLINES);
+	if (room > 0) {
+		copy->room = (uint64_t)room;
+		copy->room_bytes = ROOM_BYTES;
+	}
+	copy->classes = LYCH_POLICY_DOMAIN;
+	copy->key = ROOT.backend == LYCH_PKU ? (int)l->domain->key : -1;
+	copy->mode = LYCH_CODE_REPAIR;
+	rc = lych_code_admit(copy);
+	if (rc != 0) {
+		arena_code_drop(l, copy->at, copy->bytes);
+	}
+	if (room > 0 && (rc != 0 || copy->room_used == 0)) {
+		arena_unplace(l, (uint64_t)room);
+	}
+	if (rc == -ENOEXEC) {
+		l->refused_code = true;
+	}
+	return rc;
+}
+
+int library_code_of(struct library *l, uint64_t at, const void *content, uint64_t bytes, const char *path, const void *file,
+		    uint64_t file_bytes, uint64_t off)
+{
+	struct lych_code_copy copy = {.at = at,
+				      .bytes = bytes,
+				      .content = content,
+				      .name = path,
+				      .off = off,
+				      .file = file,
+				      .file_bytes = file_bytes};
+
+	return admit(l, &copy);
+}
+
+/* As much of the file as there is; behind its end are zeros. -errno. */
+static long read_file(long fd, uint8_t *to, uint64_t bytes, uint64_t off)
+{
+	uint64_t have = 0;
+
+	while (have < bytes) {
+		long n = sys4(SYS_pread64, fd, to + have, bytes - have, off + have);
+
+		if (n == -EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return n;
+		}
+		have += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void path_of(long fd, char out[PATH_BYTES])
+{
+	char link[32] = "/proc/self/fd/";
+	char digits[16];
+	size_t n = 0, at = strlen(link);
+	long bytes;
+
+	do {
+		digits[n++] = (char)('0' + fd % 10);
+		fd /= 10;
+	} while (fd > 0);
+	while (n > 0) {
+		link[at++] = digits[--n];
+	}
+	link[at] = '\0';
+	bytes = sys4(SYS_readlinkat, AT_FDCWD, link, out, PATH_BYTES - 1);
+	out[bytes > 0 ? bytes : 0] = '\0';
+}
+
+static long code_of_file(struct library *l, uint64_t at, uint64_t bytes, uint8_t *content, long fd, uint64_t off)
+{
+	char path[PATH_BYTES];
+	struct stat st;
+	void *file = MAP_FAILED;
+	long rc = read_file(fd, content, bytes, off);
+
+	if (rc != 0) {
+		return rc;
+	}
+	path_of(fd, path);
+	/* Only the child that plans looks at it: what changes there can mislead nobody else. */
+	if (sys2(SYS_fstat, fd, &st) == 0 && st.st_size > 0) {
+		file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0);
+	}
+	rc = library_code_of(l, at, content, bytes, path, file != MAP_FAILED ? file : NULL,
+			     file != MAP_FAILED ? (uint64_t)st.st_size : 0, off);
+	if (file != MAP_FAILED) {
+		munmap(file, (size_t)st.st_size);
+	}
+	return rc;
+}
+
+/* What code inside gets told. */
+static long inside_error(long rc)
+{
+	switch (rc) {
+	case -ENOEXEC:
+	case -EOPNOTSUPP:
+		return -EACCES;
+	case -EAGAIN:
+		return -ENOMEM;
+	default:
+		return rc;
+	}
+}
+
+static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd, uint64_t off)
+{
+	uint8_t *content;
+	long rc;
+
+	if ((prot & PROT_WRITE) != 0) {
+		return -EACCES;
+	}
+	if (bytes == 0 || bytes > ARENA_CODE || off % LYCH_PAGE != 0) {
+		return bytes == 0 || off % LYCH_PAGE != 0 ? -EINVAL : -ENOMEM;
+	}
+	bytes = round_up(bytes);
+	rc = arena_mmap(l, at, bytes, PROT_READ, flags, fd, off);
+	if (rc < 0) {
+		return rc;
+	}
+	at = (uint64_t)rc;
+	content = monitor_alloc(bytes);
+	rc = content == NULL ? -ENOMEM : fd < 0 ? library_code_of(l, at, content, bytes, "", NULL, 0, 0)
+						: code_of_file(l, at, bytes, content, fd, off);
+	monitor_free(content, bytes);
+	if (rc != 0) {
+		arena_munmap(l, at, bytes);
+		return inside_error(rc);
+	}
+	return (long)at;
+}
+
+static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot)
+{
+	struct space_area area;
+	uint8_t *content;
+	long rc;
+
+	if ((prot & PROT_WRITE) != 0) {
+		return -EACCES;
+	}
+	bytes = round_up(bytes);
+	if (at % LYCH_PAGE != 0 || bytes == 0 || bytes > ARENA_CODE || !library_holds(l, at, bytes)) {
+		return at % LYCH_PAGE != 0 ? -EINVAL : bytes == 0 ? 0 : -ENOMEM;
+	}
+	/* It is code, and stays that: dlopen does this to what it has changed for text relocations, and to no effect. */
+	if (arena_area(l, at, &area) && area.start <= at && area.end >= at + bytes && (area.flags & SPACE_CODE) != 0) {
+		return arena_mprotect(l, at, bytes, prot);
+	}
+	content = monitor_alloc(bytes);
+	if (content == NULL) {
+		return -ENOMEM;
+	}
+	rc = inside_read(l, content, at, bytes);
+	rc = rc != 0 ? -ENOMEM : library_code_of(l, at, content, bytes, "", NULL, 0, 0);
+	monitor_free(content, bytes);
+	return inside_error(rc);
+}
+
+long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)
+{
+	return (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
+						   : map_code(l, at, bytes, prot, flags, real_fd, offset);
+}

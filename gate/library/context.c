@@ -1,0 +1,615 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Threads in a library domain.
+ *
+ * Each thread of the host that enters needs thread-local storage of the domain's C library, which only that can make. So it
+ * is asked for a thread, and its clone is not carried out but caught: where the new thread would begin, and with which fs
+ * base, becomes the context of the thread of the host. The code that starts the thread runs there until it parks; calls then
+ * use its fs base, on a stack of the runtime's. A thread that code inside wants for itself is a thread of the host that begins
+ * there, and stays inside until it ends.
+ *
+ * Making a context needs one: for the first thread that enters it is the one in which the loader ran (MAIN), for
+ * the others one that is made for this only (SPAWNER), by one of them at a time.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "../core/asm.h"
+#include "../core/keys.h"
+#include "../core/signal.h"
+#include "../core/thread.h"
+#include "../memory/memory.h"
+#include "arena.h"
+#include "library.h"
+
+#define CONTEXTS 1024
+#define MAIN 0
+#define SPAWNER 1
+#define FIRST 2
+/* No thread has it: tids are below 2^22, and what a mutex notes of its owner is 30 bits. */
+#define SPAWNER_TID 0x3ffffff0
+/* Of a caught thread's stack, the gate's own frame is below it. */
+#define BELOW 512
+#define FINISH_MS 1000
+#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS)
+#define KNOWN_FLAGS (THREAD_FLAGS | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | \
+		     CLONE_DETACHED)
+
+enum context_use {
+	CONTEXT_FREE,
+	CONTEXT_HOST, /* of a thread of the host */
+	CONTEXT_OWN,  /* of a thread of the domain's own */
+};
+
+struct inside_context {
+	_Atomic uint32_t use;
+	int tid;
+	struct thread *_Atomic thread; /* who has it; NULL: nobody */
+	uint64_t id;        /* of the domain, then */
+	uint64_t fs;
+	uint64_t clear_tid; /* 0: none */
+	struct inside_start start;
+	struct record *call;  /* that began it, while it is being begun, and for as long as an own one runs */
+	bool beginning; /* start is what INSIDE_BEGIN loads */
+	bool ending;    /* its exit is no fault */
+};
+
+/* A clone that was not carried out. */
+struct caught {
+	bool is;
+	uint64_t fs, clear_tid;
+	struct inside_start start;
+};
+
+/* In monitor memory. */
+struct contexts {
+	pthread_mutex_t making; /* by whoever makes a context of the host's. Taken before monitor->lock */
+	struct thread *_Atomic maker;
+	struct caught caught;
+	_Atomic uint32_t own;   /* threads of the domain's own that run inside */
+	_Atomic uint32_t alive; /* threads of the host that serve them */
+	struct inside_context at[CONTEXTS];
+};
+
+static void lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+static void unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
+int contexts_new(struct library *l)
+{
+	struct contexts *c = monitor_alloc(sizeof(*c));
+
+	if (c == NULL) {
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&c->making, NULL);
+	l->contexts = c;
+	return 0;
+}
+
+void contexts_free(struct library *l)
+{
+	if (l->contexts != NULL) {
+		monitor_free(l->contexts, sizeof(*l->contexts));
+		l->contexts = NULL;
+	}
+}
+
+static struct slot *slot_of(const struct library *l, struct thread *t)
+{
+	return &t->slots[l->domain->key];
+}
+
+/* The one that t uses now. Async-signal-safe. */
+static struct inside_context *context_of(const struct library *l, const struct thread *t)
+{
+	struct contexts *c = l->contexts;
+
+	for (size_t i = 0; i < CONTEXTS; i++) {
+		if (atomic_load(&c->at[i].thread) == t && atomic_load(&c->at[i].use) != CONTEXT_FREE) {
+			return &c->at[i];
+		}
+	}
+	return NULL;
+}
+
+static struct inside_context *context_claim(struct library *l, enum context_use use)
+{
+	struct contexts *c = l->contexts;
+
+	for (size_t i = FIRST; i < CONTEXTS; i++) {
+		uint32_t is_free = CONTEXT_FREE;
+
+		if (atomic_compare_exchange_strong(&c->at[i].use, &is_free, use)) {
+			c->at[i].call = NULL;
+			c->at[i].beginning = c->at[i].ending = false;
+			return &c->at[i];
+		}
+	}
+	return NULL;
+}
+
+static void context_release(struct inside_context *x)
+{
+	atomic_store(&x->thread, NULL);
+	atomic_store(&x->use, CONTEXT_FREE);
+}
+
+int context_tid(struct library *l, const struct thread *t)
+{
+	const struct inside_context *x = context_of(l, t);
+
+	return x != NULL ? x->tid : SPAWNER_TID;
+}
+
+void context_clear_tid(struct library *l, struct thread *t, uint64_t at)
+{
+	struct inside_context *x = context_of(l, t);
+
+	if (x != NULL) {
+		x->clear_tid = library_holds(l, at, sizeof(int)) ? at : 0;
+	}
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------------- */
+
+int inside_call(struct library *l, const char *name, uint64_t fn, const uint64_t arg[3], uint64_t deadline_ns, long *result)
+{
+	/* Three integer registers: skip as LYCH_I_BINDING has it. */
+	const struct lych_binding binding = {.fn = (void (*)(void))(uintptr_t)fn, .skip = 7, .ngpr = 3, .align = 4, .name = name};
+	int status = 0;
+	struct lych_hidden hidden = LYCH_I_HIDDEN(l->domain, &binding, &status, deadline_ns);
+	void (*gate)(void) = lych_gate;
+	long r = ((long (*)(struct lych_hidden, uint64_t, uint64_t, uint64_t))gate)(hidden, arg[0], arg[1], arg[2]);
+
+	if (result != NULL) {
+		*result = r;
+	}
+	return status;
+}
+
+static int call_plain(struct library *l, const char *name, uint64_t fn, uint64_t deadline_ns, long *result)
+{
+	return inside_call(l, name, fn, (const uint64_t[3]){0}, deadline_ns, result);
+}
+
+/* With monitor->lock: self gets a stack, and calls run with that fs base. */
+static int slot_take(struct library *l, struct thread *self, uint64_t fs)
+{
+	int rc = memory_stack_new(l->domain, self);
+
+	if (rc == 0) {
+		slot_of(l, self)->fs = fs;
+	}
+	return rc;
+}
+
+static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
+{
+	int rc;
+
+	lock();
+	rc = slot_take(l, self, fs);
+	unlock();
+	return rc;
+}
+
+/* ---- contexts of threads of the host ------------------------------------------------------------------------------ */
+
+/* Runs x on self, which has a stack, until it parks or is ready. */
+static int begin(struct library *l, struct thread *self, struct inside_context *x, uint64_t deadline_ns)
+{
+	int rc;
+
+	x->beginning = true;
+	atomic_store(&x->thread, self);
+	rc = call_plain(l, "thread", l->begin, deadline_ns, NULL);
+	x->beginning = false;
+	x->call = NULL;
+	return rc;
+}
+
+int context_main(struct library *l, const struct inside_start *start)
+{
+	struct inside_context *x = &l->contexts->at[MAIN];
+	struct thread *self;
+	int rc = thread_self(&self);
+
+	if (rc == 0) {
+		rc = slot_take_locked(l, self, l->start);
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	x->tid = (int)atomic_load(&self->tid);
+	x->start = *start;
+	x->id = atomic_load(&l->domain->id);
+	atomic_store(&x->use, CONTEXT_HOST);
+	rc = begin(l, self, x, 0);
+	x->fs = slot_of(l, self)->fs;
+	return rc != 0 || l->ready ? rc : -EFAULT;
+}
+
+/* A thread that the C library inside makes, caught. self is in a context from which it can be asked. */
+static int catch(struct library *l, struct thread *self, uint64_t deadline_ns)
+{
+	struct contexts *c = l->contexts;
+	long err = 0;
+	int rc;
+
+	c->caught.is = false;
+	atomic_store(&c->maker, self);
+	rc = call_plain(l, "pthread_create", l->table.spawn, deadline_ns, &err);
+	atomic_store(&c->maker, NULL);
+	if (rc == 0 && !c->caught.is) {
+		rc = err == EAGAIN || err == ENOMEM ? -ENOMEM : -EFAULT;
+	}
+	return rc;
+}
+
+/* What was caught becomes x, and self's. */
+static int become(struct library *l, struct thread *self, struct inside_context *x, int tid, uint64_t deadline_ns)
+{
+	const struct caught *caught = &l->contexts->caught;
+	int rc;
+
+	x->tid = tid;
+	x->fs = caught->fs;
+	x->clear_tid = caught->clear_tid;
+	x->start = caught->start;
+	x->id = atomic_load(&l->domain->id);
+	slot_of(l, self)->fs = x->fs;
+	rc = begin(l, self, x, deadline_ns);
+	slot_of(l, self)->fs = x->fs;
+	return rc;
+}
+
+int context_spawner(struct library *l)
+{
+	struct contexts *c = l->contexts;
+	struct inside_context *main = &c->at[MAIN], *x = &c->at[SPAWNER];
+	struct thread *self;
+	int rc = thread_self(&self);
+
+	if (rc != 0) {
+		return rc;
+	}
+	pthread_mutex_lock(&c->making);
+	rc = catch(l, self, 0);
+	if (rc == 0) {
+		atomic_store(&main->thread, NULL);
+		atomic_store(&x->use, CONTEXT_HOST);
+		rc = become(l, self, x, SPAWNER_TID, 0);
+		atomic_store(&x->thread, NULL);
+		atomic_store(&main->thread, self);
+		slot_of(l, self)->fs = main->fs;
+	}
+	pthread_mutex_unlock(&c->making);
+	return rc;
+}
+
+static int make(struct library *l, struct thread *self, uint64_t deadline_ns)
+{
+	struct contexts *c = l->contexts;
+	struct inside_context *x = context_of(l, self);
+	int rc;
+
+	/* One of before a reset went with it; MAIN is as it was after the start. */
+	if (x == &c->at[MAIN]) {
+		return slot_take_locked(l, self, x->fs);
+	}
+	if (x != NULL) {
+		context_release(x);
+	}
+	rc = slot_take_locked(l, self, c->at[SPAWNER].fs);
+	if (rc != 0) {
+		return rc;
+	}
+	x = context_claim(l, CONTEXT_HOST);
+	rc = x == NULL ? -ENOMEM : catch(l, self, deadline_ns);
+	if (rc == 0) {
+		rc = become(l, self, x, (int)atomic_load(&self->tid), deadline_ns);
+	}
+	if (rc != 0) {
+		if (x != NULL) {
+			context_release(x);
+		}
+		/* The next call begins anew. */
+		slot_of(l, self)->id = SLOT_NOBODY;
+		slot_of(l, self)->fs = 0;
+	}
+	return rc;
+}
+
+int library_enter(struct lych_domain *d, struct thread *self, struct record *record)
+{
+	struct library *l = d->library;
+	uint64_t id = atomic_load(&d->id);
+	/* A handler of the host that interrupts this must not want a context, too. */
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	int rc;
+
+	if (id == 0 || !l->ready || self->slots[d->key].id == (id & ~1ULL)) {
+		return 0; /* the rest of the slow way says what */
+	}
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	pthread_mutex_lock(&l->contexts->making);
+	rc = make(l, self, record->deadline_ns);
+	pthread_mutex_unlock(&l->contexts->making);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return rc;
+}
+
+void library_thread_ends(struct thread *self)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		struct lych_domain *d = &ROOT.monitor->domains[i];
+		struct inside_context *x;
+		uint64_t before;
+
+		lock();
+		x = atomic_load(&d->state) == DOMAIN_READY && d->library != NULL && !d->leaving && !d->ending
+			    ? context_of(d->library, self)
+			    : NULL;
+		if (x == NULL || x == &d->library->contexts->at[MAIN] ||
+		    slot_of(d->library, self)->id != (atomic_load(&d->id) & ~1ULL)) {
+			unlock();
+			continue;
+		}
+		/* The library does not go meanwhile. */
+		atomic_fetch_add(&d->library->contexts->alive, 1);
+		unlock();
+		x->ending = true;
+		(void)call_plain(d->library, "pthread_exit", d->library->table.finish, lych_deadline_in(FINISH_MS, &before), NULL);
+		lych_deadline_over(before);
+		atomic_fetch_sub(&d->library->contexts->alive, 1);
+	}
+}
+
+/* With monitor->lock, self's area is about to be somebody else's. */
+void contexts_forget(struct library *l, const struct thread *self)
+{
+	struct inside_context *x = context_of(l, self);
+
+	if (x == &l->contexts->at[MAIN]) {
+		atomic_store(&x->thread, NULL);
+	} else if (x != NULL) {
+		context_release(x);
+	}
+}
+
+void contexts_reset(struct library *l)
+{
+	for (size_t i = FIRST; i < CONTEXTS; i++) {
+		context_release(&l->contexts->at[i]);
+	}
+}
+
+/* ---- threads of the domain's own ----------------------------------------------------------------------------------- */
+
+/* For a new thread, on the stack of the one that makes it until it has answered. */
+struct birth {
+	struct library *library;
+	const struct inside_start *start;
+	uint64_t fs, clear_tid, parent_tid, child_tid;
+	_Atomic uint32_t answered;
+	long tid; /* or -errno */
+};
+
+static void answer_birth(struct birth *b, long tid)
+{
+	b->tid = tid;
+	atomic_store(&b->answered, 1);
+	sys3(SYS_futex, &b->answered, FUTEX_WAKE_PRIVATE, 1);
+}
+
+/* With monitor->lock. Callbacks come from anywhere on the thread's own stack, which is all of the arena as far as we know. */
+static int own_slot(struct library *l, struct thread *self, const struct birth *b)
+{
+	struct slot *slot = slot_of(l, self);
+	int rc = slot_take(l, self, b->fs);
+
+	if (rc == 0) {
+		slot->low = l->start;
+		slot->top = l->end;
+		slot->sp = (b->start->rsp - BELOW) & ~15ULL;
+	}
+	return rc;
+}
+
+static int own_prepare(struct library *l, struct thread *self, const struct birth *b, struct inside_context **out)
+{
+	struct inside_context *x = context_claim(l, CONTEXT_OWN);
+	int tid = (int)atomic_load(&self->tid);
+	int rc = -ENOMEM;
+
+	if (x == NULL) {
+		return -EAGAIN;
+	}
+	lock();
+	if (atomic_load(&l->domain->id) != 0) {
+		rc = own_slot(l, self, b);
+	}
+	unlock();
+	if ((rc == 0 && b->parent_tid != 0 && inside_write(l, b->parent_tid, &tid, sizeof(tid)) != 0) ||
+	    (rc == 0 && b->child_tid != 0 && inside_write(l, b->child_tid, &tid, sizeof(tid)) != 0)) {
+		rc = -EFAULT;
+	}
+	if (rc != 0) {
+		context_release(x);
+		return rc;
+	}
+	x->tid = tid;
+	x->fs = b->fs;
+	x->clear_tid = b->clear_tid;
+	x->start = *b->start;
+	x->id = atomic_load(&l->domain->id);
+	x->beginning = true;
+	atomic_store(&x->thread, self);
+	*out = x;
+	return 0;
+}
+
+static void *own_thread(void *arg)
+{
+	struct birth *b = arg;
+	struct library *l = b->library;
+	struct contexts *c = l->contexts;
+	struct inside_context *x = NULL;
+	struct thread *self;
+	int rc = thread_self(&self);
+
+	if (rc == 0) {
+		rc = own_prepare(l, self, b, &x);
+	}
+	answer_birth(b, rc != 0 ? rc : x->tid);
+	if (rc == 0) {
+		uint64_t clear_tid;
+
+		rc = call_plain(l, "thread", l->begin, 0, NULL);
+		/* As the kernel does it, for who joins. Nothing is read there any more when the domain has ended. */
+		clear_tid = x->clear_tid;
+		context_release(x);
+		if (rc == 0 && clear_tid != 0) {
+			const int none = 0;
+
+			if (inside_write(l, clear_tid, &none, sizeof(none)) == 0) {
+				sys3(SYS_futex, clear_tid, FUTEX_WAKE_PRIVATE, 1);
+			}
+		}
+	}
+	atomic_fetch_sub(&c->own, 1);
+	atomic_fetch_sub(&c->alive, 1); /* from here on the library may be gone */
+	return NULL;
+}
+
+static long own_start(struct birth *b)
+{
+	struct contexts *c = b->library->contexts;
+	pthread_attr_t attr;
+	pthread_t thread;
+	int rc;
+
+	if (atomic_fetch_add(&c->own, 1) >= b->library->threads) {
+		atomic_fetch_sub(&c->own, 1);
+		return -EAGAIN;
+	}
+	atomic_fetch_add(&c->alive, 1);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	rc = pthread_create(&thread, &attr, own_thread, b);
+	pthread_attr_destroy(&attr);
+	if (rc != 0) {
+		atomic_fetch_sub(&c->own, 1);
+		atomic_fetch_sub(&c->alive, 1);
+		return -EAGAIN;
+	}
+	while (atomic_load(&b->answered) == 0) {
+		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
+	}
+	return b->tid;
+}
+
+long context_clone(struct library *l, struct thread *t, const struct mediated *call, const struct kernel_sigcontext *mc)
+{
+	struct contexts *c = l->contexts;
+	uint64_t flags = call->arg[0], stack = call->arg[1], fs = call->arg[4];
+	struct birth b = {.library = l, .fs = fs};
+	/* As the kernel has it: what the caller has, but for these. */
+	struct inside_start start = {.rip = mc->rip, .rsp = stack, .rax = 0, .rbx = mc->rbx, .rcx = mc->rip, .rdx = mc->rdx,
+				     .rsi = mc->rsi, .rdi = mc->rdi, .rbp = mc->rbp, .r8 = mc->r8, .r9 = mc->r9, .r10 = mc->r10,
+				     .r11 = mc->rflags, .r12 = mc->r12, .r13 = mc->r13, .r14 = mc->r14, .r15 = mc->r15};
+
+	if ((flags & THREAD_FLAGS) != THREAD_FLAGS || (flags & ~(uint64_t)KNOWN_FLAGS) != 0) {
+		return -EPERM; /* a process, or something that is neither */
+	}
+	if (!library_holds(l, stack - BELOW - LYCH_PAGE, BELOW + LYCH_PAGE) || !library_holds(l, fs, 64)) {
+		return -EINVAL;
+	}
+	b.start = &start;
+	b.parent_tid = flags & CLONE_PARENT_SETTID ? call->arg[2] : 0;
+	b.child_tid = flags & CLONE_CHILD_SETTID ? call->arg[3] : 0;
+	b.clear_tid = flags & CLONE_CHILD_CLEARTID && library_holds(l, call->arg[3], sizeof(int)) ? call->arg[3] : 0;
+	if (atomic_load(&c->maker) != t) {
+		return own_start(&b);
+	}
+	if (c->caught.is) {
+		return -EAGAIN;
+	}
+	/* The SPAWNER itself is made by MAIN; all others are of the thread that makes them. */
+	int tid = slot_of(l, t)->fs == c->at[MAIN].fs ? SPAWNER_TID : (int)atomic_load(&t->tid);
+	if (b.parent_tid != 0 && inside_write(l, b.parent_tid, &tid, sizeof(tid)) != 0) {
+		return -EFAULT;
+	}
+	c->caught = (struct caught){.is = true, .fs = fs, .clear_tid = b.clear_tid, .start = start};
+	return tid;
+}
+
+bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext *mc)
+{
+	struct inside_context *x = context_of(l, t);
+	const struct inside_start *s;
+
+	if (x == NULL || !x->beginning || t->top->kind != KIND_CALL) {
+		return false;
+	}
+	x->beginning = false;
+	x->call = t->top;
+	s = &x->start;
+	mc->rip = s->rip;
+	mc->rsp = s->rsp;
+	mc->rax = s->rax;
+	mc->rbx = s->rbx;
+	mc->rcx = s->rcx;
+	mc->rdx = s->rdx;
+	mc->rsi = s->rsi;
+	mc->rdi = s->rdi;
+	mc->rbp = s->rbp;
+	mc->r8 = s->r8;
+	mc->r9 = s->r9;
+	mc->r10 = s->r10;
+	mc->r11 = s->r11;
+	mc->r12 = s->r12;
+	mc->r13 = s->r13;
+	mc->r14 = s->r14;
+	mc->r15 = s->r15;
+	if (atomic_load(&x->use) == CONTEXT_OWN) {
+		slot_of(l, t)->sp = s->rsp & ~15ULL; /* the gate's own frame is not needed any more */
+	}
+	return true;
+}
+
+bool context_parks(struct library *l, struct thread *t)
+{
+	const struct inside_context *x = context_of(l, t);
+
+	return x != NULL && atomic_load(&x->use) == CONTEXT_HOST && x->call == t->top;
+}
+
+enum mediated_end context_exit(struct library *l, struct thread *t)
+{
+	const struct inside_context *x = context_of(l, t);
+	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
+
+	return own || (x != NULL && x->ending) ? MEDIATED_RETURN : MEDIATED_EXIT;
+}
+
+void contexts_wait(struct library *l)
+{
+	while (atomic_load(&l->contexts->alive) != 0) {
+		struct timespec pause = {.tv_nsec = 1000000};
+
+		unlock();
+		sys2(SYS_nanosleep, &pause, NULL);
+		lock();
+	}
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Copies between memory of the runtime and the arena, made by the kernel (library.h). */
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include "../core/asm.h"
+#include "library.h"
+
+/*
+ * The side in the arena is the remote one: what is not mapped with the rights for it is an error, whatever rights this thread
+ * has, and keys do not matter, for all of it is the domain's.
+ */
+static bool copy(long nr, void *own, uint64_t at, uint64_t bytes)
+{
+	struct iovec local = {own, bytes}, remote = {(void *)(uintptr_t)at, bytes};
+
+	return sys6(nr, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+}
+
+long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
+{
+	if (!library_holds(l, at, bytes)) {
+		return -EFAULT;
+	}
+	return bytes == 0 || copy(SYS_process_vm_readv, to, at, bytes) ? 0 : -EFAULT;
+}
+
+long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes)
+{
+	if (!library_holds(l, at, bytes)) {
+		return -EFAULT;
+	}
+	return bytes == 0 || copy(SYS_process_vm_writev, (void *)(uintptr_t)from, at, bytes) ? 0 : -EFAULT;
+}
+
+long inside_text(const struct library *l, char *to, uint64_t at, size_t max)
+{
+	size_t used = 0;
+
+	while (used < max) {
+		/* To the end of the page: the next one may not be there, and need not be. */
+		size_t room = LYCH_PAGE - at % LYCH_PAGE, n = room < max - used ? room : max - used;
+		const char *end;
+
+		if (inside_read(l, to + used, at, n) != 0) {
+			return -EFAULT;
+		}
+		end = memchr(to + used, '\0', n);
+		if (end != NULL) {
+			return end - to;
+		}
+		used += n;
+		at += n;
+	}
+	return -ENAMETOOLONG;
+}

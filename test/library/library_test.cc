@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// Library domains: a library of the system, and one of our own, opened, called, broken and reset.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <lychgate/lychgate.h>
+
+#include "inside.h"
+#include "library_live.h"
+
+extern "C" {
+unsigned long crc32(unsigned long crc, const unsigned char *buf, unsigned int len);
+int compress(unsigned char *dst, unsigned long *dst_len, const unsigned char *src, unsigned long src_len);
+int uncompress(unsigned char *dst, unsigned long *dst_len, const unsigned char *src, unsigned long src_len);
+LYCH_SYM(z, crc32, unsigned long, (unsigned long, const unsigned char *, unsigned int));
+LYCH_SYM(z, compress, int, (unsigned char *, unsigned long *, const unsigned char *, unsigned long));
+LYCH_SYM(z, uncompress, int, (unsigned char *, unsigned long *, const unsigned char *, unsigned long));
+}
+
+LYCH_SYM(in, inside_add, int, (int, int));
+LYCH_SYM(in, inside_mean, double, (double, double, int));
+LYCH_SYM(in, inside_count, int, (void));
+LYCH_SYM(in, inside_next_value, int, (void));
+LYCH_SYM(in, inside_allocate, long, (size_t));
+LYCH_SYM(in, inside_text, char *, (const char *));
+using Step = int (*)(int);
+LYCH_SYM(in, inside_apply, int, (Step, int));
+LYCH_SYM(in, inside_errno_of_open, int, (const char *));
+LYCH_SYM(in, inside_thread_sum, long, (int, int));
+LYCH_SYM(in, inside_cpp, int, (int));
+LYCH_SYM(in, inside_peek, int, (const volatile unsigned char *));
+LYCH_SYM(in, inside_poke, void, (volatile unsigned char *));
+LYCH_SYM(in, inside_abort, void, (void));
+LYCH_SYM(in, inside_exit, void, (int));
+LYCH_SYM(in, inside_recurse, int, (int));
+LYCH_SYM(in, inside_loop, void, (void));
+LYCH_SYM(in, inside_throw, void, (void));
+LYCH_SYM(in, inside_divide, int, (int, int));
+LYCH_SYM(in, inside_smash, void, (size_t));
+
+static int twice(int n)
+{
+	return 2 * n + *static_cast<int *>(lych_callback_ctx());
+}
+LYCH_CALLBACK(twice, int, (int));
+
+namespace {
+
+using Library = LibraryDomain;
+
+TEST_F(Library, OfTheSystemIsOpenedAndComputes)
+{
+	lych_domain *z = Open("libz.so.1");
+	ASSERT_NE(z, nullptr);
+	void *text = lych_copy_in(z, "hello", 5);
+	unsigned long crc = 0;
+	ASSERT_EQ(LYCH_CALL(z, &crc, crc32, 0, static_cast<unsigned char *>(text), 5), 0);
+	EXPECT_EQ(crc, 0x3610a686u);
+
+	std::string before(30000, 'a');
+	auto *src = static_cast<unsigned char *>(lych_copy_in(z, before.data(), before.size()));
+	auto *packed = static_cast<unsigned char *>(lych_alloc(z, 20000));
+	auto *length = static_cast<unsigned long *>(lych_alloc(z, sizeof(unsigned long)));
+	int result = -1;
+	*length = 20000;
+	ASSERT_EQ(LYCH_CALL(z, &result, compress, packed, length, src, before.size()), 0);
+	EXPECT_EQ(result, 0);
+	EXPECT_LT(*length, 100u);
+	unsigned long packed_length = *length;
+	auto *back = static_cast<unsigned char *>(lych_alloc(z, before.size()));
+	*length = before.size();
+	ASSERT_EQ(LYCH_CALL(z, &result, uncompress, back, length, packed, packed_length), 0);
+	EXPECT_EQ(result, 0);
+	std::string after(before.size(), '\0');
+	ASSERT_EQ(lych_copy_out(z, &after[0], back, after.size()), 0);
+	EXPECT_EQ(after, before);
+}
+
+TEST_F(Library, HasAHeapStdioThreadLocalStorageAndConstructorsOfItsOwn)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+	double mean = 0;
+	long sum = 0;
+	char *text = nullptr;
+
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
+	EXPECT_EQ(n, 42);
+	ASSERT_EQ(LYCH_CALL(in, &mean, inside_mean, 1.5, 2.5, 2), 0);
+	EXPECT_EQ(mean, 2.0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_next_value), 0);
+	EXPECT_EQ(n, 42);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_count), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_count), 0);
+	EXPECT_EQ(n, 2);
+	ASSERT_EQ(LYCH_CALL(in, &sum, inside_allocate, size_t{1} << 20), 0);
+	EXPECT_EQ(sum, 256);
+	ASSERT_EQ(LYCH_CALL(in, &text, inside_text, lych_strdup(in, "gate")), 0);
+	char *copy = nullptr;
+	ASSERT_EQ(lych_strndup_out(in, &copy, text, 100), 0);
+	EXPECT_STREQ(copy, "hello, gate: 0.500");
+	free(copy);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_cpp, 10), 0);
+	EXPECT_EQ(n, 10);
+}
+
+TEST_F(Library, CallsBackIntoTheHost)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	int add = 1, sum = 0;
+	int (*fn)(int) = nullptr;
+
+	ASSERT_EQ(lych_callback(&fn, in, twice, &add), 0);
+	ASSERT_EQ(LYCH_CALL(in, &sum, inside_apply, fn, 10), 0);
+	EXPECT_EQ(sum, 100);
+}
+
+TEST_F(Library, ThreadsOfTheHostHaveThreadLocalStorageEach)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	std::atomic<int> wrong{0};
+	std::vector<std::thread> threads;
+
+	for (int i = 0; i < 8; i++) {
+		threads.emplace_back([in, &wrong] {
+			for (int k = 1; k <= 20; k++) {
+				int n = 0;
+				if (LYCH_CALL(in, &n, inside_count) != 0 || n != k) {
+					wrong++;
+				}
+			}
+		});
+	}
+	for (auto &t : threads) {
+		t.join();
+	}
+	EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(Library, MakesThreadsOfItsOwn)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	long sum = 0;
+
+	for (int round = 0; round < 3; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &sum, inside_thread_sum, 4, 100), 0);
+		EXPECT_EQ(sum, 4 * 5050);
+	}
+}
+
+TEST_F(Library, CannotReadOrWriteTheHost)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	static unsigned char secret[16] = "secret";
+	int n = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, secret), -EFAULT);
+	const lych_fault *f = lych_fault(in);
+	EXPECT_EQ(f->kind, LYCH_FAULT_KEY);
+	EXPECT_EQ(f->key, 0);
+	EXPECT_EQ(f->access, LYCH_ACCESS_READ);
+	EXPECT_EQ(f->address, reinterpret_cast<uint64_t>(secret));
+	EXPECT_EQ(LYCH_CALL(in, &n, inside_add, 1, 1), -EOWNERDEAD);
+	ASSERT_EQ(lych_domain_reset(in), 0);
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, inside_poke, secret), -EFAULT);
+	EXPECT_EQ(lych_fault(in)->access, LYCH_ACCESS_WRITE);
+	EXPECT_EQ(memcmp(secret, "secret", 7), 0);
+}
+
+TEST_F(Library, IsAsGoodAsNewAfterAReset)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	for (int round = 0; round < 5; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, inside_next_value), 0) << round;
+		EXPECT_EQ(n, 42) << round;
+		ASSERT_EQ(LYCH_CALL(in, &n, inside_count), 0);
+		EXPECT_EQ(n, 1) << round;
+		ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, inside_abort), -EFAULT);
+		EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_ABORT);
+		ASSERT_EQ(lych_domain_reset(in), 0) << round;
+	}
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+struct Ending {
+	const char *name;
+	int status;
+	lych_fault_kind kind;
+	int (*call)(lych_domain *in);
+};
+
+class Endings : public Library, public ::testing::WithParamInterface<Ending> {};
+
+TEST_P(Endings, EndTheCallAndNothingElse)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	EXPECT_EQ(GetParam().call(in), GetParam().status);
+	EXPECT_EQ(lych_fault_kind_name(lych_fault(in)->kind), lych_fault_kind_name(GetParam().kind));
+	ASSERT_EQ(lych_domain_reset(in), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
+	EXPECT_EQ(n, 42);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	Library, Endings,
+	::testing::Values(
+		Ending{"Abort", -EFAULT, LYCH_FAULT_ABORT,
+		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_abort); }},
+		Ending{"Exit", -EFAULT, LYCH_FAULT_EXIT,
+		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_exit, 3); }},
+		Ending{"Recursion", -EFAULT, LYCH_FAULT_STACK,
+		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_recurse, 0); }},
+		Ending{"AnExceptionThatNobodyCatches", -EFAULT, LYCH_FAULT_ABORT,
+		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_throw); }},
+		Ending{"Division", -EFAULT, LYCH_FAULT_FPE,
+		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_divide, 1, 0); }},
+		Ending{"ASmashedStack", -EFAULT, LYCH_FAULT_ABORT,
+		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_smash, 64); }},
+		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE,
+		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }}),
+	[](const auto &info) { return std::string(info.param.name); });
+
+TEST_F(Library, HasNoFilesUnlessItsPolicySaysSo)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_errno_of_open, lych_strdup(in, "/proc/self/mem")), 0);
+	EXPECT_NE(n, 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_errno_of_open, lych_strdup(in, "/etc/passwd")), 0);
+	EXPECT_NE(n, 0);
+}
+
+TEST_F(Library, ThatIsNotThereIsToldByName)
+{
+	lych_domain *none = nullptr;
+
+	EXPECT_EQ(lych_open(&none, "libnobodyhasit.so.7", nullptr), -ENOENT);
+	EXPECT_EQ(none, nullptr);
+	EXPECT_NE(std::string(lych_why()).find("libnobodyhasit.so.7"), std::string::npos) << lych_why();
+}
+
+TEST_F(Library, OpenedAndClosedLeavesNothing)
+{
+	for (int i = 0; i < 20; i++) {
+		lych_domain *in = OpenInside();
+		ASSERT_NE(in, nullptr) << i << ": " << lych_why();
+		int n = 0;
+		ASSERT_EQ(LYCH_CALL(in, &n, inside_add, i, 2), 0);
+		EXPECT_EQ(n, i + 2);
+		ASSERT_EQ(Close(in), 0);
+	}
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+} // namespace

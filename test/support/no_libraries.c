@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* For tests that link parts of the runtime without library domains: there are none, so most of this is never called. */
+#include <stdlib.h>
+
+#include "../../gate/library/arena.h"
+#include "../../gate/library/library.h"
+
+/* Tests that bring some of the real ones link those. */
+#pragma weak arena_guarded
+#pragma weak arena_unguarded
+#pragma weak arenas_freeze
+#pragma weak arenas_thaw
+#pragma weak contexts_forget
+#pragma weak inside_read
+#pragma weak library_answer
+#pragma weak library_drop
+#pragma weak library_enter
+#pragma weak library_gone
+#pragma weak library_leave
+#pragma weak library_quick
+#pragma weak library_reset
+#pragma weak library_settle
+#pragma weak library_take
+#pragma weak library_thread_ends
+
+int arena_guarded(struct library *l, void **out, size_t bytes, unsigned int flags)
+{
+	(void)l, (void)out, (void)bytes, (void)flags;
+	abort();
+}
+
+void arena_unguarded(struct library *l, void *at, size_t bytes)
+{
+	(void)l, (void)at, (void)bytes;
+	abort();
+}
+
+void arenas_freeze(void)
+{
+}
+
+void arenas_thaw(void)
+{
+}
+
+void contexts_forget(struct library *l, const struct thread *t)
+{
+	(void)l, (void)t;
+	abort();
+}
+
+long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
+{
+	(void)l, (void)to, (void)at, (void)bytes;
+	abort();
+}
+
+enum mediated_end library_answer(struct library *l, struct thread *t, const struct mediated *call,
+				 struct kernel_sigcontext *mc, long *result)
+{
+	(void)l, (void)t, (void)call, (void)mc, (void)result;
+	abort();
+}
+
+void library_drop(struct lych_domain *d)
+{
+	(void)d;
+}
+
+int library_enter(struct lych_domain *d, struct thread *self, struct record *record)
+{
+	(void)d, (void)self, (void)record;
+	abort();
+}
+
+void library_gone(struct library *l)
+{
+	(void)l;
+}
+
+void library_leave(struct lych_domain *d)
+{
+	(void)d;
+	abort();
+}
+
+bool library_quick(struct library *l, struct thread *t, const struct mediated *call, struct kernel_sigcontext *mc,
+		   enum mediated_end *end, long *result)
+{
+	(void)l, (void)t, (void)call, (void)mc, (void)end, (void)result;
+	abort();
+}
+
+int library_reset(struct lych_domain *d)
+{
+	(void)d;
+	return 0;
+}
+
+void library_settle(struct lych_domain *d)
+{
+	(void)d;
+}
+
+int library_take(struct library *l, struct lych_domain *d)
+{
+	(void)l, (void)d;
+	abort();
+}
+
+void library_thread_ends(struct thread *self)
+{
+	(void)self;
+}

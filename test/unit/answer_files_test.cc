@@ -1,0 +1,695 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files of a library domain: numbers, paths, and the ways out that are refused.
+#include "fake_library.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <linux/openat2.h>
+#include <poll.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace fs = std::filesystem;
+
+namespace
+{
+
+template <typename... Args> long Call(long nr, Args... args)
+{
+	uint64_t arg[6] = {(uint64_t)args...};
+	return fake_call_end(nullptr, nr, arg);
+}
+
+// A tree: dir/{file,sub/deep}, link -> file, out -> ../secret, and secret beside it.
+class Files : public testing::Test
+{
+      protected:
+	std::string root, dir;
+
+	void SetUp() override
+	{
+		char name[] = "/tmp/lych-files-XXXXXX";
+		ASSERT_NE(mkdtemp(name), nullptr);
+		root = fs::canonical(name);
+		dir = root + "/dir";
+		fs::create_directories(dir + "/sub");
+		Write(dir + "/file", "contents");
+		Write(dir + "/sub/deep", "deep");
+		Write(root + "/secret", "secret");
+		fs::create_symlink("file", dir + "/link");
+		fs::create_symlink("../secret", dir + "/out");
+		fs::create_symlink(root + "/secret", dir + "/absolute");
+		fs::create_symlink(dir + "/sub", dir + "/within");
+	}
+	void TearDown() override
+	{
+		fake_library_free();
+		fs::remove_all(root);
+	}
+	void Open(const std::string &policy, unsigned int fds = 64, const char *search = nullptr)
+	{
+		char why[200] = "";
+		ASSERT_EQ(fake_library_new(policy.c_str(), search, fds, why, sizeof(why)), 0) << why;
+	}
+	static void Write(const std::string &path, const std::string &text)
+	{
+		std::ofstream(path) << text;
+	}
+	static std::string Read(const std::string &path)
+	{
+		std::ifstream in(path);
+		return std::string(std::istreambuf_iterator<char>(in), {});
+	}
+	// Where a path is put; further ones behind it.
+	static const char *Path(const std::string &path, size_t at = 0)
+	{
+		return strcpy(fake_arena() + 4096 + at, path.c_str());
+	}
+	static long Get(const std::string &path, int flags = O_RDONLY, int mode = 0)
+	{
+		return Call(SYS_openat, AT_FDCWD, Path(path), flags, mode);
+	}
+	static std::string Contents(long fd)
+	{
+		long n = Call(SYS_read, fd, fake_arena(), 4096);
+		return n < 0 ? "error " + std::to_string(n) : std::string(fake_arena(), (size_t)n);
+	}
+};
+
+TEST_F(Files, OfAPureDomainAreNotThere)
+{
+	Open("pure");
+	EXPECT_EQ(Get(dir + "/file"), -EACCES);
+	EXPECT_EQ(Get("/etc/passwd"), -EACCES);
+	EXPECT_EQ(Get("/proc/self/mem", O_RDWR), -EACCES);
+	EXPECT_EQ(Call(SYS_stat, Path("/etc/passwd"), fake_arena()), -EACCES);
+	EXPECT_EQ(Call(SYS_access, Path("/etc/passwd"), R_OK), -EACCES);
+	EXPECT_EQ(fake_refused(SYS_openat), 3u);
+}
+
+TEST_F(Files, BeneathAnAllowedDirectoryAreRead)
+{
+	Open("files-ro:" + dir);
+	long fd = Get(dir + "/file");
+	EXPECT_EQ(fd, 3) << "the lowest free number";
+	EXPECT_EQ(Contents(fd), "contents");
+	EXPECT_EQ(Get(dir + "/link"), 4);
+	EXPECT_EQ(Contents(4), "contents");
+	EXPECT_EQ(Get(dir + "/sub/../file"), 5);
+	EXPECT_EQ(Get(dir + "//./sub/deep"), 6);
+	EXPECT_EQ(Contents(6), "deep");
+	EXPECT_EQ(Get(dir + "/within/deep"), 7) << "an absolute link that leads to an allowed place";
+	EXPECT_EQ(Contents(7), "deep");
+	EXPECT_EQ(Get(dir + "/nothing"), -ENOENT);
+	EXPECT_EQ(fake_refused_all(), 0u);
+}
+
+TEST_F(Files, OutsideOfItAreRefusedWhateverTheSpelling)
+{
+	Open("files-ro:" + dir);
+	const std::string secret = root + "/secret";
+	for (const std::string &path :
+	     {secret, dir + "/../secret", dir + "/out", dir + "/absolute", dir + "/sub/../../secret", dir + "/sub/../out",
+	      dir + "x", std::string("/"), std::string("/proc/self/environ"), std::string("/proc/self/root") + dir + "/file",
+	      std::string("/proc/self/cwd"), std::string("/dev/fd/0"), std::string("/proc/self/fd/0"), std::string("etc/passwd"),
+	      std::string("../etc/passwd"), std::string("/sys/kernel/notes"), std::string("/dev/mem")}) {
+		EXPECT_EQ(Get(path), -EACCES) << path;
+		EXPECT_EQ(Get(path, O_RDONLY | O_NOFOLLOW) >= 0, false) << path;
+		long rc = Call(SYS_open, Path(path), O_RDONLY);
+		EXPECT_EQ(rc, -EACCES) << path;
+	}
+	EXPECT_EQ(Call(SYS_stat, Path(dir + "/out"), fake_arena()), -EACCES);
+	EXPECT_EQ(Call(SYS_lstat, Path(dir + "/out"), fake_arena()), 0) << "the link itself is in there";
+	EXPECT_EQ(Call(SYS_readlink, Path(dir + "/out"), fake_arena(), 100), 9);
+	EXPECT_EQ(Call(SYS_truncate, Path(dir + "/out"), 0), -EACCES);
+	EXPECT_EQ(Get(""), -ENOENT);
+	EXPECT_EQ(Get(std::string(2000, 'x')), -ENAMETOOLONG);
+	EXPECT_EQ(Call(SYS_openat, AT_FDCWD, root.c_str(), O_RDONLY), -EFAULT) << "a path of the host's";
+	EXPECT_EQ(Read(secret), "secret");
+}
+
+TEST_F(Files, OfADirectoryThatLeadsElsewhereAreFoundByBothItsNames)
+{
+	fs::create_symlink(dir, root + "/alias");
+	Open("files-ro:" + root + "/alias");
+	EXPECT_EQ(Get(root + "/alias/file"), 3);
+	EXPECT_EQ(Get(dir + "/file"), 4);
+	EXPECT_EQ(Get(root + "/alias/../secret"), -EACCES);
+}
+
+TEST_F(Files, OneFileCanBeAllowedAlone)
+{
+	Open("allow read " + dir + "/file");
+	EXPECT_EQ(Get(dir + "/file"), 3);
+	EXPECT_EQ(Get(dir + "/file/x"), -EACCES);
+	EXPECT_EQ(Get(dir + "/sub/deep"), -EACCES);
+	EXPECT_EQ(Get(dir), -EACCES);
+	EXPECT_EQ(Call(SYS_stat, Path(dir), fake_arena()), 0) << "what leads there may be looked at, as realpath does";
+	EXPECT_EQ(Call(SYS_stat, Path(root + "/secret"), fake_arena()), -EACCES);
+}
+
+TEST_F(Files, AllowedForReadingAreNotWritten)
+{
+	Open("files-ro:" + dir);
+	for (int flags : {O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_RDONLY | O_CREAT, O_WRONLY | O_APPEND}) {
+		EXPECT_EQ(Get(dir + "/file", flags, 0600), -EACCES) << flags;
+	}
+	EXPECT_EQ(Get(dir, O_RDWR | O_TMPFILE, 0600), -EINVAL);
+	EXPECT_EQ(Get(dir + "/file", O_PATH), -EINVAL);
+	EXPECT_EQ(Call(SYS_unlink, Path(dir + "/file")), -EACCES);
+	EXPECT_EQ(Call(SYS_mkdir, Path(dir + "/new"), 0700), -EACCES);
+	EXPECT_EQ(Call(SYS_rename, Path(dir + "/file"), Path(dir + "/new", 1500)), -EACCES);
+	EXPECT_EQ(Call(SYS_truncate, Path(dir + "/file"), 0), -EACCES);
+	EXPECT_EQ(Call(SYS_access, Path(dir + "/file"), W_OK), -EACCES);
+	long fd = Get(dir + "/file");
+	EXPECT_EQ(Call(SYS_write, fd, fake_arena(), 1), -EBADF);
+	EXPECT_EQ(Call(SYS_ftruncate, fd, 0), -EINVAL);
+	EXPECT_EQ(Read(dir + "/file"), "contents");
+}
+
+TEST_F(Files, AllowedForWritingAreMadeChangedAndTakenAway)
+{
+	Open("allow write " + dir);
+	Call(SYS_umask, 077);
+	EXPECT_EQ(Call(SYS_umask, 077), 077);
+	long fd = Get(dir + "/new", O_RDWR | O_CREAT | O_EXCL, 04777);
+	ASSERT_EQ(fd, 3);
+	strcpy(fake_arena(), "hello");
+	EXPECT_EQ(Call(SYS_write, fd, fake_arena(), 5), 5);
+	EXPECT_EQ(Call(SYS_pwrite64, fd, fake_arena(), 1, 9), 1);
+	EXPECT_EQ(Call(SYS_ftruncate, fd, 7), 0);
+	EXPECT_EQ(Call(SYS_lseek, fd, 0, SEEK_SET), 0);
+	EXPECT_EQ(Contents(fd), std::string("hello\0\0", 7));
+	EXPECT_EQ(Call(SYS_fsync, fd), 0);
+	struct stat st;
+	ASSERT_EQ(stat((dir + "/new").c_str(), &st), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0700u) << "no set-user-id bit, and its own umask";
+	EXPECT_EQ(Get(dir + "/new", O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
+	EXPECT_EQ(Get(dir + "/out", O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
+	EXPECT_EQ(Get(dir + "/out", O_RDWR | O_CREAT, 0600), -EACCES);
+	EXPECT_EQ(Call(SYS_mkdir, Path(dir + "/more"), 0777), 0);
+	EXPECT_EQ(Call(SYS_rename, Path(dir + "/new"), Path(dir + "/more/old", 1500)), 0);
+	EXPECT_EQ(Call(SYS_rename, Path(dir + "/more/old"), Path(root + "/gone", 1500)), -EACCES);
+	EXPECT_EQ(Call(SYS_rename, Path(root + "/secret"), Path(dir + "/mine", 1500)), -EACCES);
+	EXPECT_EQ(Call(SYS_unlink, Path(dir + "/more/old")), 0);
+	EXPECT_EQ(Call(SYS_rmdir, Path(dir + "/more")), 0);
+	EXPECT_EQ(Call(SYS_unlink, Path(dir + "/out")), 0) << "the link, not what it names";
+	EXPECT_EQ(Read(root + "/secret"), "secret");
+	EXPECT_EQ(Call(SYS_unlinkat, AT_FDCWD, Path(dir + "/sub/.."), AT_REMOVEDIR), -EACCES);
+}
+
+TEST_F(Files, TheLongestNameDecides)
+{
+	Open("allow write " + dir + "\nallow read " + dir + "/sub");
+	EXPECT_EQ(Get(dir + "/sub/deep", O_RDWR), -EACCES);
+	EXPECT_EQ(Get(dir + "/file", O_RDWR), 3);
+}
+
+TEST_F(Files, SpecialTreesAreNotReachedThroughWhatIsAboveThem)
+{
+	fs::create_symlink("/proc/self/environ", dir + "/environ");
+	Open("files-ro:/");
+	EXPECT_EQ(Get(root + "/secret"), 3) << "the control";
+	for (const char *path : {"/proc/self/environ", "/proc/version", "/sys/kernel/notes", "/dev/null", "/dev/shm", "/../proc/version"}) {
+		EXPECT_EQ(Get(path), -EACCES) << path;
+	}
+	EXPECT_EQ(Get(dir + "/environ"), -EACCES);
+	EXPECT_EQ(Get(root + "/secret", O_RDWR), -EACCES);
+}
+
+TEST_F(Files, DevicesOfMemoryCanBeAllowed)
+{
+	Open("files-ro:/dev/zero:/dev/urandom");
+	EXPECT_EQ(Get("/dev/zero"), 3);
+	EXPECT_EQ(Contents(3).size(), 4096u);
+	EXPECT_EQ(Get("/dev/null"), -EACCES);
+	EXPECT_EQ(Call(SYS_mmap, 0, 4096, 1, MAP_PRIVATE, 3, 0), -ENODEV);
+}
+
+TEST_F(Files, FifosAndSocketsAreRefusedAndNobodyWaitsForThem)
+{
+	ASSERT_EQ(mkfifo((dir + "/fifo").c_str(), 0600), 0);
+	Open("allow write " + dir);
+	EXPECT_EQ(Get(dir + "/fifo"), -EACCES);
+	EXPECT_EQ(Get(dir + "/fifo", O_RDWR), -EACCES);
+}
+
+TEST_F(Files, LibrariesAreReadWhileALoaderIsAtWork)
+{
+	fs::create_directories(root + "/search");
+	Write(root + "/search/lib.so", "library");
+	Open("pure", 64, (root + "/search:").c_str());
+	EXPECT_EQ(Get("/etc/ld.so.cache"), -EACCES) << "the control";
+	EXPECT_EQ(Get(root + "/search/lib.so"), -EACCES);
+	fake_loading(true);
+	unsigned int told = fake_refused_all();
+	EXPECT_EQ(Call(SYS_access, Path("/etc/ld.so.preload"), R_OK), -ENOENT);
+	EXPECT_EQ(fake_refused_all(), told) << "every loader asks that";
+	EXPECT_EQ(Get("/etc/ld.so.cache", O_RDONLY | O_CLOEXEC), 3);
+	EXPECT_EQ(Get("/lib/x86_64-linux-gnu/libc.so.6", O_RDONLY | O_CLOEXEC), 4);
+	EXPECT_EQ(Get("/lib64/ld-linux-x86-64.so.2"), 5) << "through absolute links";
+	EXPECT_EQ(Get(root + "/search/lib.so"), 6);
+	EXPECT_EQ(Get(root + "/secret"), -ENOENT);
+	EXPECT_EQ(Get("/lib/x86_64-linux-gnu/libc.so.6", O_RDWR), -ENOENT);
+	EXPECT_EQ(Get("/etc/passwd"), -ENOENT);
+	ASSERT_EQ(Call(SYS_mmap, 0, 8192, 5, MAP_PRIVATE, 4, 4096), 4096);
+	struct stat st;
+	ASSERT_EQ(stat("/lib/x86_64-linux-gnu/libc.so.6", &st), 0);
+	EXPECT_STREQ(fake_memory()->name, "code");
+	EXPECT_EQ(fake_memory()->ino, st.st_ino);
+	EXPECT_EQ(fake_memory()->arg[4], 4096u);
+	fake_loading(false);
+	EXPECT_EQ(Get("/etc/ld.so.cache"), -EACCES);
+}
+
+TEST_F(Files, NumbersAreTheDomainsOwn)
+{
+	Open("files-ro:" + dir, 5);
+	unsigned int before = fake_descriptors();
+	int mine = open("/dev/null", O_RDONLY);
+	ASSERT_GE(mine, 3);
+	EXPECT_EQ(Call(SYS_fcntl, mine, F_GETFD), -EBADF) << "the process has it, the domain does not";
+	EXPECT_EQ(Call(SYS_close, mine), -EBADF);
+	EXPECT_EQ(fcntl(mine, F_GETFD), 0);
+	close(mine);
+	for (int i = 3; i < 8; i++) {
+		EXPECT_EQ(Get(dir + "/file"), i);
+	}
+	EXPECT_EQ(Get(dir + "/file"), -EMFILE);
+	EXPECT_EQ(Call(SYS_dup, 3), -EMFILE);
+	EXPECT_EQ(fake_descriptors(), before + 5) << "and nothing is left of those that failed";
+	EXPECT_EQ(Call(SYS_close, 5), 0);
+	EXPECT_EQ(Call(SYS_close, 5), -EBADF);
+	EXPECT_EQ(Call(SYS_dup, 3), 5);
+	EXPECT_EQ(fake_descriptors(), before + 4);
+	EXPECT_EQ(Call(SYS_dup2, 3, 99), -EBADF);
+	EXPECT_EQ(Call(SYS_dup2, 3, -1), -EBADF);
+	EXPECT_EQ(Call(SYS_dup2, 4, 6), 6);
+	EXPECT_EQ(Call(SYS_dup2, 6, 6), 6);
+	EXPECT_EQ(Call(SYS_dup3, 6, 6, 0), -EINVAL);
+	EXPECT_EQ(Call(SYS_dup3, 3, 7, O_CLOEXEC), 7);
+	EXPECT_EQ(Call(SYS_fcntl, 7, F_GETFD), FD_CLOEXEC);
+	EXPECT_EQ(Call(SYS_fcntl, 7, F_SETFD, 0), 0);
+	EXPECT_EQ(Call(SYS_fcntl, 7, F_GETFD), 0);
+	EXPECT_EQ(Call(SYS_lseek, 3, 2, SEEK_SET), 2);
+	EXPECT_EQ(Contents(7), "ntents") << "a duplicate is the same open file";
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_DUPFD, 100), -EINVAL);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_SETOWN, 1), -EINVAL);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_NOTIFY, 1), -EINVAL);
+	fake_library_free();
+	EXPECT_LT(fake_descriptors(), before) << "all is closed, the roots, too";
+}
+
+TEST_F(Files, InTheProcessTheyAreHighAndClosedAtExec)
+{
+	Open("files-ro:" + dir);
+	ASSERT_EQ(Get(dir + "/file"), 3);
+	ASSERT_EQ(Call(SYS_mmap, 0, 4096, 1, MAP_PRIVATE, 3, 0), 4096);
+	EXPECT_EQ(fcntl((int)fake_memory()->real_fd, F_GETFD), FD_CLOEXEC);
+	struct rlimit limit;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	EXPECT_GE((uint64_t)fake_memory()->real_fd, limit.rlim_cur >= 2048 ? 1024 : limit.rlim_cur / 2);
+}
+
+TEST_F(Files, StandardOnesAreNotTheProcesss)
+{
+	Open("pure");
+	EXPECT_EQ(Contents(0), "");
+	EXPECT_EQ(Call(SYS_write, 1, fake_arena(), 10), 10) << "and goes nowhere";
+	EXPECT_EQ(Call(SYS_read, 2, fake_arena(), 10), -EBADF);
+	EXPECT_EQ(Call(SYS_ioctl, 1, TCGETS, fake_arena()), -ENOTTY);
+	EXPECT_EQ(Call(SYS_lseek, 2, 0, SEEK_CUR), -ESPIPE);
+	EXPECT_EQ(Call(SYS_write, 1, (uint64_t)&errno, 10), -EFAULT);
+	// standard error is the process's
+	int pipes[2], saved = dup(2);
+	ASSERT_EQ(pipe(pipes), 0);
+	dup2(pipes[1], 2);
+	strcpy(fake_arena(), "to the user");
+	long n = Call(SYS_write, 2, fake_arena(), 11);
+	auto *iov = reinterpret_cast<iovec *>(fake_arena() + 512);
+	iov[0] = {fake_arena(), 0};
+	iov[1] = {fake_arena(), 2};
+	long more = Call(SYS_writev, 2, iov, 2);
+	close(pipes[0]);
+	long broken = Call(SYS_write, 2, fake_arena(), 11); // no SIGPIPE: it would end this program
+	dup2(saved, 2);
+	EXPECT_EQ(n, 11);
+	EXPECT_EQ(more, 2);
+	EXPECT_EQ(broken, -EPIPE);
+	close(pipes[1]);
+	close(saved);
+	EXPECT_EQ(Call(SYS_close, 0), 0);
+	EXPECT_EQ(Call(SYS_close, 2), 0);
+	EXPECT_EQ(Call(SYS_write, 2, fake_arena(), 11), -EBADF);
+}
+
+TEST_F(Files, BuffersAreInTheArenaWhollyOrNothingIsDone)
+{
+	Open("allow write " + dir);
+	long fd = Get(dir + "/file", O_RDWR);
+	char *const start = fake_arena(), *const end = fake_arena_end();
+	static char mine[64] = "mine";
+	for (char *at : {mine, start - 1, start - 64, end - 7, end, (char *)8}) {
+		EXPECT_EQ(Call(SYS_read, fd, at, 8), -EFAULT) << (void *)at;
+		EXPECT_EQ(Call(SYS_pread64, fd, at, 8, 0), -EFAULT);
+		EXPECT_EQ(Call(SYS_write, fd, at, 8), -EFAULT);
+		EXPECT_EQ(Call(SYS_pwrite64, fd, at, 8, 0), -EFAULT);
+		auto *iov = reinterpret_cast<iovec *>(start);
+		iov[0] = {start + 64, 1};
+		iov[1] = {at, 8};
+		for (long nr : {SYS_readv, SYS_writev, SYS_preadv, SYS_pwritev}) {
+			EXPECT_EQ(Call(nr, fd, iov, 2, 0), -EFAULT) << "one bad piece";
+			EXPECT_EQ(Call(nr, fd, at, 1, 0), -EFAULT) << "the vector itself";
+		}
+	}
+	EXPECT_EQ(Call(SYS_read, fd, end - 8192, 8), -EFAULT) << "read-only inside";
+	EXPECT_EQ(Call(SYS_read, fd, start, UINT64_MAX), -EFAULT);
+	EXPECT_EQ(Call(SYS_readv, fd, start, -1), -EINVAL);
+	EXPECT_EQ(Call(SYS_getdents64, Get(dir, O_RDONLY | O_DIRECTORY), mine, 64), -EFAULT);
+	EXPECT_STREQ(mine, "mine");
+	EXPECT_EQ(Read(dir + "/file"), "contents");
+	EXPECT_EQ(Call(SYS_read, fd, end - 8192 - 8, 8), 8) << "the control";
+	EXPECT_EQ(Call(SYS_read, fd, 0, 0), 0);
+}
+
+TEST_F(Files, VectorsAreReadAndWritten)
+{
+	Open("allow write " + dir);
+	long fd = Get(dir + "/file", O_RDWR);
+	auto *iov = reinterpret_cast<iovec *>(fake_arena());
+	char *a = fake_arena() + 1024, *b = fake_arena() + 2048;
+	iov[0] = {a, 3};
+	iov[1] = {(void *)1, 0};
+	iov[2] = {b, 100};
+	EXPECT_EQ(Call(SYS_readv, fd, iov, 3), 8);
+	EXPECT_EQ(std::string(a, 3) + std::string(b, 5), "contents");
+	strcpy(a, "CON");
+	EXPECT_EQ(Call(SYS_pwritev, fd, iov, 1, 0, 0), 3);
+	EXPECT_EQ(Read(dir + "/file"), "CONtents");
+}
+
+TEST_F(Files, StatsTellWhatTheKernelTells)
+{
+	Open("files-ro:" + dir);
+	auto *st = reinterpret_cast<struct stat *>(fake_arena());
+	auto *stx = reinterpret_cast<struct statx *>(fake_arena() + 512);
+	struct stat real;
+	ASSERT_EQ(stat((dir + "/file").c_str(), &real), 0);
+	long fd = Get(dir + "/file");
+	EXPECT_EQ(Call(SYS_fstat, fd, st), 0);
+	EXPECT_EQ(st->st_ino, real.st_ino);
+	EXPECT_EQ(Call(SYS_newfstatat, fd, Path(""), st, AT_EMPTY_PATH), 0);
+	EXPECT_EQ(st->st_size, 8);
+	EXPECT_EQ(Call(SYS_newfstatat, AT_FDCWD, Path(dir + "/link"), st, AT_SYMLINK_NOFOLLOW), 0);
+	EXPECT_TRUE(S_ISLNK(st->st_mode));
+	EXPECT_EQ(Call(SYS_statx, AT_FDCWD, Path(dir + "/link"), 0, STATX_BASIC_STATS, stx), 0);
+	EXPECT_EQ(stx->stx_ino, real.st_ino);
+	EXPECT_EQ(Call(SYS_statx, 1, Path(""), AT_EMPTY_PATH, STATX_BASIC_STATS, stx), 0);
+	EXPECT_TRUE(S_ISCHR(stx->stx_mode));
+	EXPECT_EQ(Call(SYS_fstat, 0, st), 0);
+	EXPECT_TRUE(S_ISCHR(st->st_mode));
+	EXPECT_EQ(Call(SYS_access, Path(dir + "/file"), R_OK), 0);
+	EXPECT_EQ(Call(SYS_faccessat2, AT_FDCWD, Path(dir + "/none"), F_OK, AT_EACCESS), -ENOENT);
+	EXPECT_EQ(Call(SYS_readlink, Path(dir + "/file"), st, 100), -EINVAL);
+	EXPECT_EQ(Call(SYS_readlink, Path(dir + "/link"), st, 2), 2);
+	EXPECT_EQ(memcmp(st, "fi", 2), 0);
+	EXPECT_EQ(Call(SYS_getcwd, fake_arena(), 1), -ERANGE);
+}
+
+TEST_F(Files, DirectoriesAreListedAndGoneOnFrom)
+{
+	Open("files-ro:" + dir);
+	long fd = Get(dir, O_RDONLY | O_DIRECTORY);
+	ASSERT_EQ(fd, 3);
+	long n = Call(SYS_getdents64, fd, fake_arena(), 1024);
+	EXPECT_GT(n, 0);
+	EXPECT_NE(std::string(fake_arena(), (size_t)n).find("within"), std::string::npos);
+	EXPECT_EQ(Call(SYS_openat, fd, Path("sub/deep"), O_RDONLY), 4);
+	EXPECT_EQ(Call(SYS_openat, fd, Path("../secret"), O_RDONLY), -EACCES);
+	EXPECT_EQ(Call(SYS_openat, fd, Path("out"), O_RDONLY), -EACCES);
+	EXPECT_EQ(Call(SYS_openat, 4, Path("x"), O_RDONLY), -ENOTDIR);
+	EXPECT_EQ(Call(SYS_openat, 77, Path("x"), O_RDONLY), -EBADF);
+	EXPECT_EQ(Call(SYS_openat, 77, Path(dir + "/file"), O_RDONLY), 5) << "an absolute path needs none";
+	auto *how = reinterpret_cast<struct open_how *>(fake_arena());
+	*how = {O_RDONLY, 0, 0};
+	EXPECT_EQ(Call(SYS_openat2, fd, Path("file"), how, sizeof(*how)), 6);
+	*how = {O_RDONLY, 0, RESOLVE_IN_ROOT};
+	EXPECT_EQ(Call(SYS_openat2, fd, Path("file"), how, sizeof(*how)), -EINVAL);
+	EXPECT_EQ(Call(SYS_open, Path(dir + "/file/"), O_RDONLY), -ENOTDIR);
+}
+
+TEST_F(Files, WhatIsUsedStaysOpenThoughItsNumberIsClosed)
+{
+	Open("allow call pipe2");
+	auto *ends = reinterpret_cast<int *>(fake_arena());
+	ASSERT_EQ(Call(SYS_pipe2, ends, 0), 0);
+	EXPECT_EQ(ends[0], 3);
+	EXPECT_EQ(ends[1], 4);
+	long got = -1;
+	std::thread reader([&] { got = Call(SYS_read, 3, fake_arena() + 64, 10); });
+	while (fake_asked() == 0) { // it waits
+		usleep(1000);
+	}
+	unsigned int before = fake_descriptors();
+	EXPECT_EQ(Call(SYS_close, 3), 0);
+	EXPECT_EQ(fake_descriptors(), before) << "the reader has it";
+	strcpy(fake_arena() + 128, "late");
+	EXPECT_EQ(Call(SYS_write, 4, fake_arena() + 128, 4), 4);
+	reader.join();
+	EXPECT_EQ(got, 4);
+	EXPECT_EQ(fake_descriptors(), before - 1);
+	EXPECT_EQ(Call(SYS_write, 4, fake_arena() + 128, 4), -EPIPE) << "and no SIGPIPE";
+}
+
+TEST_F(Files, ManyThreadsOpenAndCloseWithoutLosingAny)
+{
+	Open("files-ro:" + dir, 8);
+	unsigned int before = fake_descriptors();
+	strcpy(fake_arena() + 4096, (dir + "/file").c_str());
+	std::vector<std::thread> threads;
+	for (int i = 0; i < 4; i++) {
+		threads.emplace_back([i] {
+			for (int k = 0; k < 2000; k++) {
+				long fd = Call(SYS_openat, AT_FDCWD, fake_arena() + 4096, O_RDONLY, 0);
+				if (fd >= 0) {
+					Call(SYS_read, fd, fake_arena() + 8192 + 64 * i, 8);
+				}
+				Call(SYS_dup2, 3 + k % 8, 3 + k % 5);
+				Call(SYS_close, 3 + k % 8); // whoever's it is
+				if (fd >= 0) {
+					Call(SYS_close, fd);
+				}
+			}
+		});
+	}
+	for (std::thread &t : threads) {
+		t.join();
+	}
+	for (int fd = 3; fd < 11; fd++) {
+		Call(SYS_close, fd);
+	}
+	EXPECT_EQ(fake_descriptors(), before);
+}
+
+TEST_F(Files, LinksThatChangeMeanwhileLeadToAllowedOnesOnly)
+{
+	Open("files-ro:" + dir);
+	std::atomic<bool> stop{false};
+	fs::create_directories(root + "/other");
+	Write(root + "/other/deep", "secret");
+	std::thread racer([&] {
+		const std::string a = dir + "/race", b = dir + "/race.next";
+		for (int i = 0; !stop; i++) {
+			unlink(b.c_str());
+			switch (i % 4) {
+			case 0:
+				(void)!symlink((root + "/other").c_str(), b.c_str());
+				break;
+			case 1:
+				(void)!symlink("sub", b.c_str());
+				break;
+			case 2:
+				(void)!symlink("../other", b.c_str());
+				break;
+			default:
+				mkdir(b.c_str(), 0700);
+				Write(b + "/deep", "deep");
+				break;
+			}
+			if (rename(b.c_str(), a.c_str()) != 0) {
+				std::error_code ignored;
+				fs::remove_all(a, ignored);
+				(void)!rename(b.c_str(), a.c_str());
+			}
+		}
+	});
+	int reached = 0;
+	for (int i = 0; i < 6000; i++) {
+		long fd = Get(dir + "/race/deep");
+		if (fd >= 0) {
+			std::string is = Contents(fd);
+			EXPECT_TRUE(is == "deep" || is.empty()) << is;
+			reached++;
+			Call(SYS_close, fd);
+		}
+	}
+	stop = true;
+	racer.join();
+	EXPECT_GT(reached, 0) << "the control: it is reached at times";
+}
+
+TEST_F(Files, AreAsBeforeAfterAReset)
+{
+	Open("files-ro:" + dir);
+	ASSERT_EQ(Get(dir + "/file"), 3);
+	ASSERT_EQ(Get(dir + "/file"), 4);
+	Call(SYS_lseek, 3, 2, SEEK_SET);
+	unsigned int before = fake_descriptors();
+	fake_snapshot();
+	for (int round = 0; round < 3; round++) {
+		EXPECT_EQ(Contents(3), "ntents");
+		Call(SYS_close, 4);
+		EXPECT_EQ(Get(dir + "/sub/deep"), 4);
+		EXPECT_EQ(Get(dir + "/sub/deep"), 5);
+		Call(SYS_dup2, 4, 1);
+		fake_restore();
+		EXPECT_EQ(fake_descriptors(), before);
+		EXPECT_EQ(Contents(4), "contents");
+		EXPECT_EQ(Contents(5), "error -9");
+		EXPECT_EQ(Contents(1), "");
+	}
+	fake_snapshot();
+	EXPECT_EQ(fake_descriptors(), before);
+}
+
+TEST_F(Files, LocksAreTheDomainsAndNotTheProcesss)
+{
+	Open("allow write " + dir);
+	long fd = Get(dir + "/file", O_RDWR);
+	int mine = open((dir + "/file").c_str(), O_RDWR);
+	struct flock lock = {};
+	lock.l_type = F_WRLCK;
+	ASSERT_EQ(fcntl(mine, F_SETLK, &lock), 0);
+	memcpy(fake_arena(), &lock, sizeof(lock));
+	EXPECT_EQ(Call(SYS_fcntl, fd, F_SETLK, fake_arena()), -EAGAIN) << "as of another process";
+	fake_interrupt(true);
+	EXPECT_EQ(Call(SYS_fcntl, fd, F_SETLKW, fake_arena()), -EINTR);
+	fake_interrupt(false);
+	close(mine);
+	EXPECT_EQ(Call(SYS_fcntl, fd, F_SETLK, fake_arena()), 0);
+	EXPECT_EQ(Call(SYS_flock, fd, LOCK_EX | LOCK_NB), 0);
+	EXPECT_EQ(Call(SYS_fcntl, fd, F_SETLK, 8), -EFAULT);
+}
+
+TEST_F(Files, PipesAndEventsWaitAsTheDomainWantsIt)
+{
+	Open("allow call pipe pipe2 eventfd2");
+	auto *ends = reinterpret_cast<int *>(fake_arena());
+	ASSERT_EQ(Call(SYS_pipe2, ends, O_NONBLOCK | O_CLOEXEC), 0);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_GETFD), FD_CLOEXEC);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	EXPECT_EQ(Call(SYS_read, 3, fake_arena(), 8), -EAGAIN);
+	int off = 0;
+	memcpy(fake_arena(), &off, 4);
+	EXPECT_EQ(Call(SYS_ioctl, 3, FIONBIO, fake_arena()), 0);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_GETFL) & O_NONBLOCK, 0);
+	fake_interrupt(true);
+	EXPECT_EQ(Call(SYS_read, 3, fake_arena(), 8), -EINTR) << "it waits, until the call is to end";
+	fake_interrupt(false);
+	EXPECT_EQ(Call(SYS_fcntl, 3, F_SETFL, O_NONBLOCK | O_APPEND), 0);
+	EXPECT_EQ(Call(SYS_read, 3, fake_arena(), 8), -EAGAIN);
+	EXPECT_EQ(Call(SYS_eventfd2, 3, 0), 5);
+	EXPECT_EQ(Call(SYS_read, 5, fake_arena(), 8), 8);
+	EXPECT_EQ(fake_arena()[0], 3);
+	EXPECT_EQ(Call(SYS_write, 4, fake_arena(), 6), 6);
+	EXPECT_EQ(Call(SYS_ioctl, 3, FIONREAD, fake_arena()), 0);
+	EXPECT_EQ(fake_arena()[0], 6);
+	EXPECT_EQ(Call(SYS_ioctl, 3, FIONREAD, 8), -EFAULT);
+	EXPECT_EQ(Call(SYS_ioctl, 3, TIOCSTI, fake_arena()), -ENOTTY);
+	EXPECT_EQ(fake_refused(SYS_ioctl), 1u);
+	unsigned int before = fake_descriptors();
+	EXPECT_EQ(Call(SYS_pipe2, 8, 0), -EFAULT);
+	EXPECT_EQ(fake_descriptors(), before);
+}
+
+TEST_F(Files, PollAndSelectSeeTheDomainsNumbers)
+{
+	Open("allow call pipe2");
+	auto *ends = reinterpret_cast<int *>(fake_arena());
+	ASSERT_EQ(Call(SYS_pipe2, ends, 0), 0);
+	auto *polled = reinterpret_cast<struct pollfd *>(fake_arena() + 64);
+	polled[0] = {3, POLLIN, 0};
+	polled[1] = {4, POLLOUT, 0};
+	polled[2] = {-1, POLLIN, 9};
+	polled[3] = {50, POLLIN, 0};
+	polled[4] = {1, POLLOUT, 0};
+	EXPECT_EQ(Call(SYS_poll, polled, 5, -1), 3);
+	EXPECT_EQ(polled[0].revents, 0);
+	EXPECT_EQ(polled[1].revents, POLLOUT);
+	EXPECT_EQ(polled[2].revents, 0);
+	EXPECT_EQ(polled[3].revents, POLLNVAL);
+	EXPECT_EQ(polled[4].revents, POLLOUT);
+	EXPECT_EQ(Call(SYS_poll, polled, 1, 5), 0);
+	EXPECT_EQ(Call(SYS_poll, polled, 1000, 0), -EINVAL);
+	EXPECT_EQ(Call(SYS_poll, fake_arena() - 8, 1, 0), -EFAULT);
+	EXPECT_EQ(Call(SYS_write, 4, fake_arena(), 1), 1);
+	auto *sets = reinterpret_cast<fd_set *>(fake_arena() + 1024);
+	memset(sets, 0, 2 * sizeof(fd_set));
+	FD_SET(3, &sets[0]);
+	FD_SET(4, &sets[0]);
+	FD_SET(4, &sets[1]);
+	EXPECT_EQ(Call(SYS_select, 64, &sets[0], &sets[1], 0, 0), 2);
+	EXPECT_TRUE(FD_ISSET(3, &sets[0]));
+	EXPECT_FALSE(FD_ISSET(4, &sets[0]));
+	EXPECT_TRUE(FD_ISSET(4, &sets[1]));
+	FD_SET(60, &sets[0]);
+	EXPECT_EQ(Call(SYS_select, 64, &sets[0], 0, 0, 0), -EBADF);
+	EXPECT_EQ(Call(SYS_select, 2000, &sets[0], 0, 0, 0), -EINVAL);
+}
+
+TEST_F(Files, AReportRunReadsWhatItIsAskedForAndSaysSo)
+{
+	Open("report");
+	EXPECT_EQ(Get(dir + "/out"), 3);
+	EXPECT_EQ(Get(dir + "/file", O_RDWR), -EACCES) << "writing is not safe to try";
+	EXPECT_EQ(Get("/proc/self/environ"), -EACCES);
+	fs::create_symlink("/proc/self/environ", dir + "/environ");
+	EXPECT_EQ(Get(dir + "/environ"), -EACCES);
+	EXPECT_EQ(Call(SYS_pipe2, fake_arena(), 0), 0);
+	EXPECT_EQ(Call(SYS_ptrace, 0), -EPERM);
+	char text[4096];
+	fake_learned(text, sizeof(text));
+	EXPECT_EQ(std::string(text), "pure\nallow read " + dir + "/out\nallow call pipe2\n");
+	fake_library_free();
+	Open(text);
+	EXPECT_EQ(Get(dir + "/out"), 3) << "what was printed allows it";
+	EXPECT_EQ(Get(dir + "/file"), -EACCES);
+}
+
+TEST_F(Files, APolicyThatLeadsToProcIsRefused)
+{
+	fs::create_symlink("/proc/self", root + "/self");
+	char why[200] = "";
+	EXPECT_EQ(fake_library_new(("files-ro:" + root + "/self").c_str(), nullptr, 64, why, sizeof(why)), -EINVAL);
+	EXPECT_NE(std::string(why).find("no policy can allow"), std::string::npos) << why;
+	EXPECT_EQ(fake_library_new("pure", "relative", 64, why, sizeof(why)), -EINVAL);
+}
+
+} // namespace
