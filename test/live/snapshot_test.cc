@@ -152,6 +152,25 @@ TEST_F(Snapshot, CodeThatWasThereStaysAndCodeThatCameLaterGoes)
 	EXPECT_EQ(lych_verify(nullptr, nullptr), 0);
 }
 
+TEST_F(Snapshot, TrampolinesThatWereThereStay)
+{
+	std::string code(kPage, '\xc3');
+	long room = arena_place(l, 4 * kPage, PROT_NONE, SPACE_TRAMPOLINES);
+	ASSERT_GT(room, 0);
+	uint64_t at = static_cast<uint64_t>(room);
+	ASSERT_EQ(arena_code(l, at, 4 * kPage, PROT_READ | PROT_EXEC), 0);
+	ASSERT_EQ(arena_world_door(l, at, code.data(), kPage), 0);
+	ASSERT_EQ(snapshot_take(l), 0);
+	ASSERT_EQ(snapshot_restore(l), 0);
+	EXPECT_EQ(Byte(at), 0xc3);
+	auto mappings = Mappings(at, at + kPage);
+	ASSERT_EQ(mappings.size(), 1u);
+	EXPECT_EQ(mappings[0].prot, static_cast<uint32_t>(PROT_READ | PROT_EXEC));
+	EXPECT_EQ(arena_munmap(l, at, 4 * kPage), -EPERM);
+	EXPECT_EQ(arena_unplace(l, at), 0) << "the runtime may";
+	EXPECT_EQ(Byte(at), -1);
+}
+
 TEST_F(Snapshot, TheRuntimesPartIsLeftAlone)
 {
 	void *before = nullptr, *after = nullptr;
@@ -223,10 +242,10 @@ TEST_F(Snapshot, WhoseDescriptorSomebodyClosedIsNotGoneBackTo)
 	int fd = SnapshotFd();
 	ASSERT_EQ(Put(at, 2), 0);
 	close(fd);
-	EXPECT_EQ(snapshot_restore(l), -EBADF);
+	EXPECT_EQ(snapshot_restore(l), -ENOENT);
 	int other = memfd_create("lychgate:snapshot of somebody else", 0);
 	ASSERT_EQ(dup2(other, fd), fd);
-	EXPECT_EQ(snapshot_restore(l), -EBADF);
+	EXPECT_EQ(snapshot_restore(l), -ENOENT);
 	EXPECT_EQ(Byte(at), 2) << "nothing has changed";
 	Drop();
 	EXPECT_GE(fcntl(fd, F_GETFD), 0) << "not ours to close";
@@ -245,12 +264,14 @@ TEST_F(Snapshot, ThatCannotBeTakenChangesNothing)
 	getrlimit(RLIMIT_FSIZE, &before);
 	low = {50 * kPage, before.rlim_max};
 	ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &low), 0);
-	EXPECT_EQ(snapshot_take(l), -EFBIG) << "and no SIGXFSZ ends the program";
+	EXPECT_EQ(snapshot_take(l), -ENOMEM) << "and no SIGXFSZ ends the program";
+	EXPECT_NE(strstr(lych_why(), "RLIMIT_FSIZE"), nullptr) << lych_why();
 	setrlimit(RLIMIT_FSIZE, &before);
 	getrlimit(RLIMIT_NOFILE, &before);
 	low = {0, before.rlim_max};
 	ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
-	EXPECT_EQ(snapshot_take(l), -EMFILE);
+	EXPECT_EQ(snapshot_take(l), -ENOMEM);
+	EXPECT_NE(strstr(lych_why(), "descriptor"), nullptr) << lych_why();
 	setrlimit(RLIMIT_NOFILE, &before);
 	EXPECT_EQ(Descriptors(), open);
 	EXPECT_EQ(Byte(at + 99 * kPage), 1);
