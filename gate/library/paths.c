@@ -299,11 +299,24 @@ static bool is_kernels(long real)
 	       fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC || fs.f_type == SECURITYFS_MAGIC;
 }
 
+/* What every loader looks for, whether this system has it or not. */
+static bool loaders(const char *path)
+{
+	const char *rest;
+
+	for (size_t i = 0; i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
+		if (rules_beneath(path, library_dirs[i], &rest)) {
+			return true;
+		}
+	}
+	return strcmp(path, "/etc/ld.so.preload") == 0;
+}
+
 long path_refused(const struct answer *a, const char *path)
 {
 	bool loading = atomic_load(&a->l->files->loading) != 0;
 
-	if (!loading || strcmp(path, "/etc/ld.so.preload") != 0) {
+	if (!loading || !loaders(path)) {
 		mediator_refused(a->l->domain, a->call);
 	}
 	return loading ? -ENOENT : -EACCES;
