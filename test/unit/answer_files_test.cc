@@ -279,6 +279,19 @@ TEST_F(Files, LibrariesAreReadWhileALoaderIsAtWork)
 	EXPECT_EQ(Get("/etc/ld.so.cache"), -EACCES);
 }
 
+TEST_F(Files, WhatTheCLibraryLooksAtOutOfHabitIsNotThereAndNotTold)
+{
+	Open("pure");
+	EXPECT_EQ(Get("/sys/devices/system/cpu/online"), -ENOENT);
+	EXPECT_EQ(Get("/proc/sys/vm/overcommit_memory"), -ENOENT);
+	EXPECT_EQ(fake_refused_all(), 0u);
+	EXPECT_EQ(Get("/sys/devices/system/cpu/cpu0/online"), -EACCES);
+	EXPECT_EQ(fake_refused_all(), 1u);
+	fake_library_free();
+	Open("files-ro:/sys/devices/system/cpu");
+	EXPECT_EQ(Get("/sys/devices/system/cpu/online"), 3) << "where it is allowed it is there";
+}
+
 TEST_F(Files, NumbersAreTheDomainsOwn)
 {
 	Open("files-ro:" + dir, 5);
