@@ -75,7 +75,7 @@ LYCH_HIDDEN long arena_munlock(struct library *l, uint64_t at, uint64_t bytes);
  * For the runtime. What is fixed can be changed by none of the calls above, and does not count.
  *
  * arena_place: zeroed memory, fixed: its address, or -ENOMEM, -EAGAIN, -EINVAL. flags: SPACE_STACK (a guard below),
- * SPACE_TRAMPOLINES (in reach of all code), or 0. arena_unplace gives it back: -EINVAL: at is not what arena_place gave.
+ * SPACE_TRAMPOLINES (in reach of all code; arena_code when it becomes code), or 0. arena_unplace gives it back: -EINVAL: at is not what arena_place gave.
  *
  * arena_fix: what was mapped in [at, at + bytes) by the calls above (-EINVAL: not all of it is) is fixed from now on.
  */
