@@ -299,13 +299,39 @@ static bool is_kernels(long real)
 	       fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC || fs.f_type == SECURITYFS_MAGIC;
 }
 
+/*
+ * A refused path. While a loader looks for things they are not there; and so is what the C library looks at when there is a thread
+ * or a thread's heap, and does without: nobody is told.
+ */
+static bool looked_for(const char *path, bool loading)
+{
+	static const char *const out_of_habit[] = {
+		"/etc/ld.so.preload", "/sys/devices/system/cpu", "/sys/devices/system/cpu/online",
+		"/sys/devices/system/cpu/possible", "/proc/sys/vm/overcommit_memory",
+	};
+	const char *rest;
+
+	for (size_t i = 0; i < sizeof(out_of_habit) / sizeof(out_of_habit[0]); i++) {
+		if (strcmp(path, out_of_habit[i]) == 0) {
+			return true;
+		}
+	}
+	for (size_t i = 0; loading && i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
+		if (rules_beneath(path, library_dirs[i], &rest)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 long path_refused(const struct answer *a, const char *path)
 {
 	bool loading = atomic_load(&a->l->files->loading) != 0;
 
-	if (!loading || strcmp(path, "/etc/ld.so.preload") != 0) {
-		mediator_refused(a->l->domain, a->call);
+	if (looked_for(path, loading)) {
+		return -ENOENT;
 	}
+	mediator_refused(a->l->domain, a->call);
 	return loading ? -ENOENT : -EACCES;
 }
 
