@@ -44,6 +44,7 @@ struct library;
 #define ARENA_MOST (1ULL << 40)
 #define ARENA_GUARD (16 * SPACE_PAGE) /* at each end, and below stacks: never used */
 #define ARENA_AREAS 8192              /* code inside has at most so many mappings */
+#define ARENA_MAPPINGS 16384          /* and the kernel at most so many of what are those: as if the process had its most */
 #define ARENA_PLACES 4200              /* and the runtime at most so many: a heap, and a stack for each thread */
 #define ARENA_CODE (256ULL << 20)     /* bytes of code it has mapped at most: each mapping is a copy */
 

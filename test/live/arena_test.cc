@@ -252,6 +252,36 @@ TEST_F(Arena, HasNoMoreMappingsThanTheTableHasRoomFor)
 	EXPECT_TRUE(IsWhole(l));
 }
 
+// What was written to while it was apart stays apart for the kernel, whatever it looks like afterwards.
+TEST_F(Arena, HasNoMoreMappingsForTheKernelEither)
+{
+	constexpr uint64_t kTurns = 15, kTurn = 4000;
+	Make(1 << 30, kTurns * kTurn * kPage);
+	uint64_t done = 0;
+	for (long rc = 0; rc == 0 && done < kTurns; done++) {
+		// nothing of it was written to yet, and it touches nothing that was
+		long got = Map(kTurn + 1, PROT_NONE);
+		uint64_t at = static_cast<uint64_t>(got);
+		ASSERT_TRUE(got > 0 || got == -ENOMEM);
+		rc = got > 0 ? arena_mprotect(l, at + kPage, kTurn * kPage, 3) : got;
+		for (uint64_t i = 2; rc == 0 && i < kTurn; i += 2) {
+			rc = arena_mprotect(l, at + i * kPage, kPage, PROT_NONE);
+		}
+		for (uint64_t i = 1; rc == 0 && i < kTurn; i += 2) {
+			ASSERT_EQ(Put(at + i * kPage, 1), 0);
+		}
+		rc = rc != 0 ? rc : arena_mprotect(l, at + kPage, kTurn * kPage, 3);
+		EXPECT_TRUE(rc == 0 || rc == -ENOMEM) << rc;
+	}
+	EXPECT_LT(done, kTurns);
+	size_t mappings = Mappings(arena_world_start(l), arena_world_end(l)).size();
+	EXPECT_GT(mappings, 8000u) << "the control: that is how they become many";
+	EXPECT_LE(mappings, ARENA_MAPPINGS + 2u);
+	EXPECT_EQ(arena_munmap(l, Lo(), Hi() - Lo()), 0);
+	EXPECT_GT(Map(1), 0);
+	EXPECT_TRUE(IsWhole(l));
+}
+
 TEST_F(Arena, FilesAreMappedPrivately)
 {
 	int fd = File(3, 40);
