@@ -496,8 +496,26 @@ int arena_code(struct library *l, uint64_t at, uint64_t bytes, uint32_t prot)
 													     : 0;
 	}
 	rc = rc == 0 ? space_code(s, at, end, prot) : rc;
+	/* As one area it needs no room in the table. */
+	rc = rc == 0 ? space_fix(s, at, end, 0) : rc;
 	arena_let_go(l, &mask);
 	return rc;
+}
+
+void arena_code_done(struct library *l, uint64_t at)
+{
+	const struct space_area *a;
+	uint64_t mask;
+
+	/* If it never gets the lock it stays fixed, which harms nobody. */
+	if (!arena_hold(l, &mask)) {
+		return;
+	}
+	a = space_at(&l->arena->space, at);
+	if (a != NULL && (a->flags & SPACE_TRAMPOLINES) == 0) {
+		(void)space_unfix(&l->arena->space, at);
+	}
+	arena_let_go(l, &mask);
 }
 
 void arena_code_drop(struct library *l, uint64_t at, uint64_t bytes)

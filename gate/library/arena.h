@@ -96,14 +96,16 @@ LYCH_HIDDEN int arena_guarded(struct library *l, void **out, size_t bytes, unsig
 LYCH_HIDDEN void arena_unguarded(struct library *l, void *at, size_t bytes);
 
 /*
- * Code. [at, at + bytes), mapped by the calls above, becomes one area of code with prot: from here on code inside can
- * neither change, move nor replace it, but for unmapping it as a whole. This is only written down: the caller calls
- * it BEFORE it has the door put the finished code there (with the key and prot), else another thread of the domain
- * could get between; and arena_code_drop when that fails: nothing is mapped there then. -EINVAL: not all of it is
- * mapped; -EPERM: it is fixed, or partly code already; -ENOMEM: more than ARENA_CODE, or the table is full. What
- * other threads wrote there before is theirs to answer for: the door copies.
+ * Code. [at, at + bytes), mapped by the calls above, becomes one area of code with prot, and is fixed: from here on
+ * code inside cannot unmap, change, move or replace it. This is only written down: the caller calls it BEFORE it has
+ * the door put the finished code there (with the key and prot), else another thread of the domain could get between;
+ * then arena_code_done, after which code inside may unmap it as a whole; or arena_code_drop, when the door has failed:
+ * nothing is mapped there then. What arena_place gave for trampolines stays fixed. -EINVAL: not all of it is mapped;
+ * -EPERM: it is fixed, or partly code already; -ENOMEM: more than ARENA_CODE, or the table is full. What other threads
+ * wrote there before is theirs to answer for: the door copies.
  */
 LYCH_HIDDEN int arena_code(struct library *l, uint64_t at, uint64_t bytes, uint32_t prot);
+LYCH_HIDDEN void arena_code_done(struct library *l, uint64_t at);
 LYCH_HIDDEN void arena_code_drop(struct library *l, uint64_t at, uint64_t bytes);
 
 /* The first area that ends behind at: false, there is none. For what code inside asks about its memory, and for

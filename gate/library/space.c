@@ -504,6 +504,18 @@ int space_code(struct space *s, uint64_t start, uint64_t end, uint32_t prot)
 	return 0;
 }
 
+int space_unfix(struct space *s, uint64_t start)
+{
+	uint32_t i = space_index(s, start);
+
+	if (i == s->count || s->area[i].start != start || (s->area[i].flags & SPACE_CODE) == 0) {
+		return -EINVAL;
+	}
+	s->area[i].flags &= ~SPACE_FIXED;
+	merge(s, s->area[i].start, s->area[i].end);
+	return 0;
+}
+
 int space_release(struct space *s, uint64_t start, uint64_t end)
 {
 	if (!space_holds(s, start, end)) {

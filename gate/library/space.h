@@ -107,8 +107,7 @@ LYCH_HIDDEN int space_protect(struct space *s, uint64_t start, uint64_t end, uin
 
 /*
  * [from, from + bytes), which lies in one area, to [to, to + bytes), in place of what was there; the two do not
- * overlap
- * (-EINVAL). -EFAULT: not in one area; -EPERM; -ENOMEM. The limit does not matter: nothing is added.
+ * overlap (-EINVAL). -EFAULT: not in one area; -EPERM; -ENOMEM. The limit does not matter: nothing is added.
  */
 LYCH_HIDDEN int space_may_move(const struct space *s, uint64_t from, uint64_t bytes, uint64_t to);
 LYCH_HIDDEN int space_move(struct space *s, uint64_t from, uint64_t bytes, uint64_t to);
@@ -123,10 +122,12 @@ LYCH_HIDDEN int space_break(struct space *s, uint64_t at);
  * The runtime's own, which nothing forbids but sense. space_fix: all areas in [start, end), which is full (-EINVAL),
  * get flags and SPACE_FIXED, and are not counted any more; -ENOMEM: the table. space_code: [start, end), full,
  * becomes one area of code with prot, fixed if its first page was; -ENOMEM: the limit of code, the table.
- * space_release: fixed or code or not, it is free.
+ * space_release: fixed or code or not, it is free. space_unfix: the area of code that begins at start is fixed no more;
+ * -EINVAL: there is none.
  */
 LYCH_HIDDEN int space_fix(struct space *s, uint64_t start, uint64_t end, uint32_t flags);
 LYCH_HIDDEN int space_code(struct space *s, uint64_t start, uint64_t end, uint32_t prot);
+LYCH_HIDDEN int space_unfix(struct space *s, uint64_t start);
 LYCH_HIDDEN int space_release(struct space *s, uint64_t start, uint64_t end);
 
 #ifdef __cplusplus

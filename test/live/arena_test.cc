@@ -354,6 +354,11 @@ TEST_F(Arena, CodeGoesAsAWholeAndIsNothingElseMeanwhile)
 	ASSERT_EQ(arena_world_door(l, text, code.data(), code.size()), 0);
 	EXPECT_TRUE(IsWhole(l));
 	EXPECT_EQ(Byte(text), 0xc3);
+	// another thread must not put something else there before the door is through
+	EXPECT_EQ(arena_munmap(l, at, 8 * kPage), -EPERM);
+	EXPECT_EQ(arena_munmap(l, text, 2 * kPage), -EPERM);
+	EXPECT_EQ(Map(2, 3, text, MAP_FIXED), -EPERM);
+	arena_code_done(l, text);
 
 	EXPECT_EQ(arena_munmap(l, at, 3 * kPage), -EPERM);
 	EXPECT_EQ(arena_munmap(l, text + kPage, kPage), -EPERM);

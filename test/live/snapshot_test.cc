@@ -139,6 +139,7 @@ TEST_F(Snapshot, CodeThatWasThereStaysAndCodeThatCameLaterGoes)
 	uint64_t at = static_cast<uint64_t>(Map(8, PROT_READ));
 	ASSERT_EQ(arena_code(l, at + kPage, kPage, PROT_READ | PROT_EXEC), 0);
 	ASSERT_EQ(arena_world_door(l, at + kPage, code.data(), kPage), 0);
+	arena_code_done(l, at + kPage);
 	ASSERT_EQ(snapshot_take(l), 0);
 	EXPECT_EQ(arena_munmap(l, at, 8 * kPage), -EPERM);
 	EXPECT_EQ(arena_munmap(l, at + kPage, kPage), -EPERM);
@@ -169,6 +170,7 @@ TEST_F(Snapshot, TrampolinesThatWereThereStay)
 	auto mappings = Mappings(at, at + kPage);
 	ASSERT_EQ(mappings.size(), 1u);
 	EXPECT_EQ(mappings[0].prot, static_cast<uint32_t>(PROT_READ | PROT_EXEC));
+	arena_code_done(l, at);
 	EXPECT_EQ(arena_munmap(l, at, 4 * kPage), -EPERM);
 	EXPECT_EQ(arena_unplace(l, at), 0) << "the runtime may";
 	EXPECT_EQ(Byte(at), -1);

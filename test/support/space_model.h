@@ -284,6 +284,20 @@ static inline void model_code(struct space_model *m, uint32_t from, uint32_t to,
 	}
 }
 
+static inline void model_unfix(struct space_model *m, uint32_t at)
+{
+	struct model_page p = at < MODEL_PAGES ? m->page[at] : (struct model_page){false, 0, 0, 0};
+	const struct model_page *b = at > 0 && at < MODEL_PAGES ? &m->page[at - 1] : NULL;
+	bool begins = b == NULL || !b->mapped || b->prot != p.prot || b->flags != p.flags || b->id != p.id;
+	int want = p.mapped && (p.flags & SPACE_CODE) && begins ? 0 : -EINVAL;
+
+	model_expect(space_unfix(m->table, model_at(at)) == want, "another answer to unfix");
+	for (uint32_t i = at; want == 0 && i < MODEL_PAGES && m->page[i].mapped && m->page[i].prot == p.prot &&
+			      m->page[i].flags == p.flags && m->page[i].id == p.id; i++) {
+		m->page[i].flags &= ~SPACE_FIXED;
+	}
+}
+
 static inline void model_release(struct space_model *m, uint32_t from, uint32_t to)
 {
 	int want = from >= to || to > MODEL_PAGES ? -EINVAL : 0;
@@ -378,6 +392,8 @@ static inline void model_step(struct space_model *m, const uint8_t in[8])
 	case 12:
 		if (in[5] % 4 == 0) {
 			model_fix(m, from, to, in[4] & 1 ? SPACE_STACK : 0);
+		} else {
+			model_unfix(m, from);
 		}
 		break;
 	case 13:
