@@ -44,6 +44,7 @@ struct library;
 #define ARENA_MOST (1ULL << 40)
 #define ARENA_GUARD (16 * SPACE_PAGE) /* at each end, and below stacks: never used */
 #define ARENA_AREAS 8192              /* code inside has at most so many mappings */
+#define ARENA_MAPPINGS 16384          /* and the kernel at most so many of what are those: as if the process had its most */
 #define ARENA_PLACES 4200              /* and the runtime at most so many: a heap, and a stack for each thread */
 #define ARENA_CODE (256ULL << 20)     /* bytes of code it has mapped at most: each mapping is a copy */
 
@@ -75,7 +76,7 @@ LYCH_HIDDEN long arena_munlock(struct library *l, uint64_t at, uint64_t bytes);
  * For the runtime. What is fixed can be changed by none of the calls above, and does not count.
  *
  * arena_place: zeroed memory, fixed: its address, or -ENOMEM, -EAGAIN, -EINVAL. flags: SPACE_STACK (a guard below),
- * SPACE_TRAMPOLINES (in reach of all code), or 0. arena_unplace gives it back: -EINVAL: at is not what arena_place gave.
+ * SPACE_TRAMPOLINES (in reach of all code; arena_code when it becomes code), or 0. arena_unplace gives it back: -EINVAL: at is not what arena_place gave.
  *
  * arena_fix: what was mapped in [at, at + bytes) by the calls above (-EINVAL: not all of it is) is fixed from now on.
  */

@@ -49,7 +49,7 @@ static long discard(struct library *l, uint64_t start, uint64_t end, uint32_t fl
 		return 0; /* it may keep what it has for as long as it likes */
 	}
 	/* Pages that come from the snapshot would come back, and must be zero. */
-	if (arena_reserve(l, start, end) != 0) {
+	if (!arena_has_room(l) || arena_reserve(l, start, end) != 0) {
 		return -ENOMEM;
 	}
 	return prot == PROT_NONE ? 0 : arena_tag(l, start, end, prot);

@@ -122,8 +122,8 @@ static long map(struct library *l, const struct request *r)
 		return -ENOMEM;
 	}
 	rc = space_may_map(s, &wish);
-	if (rc != 0) {
-		return rc;
+	if (rc != 0 || !arena_has_room(l)) {
+		return rc != 0 ? rc : -ENOMEM;
 	}
 	if (r->fd >= 0) {
 		rc = arena_fresh_file(l, wish.start, wish.end, r->prot, r->fd, r->offset, &lost);
@@ -216,8 +216,8 @@ static long protect(struct library *l, uint64_t start, uint64_t end, uint32_t pr
 	if (rc == 0 && any_has(s, start, end, SPACE_CODE)) {
 		return -EACCES;
 	}
-	if (rc != 0) {
-		return rc;
+	if (rc != 0 || !arena_has_room(l)) {
+		return rc != 0 ? rc : -ENOMEM;
 	}
 	rc = arena_tag(l, start, end, prot);
 	/* When the kernel gave up half way, what became writable counts. */
@@ -342,6 +342,9 @@ static long remap(struct library *l, const struct remap *m)
 		if (to == 0) {
 			return -ENOMEM;
 		}
+	}
+	if (!arena_has_room(l)) {
+		return -ENOMEM;
 	}
 	/* The whole of the new place first, so that nothing is lost when it may not be had. */
 	if (m->fixed) {

@@ -17,6 +17,7 @@ struct arena {
 	struct snapshot *snapshot; /* snapshot.c; NULL: none was taken */
 	uint64_t reach;            /* from here on everything reaches everything with 32 bits */
 	uint64_t top, anonymous_top; /* where the first mapping of a file ends, and of anonymous memory */
+	uint32_t mappings, changes; /* arena_count.c: what the kernel had when it was asked, and calls since */
 	struct space *host;        /* the runtime's part, below the other: heap, stacks; behind it in the same memory */
 	struct space space;        /* what code inside maps */
 };
@@ -73,6 +74,8 @@ LYCH_HIDDEN int arena_fresh(struct library *l, uint64_t start, uint64_t end, uin
 /* The same with pages of a file. */
 LYCH_HIDDEN int arena_fresh_file(struct library *l, uint64_t start, uint64_t end, uint32_t prot, long fd, uint64_t offset,
 				 bool *lost);
+/* May one more call make mappings? To be asked for each that might; munmap's are in the table (arena_count.c). */
+LYCH_HIDDEN bool arena_has_room(struct library *l);
 /* A place for bytes, in reach of code or for anonymous memory. 0: none. */
 LYCH_HIDDEN uint64_t arena_find(const struct arena *a, uint64_t bytes, bool reach);
 

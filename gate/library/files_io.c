@@ -127,12 +127,20 @@ static long transfer_made_up(const struct answer *a, const struct file *f, bool 
 	if (!write) {
 		return -EBADF;
 	}
+	long written = 0;
+	/* All of it: the C library's last words are one call in many pieces, and it makes no second one. */
 	for (int i = 0; i < n; i++) {
-		if (iov[i].iov_len != 0) { /* the rest the domain writes with its next call */
-			return write_error(a, (uintptr_t)iov[i].iov_base, iov[i].iov_len);
+		long rc = write_error(a, (uintptr_t)iov[i].iov_base, iov[i].iov_len);
+
+		if (rc < 0) {
+			return written > 0 ? written : rc;
+		}
+		written += rc;
+		if ((uint64_t)rc < iov[i].iov_len) {
+			break;
 		}
 	}
-	return 0;
+	return written;
 }
 
 static long transfer(const struct answer *a, struct file *f, bool write, long nr, struct iovec *iov, int n,

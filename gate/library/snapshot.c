@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "../core/keys.h"
+#include "../core/why.h"
 #include "arena_parts.h"
 
 #define NOEXEC_FLAG 8U /* MFD_NOEXEC_SEAL, Linux 6.3 */
@@ -218,7 +219,7 @@ static int clear(struct library *l, const struct snapshot *n)
 		}
 		if (from < (end ? s->hi : n->area[i].start) &&
 		    arena_reserve(l, from, end ? s->hi : n->area[i].start) != 0) {
-			return -EIO;
+			return -ENOMEM;
 		}
 		from = end ? s->hi : n->area[i].end;
 	}
@@ -233,7 +234,7 @@ static int map_pieces(const struct snapshot *n)
 			       (long)p->offset);
 
 		if (at != (long)p->start) {
-			return -EIO;
+			return -ENOMEM;
 		}
 	}
 	return 0;
@@ -255,7 +256,7 @@ static int rebuild(struct library *l, const struct snapshot *n)
 
 		/* The pieces, too, have no key yet. */
 		if ((a->flags & SPACE_CODE) == 0 && arena_tag(l, a->start, a->end, rc == 0 ? a->prot : PROT_NONE) != 0) {
-			rc = -EIO;
+			rc = -ENOMEM;
 		}
 	}
 	if (rc != 0) {
@@ -312,6 +313,28 @@ static struct snapshot *snapshot_new(const struct space *s)
 	return n;
 }
 
+/* What lych_open says of it. */
+static int told(int rc)
+{
+	switch (rc) {
+	case 0:
+	case -ENOMEM:
+	case -EAGAIN:
+		return rc;
+	case -EMFILE:
+	case -ENFILE:
+		why_set("library: no descriptor is left for the state to go back to");
+		return -ENOMEM;
+	case -EFBIG:
+	case -ENOSPC:
+		why_set("library: files are not allowed to be as large as the state to go back to (RLIMIT_FSIZE)");
+		return -ENOMEM;
+	default:
+		why_set("sandbox: the state to go back to is kept in a sealed file in memory, which is refused (errno %d)", -rc);
+		return -EOPNOTSUPP;
+	}
+}
+
 int snapshot_take(struct library *l)
 {
 	struct snapshot *n = snapshot_new(&l->arena->space), *old = l->arena->snapshot;
@@ -334,7 +357,7 @@ int snapshot_take(struct library *l)
 		give_back(n);
 	}
 	monitor_free(chunk, CHUNK);
-	return rc;
+	return told(rc);
 }
 
 int snapshot_restore(struct library *l)
@@ -347,7 +370,8 @@ int snapshot_restore(struct library *l)
 		return -EINVAL;
 	}
 	if (!file_is_there(n)) {
-		return -EBADF;
+		why_set("library: somebody has closed descriptor %d, in which the state to go back to was kept", n->fd);
+		return -ENOENT;
 	}
 	if (!arena_hold(l, &mask)) {
 		return -EAGAIN;

@@ -169,7 +169,7 @@ TEST_F(Library, CannotReadOrWriteTheHost)
 	int n = 0;
 
 	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, secret), -EFAULT);
-	const lych_fault *f = lych_fault(in);
+	const struct lych_fault *f = lych_fault(in);
 	EXPECT_EQ(f->kind, LYCH_FAULT_KEY);
 	EXPECT_EQ(f->key, 0);
 	EXPECT_EQ(f->access, LYCH_ACCESS_READ);
@@ -238,7 +238,7 @@ INSTANTIATE_TEST_SUITE_P(
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_smash, 64); }},
 		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE,
 		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }}),
-	[](const auto &info) { return std::string(info.param.name); });
+	[](const auto &test) { return std::string(test.param.name); });
 
 TEST_F(Library, HasNoFilesUnlessItsPolicySaysSo)
 {
