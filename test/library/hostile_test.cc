@@ -23,6 +23,8 @@ using Plain = void (*)();
 LYCH_SYM(in, hostile_jump_to_callback, int, (Plain, int));
 LYCH_SYM(in, hostile_eight, long, (long, long, long, long, long, long, long, long));
 LYCH_SYM(the_domain, hostile_eight, long, (long, long, long, long, long, long, long, long));
+LYCH_SYM(the_domain, hostile_fill, int, (int));
+LYCH_SYM(in, hostile_sleep_with_locals, int, (void));
 
 namespace {
 
@@ -49,6 +51,13 @@ static void calls_in(void)
 	}
 }
 LYCH_CALLBACK(calls_in, void, (void));
+
+static void calls_in_from_handler(int)
+{
+	int n = 0;
+
+	(void)!LYCH_CALL(the_domain, &n, hostile_fill, 0x22);
+}
 
 namespace {
 
@@ -135,6 +144,31 @@ TEST_F(Hostile, ThreadsCannotHaveTheGateWriteArgumentsWhereNothingIs)
 		EXPECT_EQ(status_of_nested, -EXFULL);
 		ExpectResets(in);
 	}
+}
+
+TEST_F(Hostile, FramesOfACallOutliveAHandlerThatCallsTheSameDomain)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	struct sigaction action = {}, before = {};
+	std::atomic<bool> done{false};
+	pthread_t self = pthread_self();
+	int wrong = -1;
+
+	action.sa_handler = calls_in_from_handler;
+	ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+	std::thread sender([&done, self] {
+		while (!done) {
+			usleep(3000);
+			pthread_kill(self, SIGUSR1);
+		}
+	});
+	int rc = LYCH_CALL(in, &wrong, hostile_sleep_with_locals);
+	done = true;
+	sender.join();
+	sigaction(SIGUSR1, &before, nullptr);
+	EXPECT_EQ(rc, 0) << lych_fault_kind_name(lych_fault(in)->kind);
+	EXPECT_EQ(wrong, 0);
 }
 
 } // namespace
