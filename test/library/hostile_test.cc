@@ -25,6 +25,8 @@ LYCH_SYM(in, hostile_eight, long, (long, long, long, long, long, long, long, lon
 LYCH_SYM(the_domain, hostile_eight, long, (long, long, long, long, long, long, long, long));
 LYCH_SYM(the_domain, hostile_fill, int, (int));
 LYCH_SYM(in, hostile_sleep_with_locals, int, (void));
+LYCH_SYM(in, hostile_wait_at_exit, int, (void));
+LYCH_SYM(in, hostile_exit_while_leaving, int, (void));
 
 namespace {
 
@@ -169,6 +171,24 @@ TEST_F(Hostile, FramesOfACallOutliveAHandlerThatCallsTheSameDomain)
 	sigaction(SIGUSR1, &before, nullptr);
 	EXPECT_EQ(rc, 0) << lych_fault_kind_name(lych_fault(in)->kind);
 	EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(Hostile, ExitWhileTheDomainIsClosedIsNoResult)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+	std::atomic<int> rc{1};
+
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_wait_at_exit), 0);
+	std::thread other([in, &rc] {
+		int result = 0;
+		rc = LYCH_CALL(in, &result, hostile_exit_while_leaving);
+	});
+	usleep(20000);
+	EXPECT_EQ(Close(in), 0);
+	other.join();
+	EXPECT_TRUE(rc == -EFAULT || rc == -ECANCELED) << rc;
 }
 
 } // namespace
