@@ -19,7 +19,7 @@ LYCH_HIDDEN bool calls_quick(struct library *l, struct thread *t, const struct m
  * unblocked; it may wait. It answers the quick ones, too.
  *
  * A kick that arrives while a system call waits ends that with EINTR. One that arrives just before is not noticed by it: so
- * nothing waits longer than ANSWER_SLICE_NS at a time, and answer_interrupted is asked in between. What can wait is a
+ * nothing waits longer than ANSWER_SLICE_NS at a time, and answer_interrupted is asked before each. What can wait is a
  * futex, a sleep, and ppoll: pipes, sockets and event descriptors are never blocking ones for the kernel, even where the
  * domain sees them so.
  *
@@ -31,9 +31,8 @@ LYCH_HIDDEN enum mediated_end calls_answer(struct library *l, struct thread *t, 
 #define ANSWER_SLICE_NS 100000000LL
 
 /*
- * code.c. What asks for memory to be executable goes to
- * library_code: mmap's arguments, real_fd -1 or a regular file that stays open meanwhile; or, with LIBRARY_CODE_PROTECT
- * in flags, mprotect's. All arguments are the domain's. An address, 0, or -errno.
+ * code.c. What asks for memory to be executable: mmap's arguments, real_fd -1 or a regular file that stays open meanwhile; or, with
+ * LIBRARY_CODE_PROTECT in flags, mprotect's. All arguments are the domain's. An address, 0, or -errno.
  */
 LYCH_HIDDEN long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd,
 			      uint64_t offset);

@@ -114,7 +114,7 @@ static long futex_wait(const struct answer *a, int command)
 		}
 		end = command == FUTEX_WAIT ? after(now_ns(clock), end) : end; /* a bitset's time is absolute */
 	}
-	for (;;) {
+	while (!answer_interrupted(a->l, a->t)) {
 		struct timespec until = to_timespec(slice_end(now_ns(clock), end, ANSWER_SLICE_NS));
 		uint32_t before = vault_open(a->l->domain);
 		long rc = lych_syscall(SYS_futex, (long)arg[0], FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | flag,
@@ -123,13 +123,11 @@ static long futex_wait(const struct answer *a, int command)
 		if (rc != -ETIMEDOUT && rc != -EINTR) {
 			return rc;
 		}
-		if (answer_interrupted(a->l, a->t)) {
-			return -EINTR;
-		}
 		if (now_ns(clock) >= end) {
 			return -ETIMEDOUT;
 		}
 	}
+	return -EINTR;
 }
 
 bool futex_call(const struct answer *a, long *result)

@@ -39,6 +39,11 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 		return rc;
 	}
 	room = arena_place(l, ROOM_BYTES, PROT_NONE, SPACE_TRAMPOLINES);
+	/* Code, too, or a snapshot would take it for memory without rights and with nothing in it. */
+	if (room > 0 && arena_code(l, (uint64_t)room, ROOM_BYTES, PROT_READ | PROT_EXEC) != 0) {
+		arena_unplace(l, (uint64_t)room);
+		room = 0;
+	}
 	if (room > 0) {
 		copy->room = (uint64_t)room;
 		copy->room_bytes = ROOM_BYTES;
@@ -49,6 +54,8 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	rc = lych_code_admit(copy);
 	if (rc != 0) {
 		arena_code_drop(l, copy->at, copy->bytes);
+	} else {
+		arena_code_done(l, copy->at);
 	}
 	if (room > 0 && (rc != 0 || copy->room_used == 0)) {
 		arena_unplace(l, (uint64_t)room);

@@ -145,7 +145,7 @@ long file_new(struct library *l, int real, enum file_kind kind, const char *path
 	}
 	size_t bytes = path != NULL ? strlen(path) + 1 : 0;
 	f->path[0] = '\0';
-	if (bytes <= sizeof(f->path)) {
+	if (bytes != 0 && bytes <= sizeof(f->path)) {
 		memcpy(f->path, path, bytes);
 	}
 	f->real = real;

@@ -34,7 +34,7 @@ long arena_call(const struct answer *a, long nr, long p0, long p1, long p2, long
 
 long file_wait(const struct answer *a, const struct file *f, short events, int64_t end)
 {
-	for (;;) {
+	while (!answer_interrupted(a->l, a->t)) {
 		int64_t now = now_ns(CLOCK_MONOTONIC);
 		struct pollfd p = {.fd = f->real, .events = events};
 		struct timespec wait = to_timespec(slice_end(now, end > now ? end : now, ANSWER_SLICE_NS) - now);
@@ -46,13 +46,11 @@ long file_wait(const struct answer *a, const struct file *f, short events, int64
 		if (rc != 0 && rc != -EINTR) {
 			return rc;
 		}
-		if (answer_interrupted(a->l, a->t)) {
-			return -EINTR;
-		}
 		if (now_ns(CLOCK_MONOTONIC) >= end) {
 			return 0;
 		}
 	}
+	return -EINTR;
 }
 
 long file_call(const struct answer *a, struct file *f, short events, long nr, long p1, long p2, long p3, long p4,
@@ -129,12 +127,20 @@ static long transfer_made_up(const struct answer *a, const struct file *f, bool 
 	if (!write) {
 		return -EBADF;
 	}
+	long written = 0;
+	/* All of it: the C library's last words are one call in many pieces, and it makes no second one. */
 	for (int i = 0; i < n; i++) {
-		if (iov[i].iov_len != 0) { /* the rest the domain writes with its next call */
-			return write_error(a, (uintptr_t)iov[i].iov_base, iov[i].iov_len);
+		long rc = write_error(a, (uintptr_t)iov[i].iov_base, iov[i].iov_len);
+
+		if (rc < 0) {
+			return written > 0 ? written : rc;
+		}
+		written += rc;
+		if ((uint64_t)rc < iov[i].iov_len) {
+			break;
 		}
 	}
-	return 0;
+	return written;
 }
 
 static long transfer(const struct answer *a, struct file *f, bool write, long nr, struct iovec *iov, int n,

@@ -35,7 +35,7 @@ static long poll_files(const struct answer *a, struct pollfd *polled, int n, int
 	}
 	do {
 		int64_t now = now_ns(CLOCK_MONOTONIC);
-		int64_t wait_ns = ready != 0 || end <= now ? 0 : slice_end(now, end, ANSWER_SLICE_NS) - now;
+		int64_t wait_ns = ready != 0 || end <= now || answer_interrupted(a->l, a->t) ? 0 : slice_end(now, end, ANSWER_SLICE_NS) - now;
 		struct timespec wait = to_timespec(wait_ns);
 
 		rc = sys5(SYS_ppoll, real, n, &wait, NULL, 0);

@@ -197,6 +197,28 @@ TEST_F(LibraryCalls, FilesAreThoseOfThePolicyAndNumbersTheDomainsOwn)
 	unlink("/tmp/lych-calls-file");
 }
 
+TEST_F(LibraryCalls, AReportRunIsTheNextOnesPolicy)
+{
+	std::ofstream("/tmp/lych-calls-file") << "contents";
+	Open("report");
+	EXPECT_EQ(Call(SYS_open, Put("/tmp/lych-calls-file"), O_RDONLY), 3);
+	EXPECT_EQ(Call(SYS_eventfd2, 0, 0), 4);
+	EXPECT_EQ(lych_domain_allow(domain, SYS_uname), -EINVAL);
+	char text[2000];
+	ASSERT_LT(lych_policy_text(domain, text, sizeof(text)), sizeof(text));
+	EXPECT_NE(std::string(text).find("\nallow read /tmp/lych-calls-file\n"), std::string::npos) << text;
+	EXPECT_NE(std::string(text).find("\nallow call eventfd2\n"), std::string::npos) << text;
+	ASSERT_EQ(lych_domain_free(domain), 0);
+	domain = nullptr;
+	Open(text);
+	EXPECT_EQ(Call(SYS_open, Put("/tmp/lych-calls-file"), O_RDONLY), 3);
+	EXPECT_EQ(Call(SYS_open, Put("/tmp/lych-calls-other"), O_RDONLY), -EACCES);
+	EXPECT_EQ(Call(SYS_eventfd2, 0, 0), 4);
+	EXPECT_EQ(lych_refused(domain, nullptr, 0), 1u);
+	EXPECT_EQ(lych_policy_text(nullptr, text, 1), 0u);
+	unlink("/tmp/lych-calls-file");
+}
+
 // Each waits for ever.
 TEST_F(LibraryCalls, ThatWaitEndWithTheDeadlineOfTheCall)
 {

@@ -279,6 +279,26 @@ TEST_F(Files, LibrariesAreReadWhileALoaderIsAtWork)
 	EXPECT_EQ(Get("/etc/ld.so.cache"), -EACCES);
 }
 
+TEST_F(Files, WhatTheCLibraryLooksAtOutOfHabitIsNotTold)
+{
+	Open("pure");
+	bool there = access("/sys/devices/system/cpu/online", R_OK) == 0;
+	long fd = Get("/sys/devices/system/cpu/online");
+	EXPECT_EQ(fd, there ? 3 : -ENOENT) << "how many processors there are";
+	if (there) {
+		EXPECT_EQ(Contents(fd), Read("/sys/devices/system/cpu/online"));
+		EXPECT_EQ(Get("/sys/devices/system/cpu/online", O_RDWR), -ENOENT);
+	}
+	EXPECT_EQ(Get("/sys/devices/system/cpu"), -ENOENT);
+	EXPECT_EQ(Get("/proc/stat"), -ENOENT);
+	EXPECT_EQ(fake_refused_all(), 0u);
+	EXPECT_EQ(Get("/sys/devices/system/cpu/cpu0/online"), -EACCES);
+	EXPECT_EQ(fake_refused_all(), 1u);
+	fake_library_free();
+	Open("allow read /proc/stat");
+	EXPECT_EQ(Get("/proc/stat"), 3) << "where it is allowed it is there";
+}
+
 TEST_F(Files, NumbersAreTheDomainsOwn)
 {
 	Open("files-ro:" + dir, 5);
@@ -346,12 +366,16 @@ TEST_F(Files, StandardOnesAreNotTheProcesss)
 	auto *iov = reinterpret_cast<iovec *>(fake_arena() + 512);
 	iov[0] = {fake_arena(), 0};
 	iov[1] = {fake_arena(), 2};
-	long more = Call(SYS_writev, 2, iov, 2);
+	iov[2] = {fake_arena() + 3, 3};
+	long more = Call(SYS_writev, 2, iov, 3);
+	char all[32] = "";
+	EXPECT_EQ(read(pipes[0], all, sizeof(all) - 1), 16) << "the last words of the C library are one call in many pieces";
+	EXPECT_STREQ(all, "to the usertothe");
 	close(pipes[0]);
 	long broken = Call(SYS_write, 2, fake_arena(), 11); // no SIGPIPE: it would end this program
 	dup2(saved, 2);
 	EXPECT_EQ(n, 11);
-	EXPECT_EQ(more, 2);
+	EXPECT_EQ(more, 5);
 	EXPECT_EQ(broken, -EPIPE);
 	close(pipes[1]);
 	close(saved);
