@@ -56,7 +56,7 @@ struct library {
 	uint64_t limit_bytes;    /* options of lych_open, with defaults */
 	uint32_t threads, fds;
 	bool ready;   /* the loader is done */
-	bool leaving; /* exit is what is asked for */
+	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
@@ -152,6 +152,8 @@ LYCH_HIDDEN long context_clone(struct library *l, struct thread *t, const struct
 			       const struct kernel_sigcontext *mc);
 /* exit of a thread: how its call ends. */
 LYCH_HIDDEN enum mediated_end context_exit(struct library *l, struct thread *t);
+/* In a child of fork, where self is the only thread. */
+LYCH_HIDDEN void contexts_fork_child(struct library *l, const struct thread *self);
 /* Is t beginning a context that waits for INSIDE_PARK? */
 LYCH_HIDDEN bool context_parks(struct library *l, struct thread *t);
 /* With monitor->lock: t ends, and has no context any more. */

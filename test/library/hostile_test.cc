@@ -2,6 +2,7 @@
 // What code in a library domain tries against the threads of the host that serve it.
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -25,12 +26,19 @@ LYCH_SYM(in, hostile_eight, long, (long, long, long, long, long, long, long, lon
 LYCH_SYM(the_domain, hostile_eight, long, (long, long, long, long, long, long, long, long));
 LYCH_SYM(the_domain, hostile_fill, int, (int));
 LYCH_SYM(in, hostile_sleep_with_locals, int, (void));
+LYCH_SYM(in, hostile_wait_at_exit, int, (void));
+LYCH_SYM(in, hostile_exit_while_leaving, int, (void));
+LYCH_SYM(in, hostile_spawn_hangs, int, (void));
+LYCH_SYM(in, hostile_spawn_calls_back, int, (Plain));
+LYCH_SYM(in, hostile_hit, int, (void));
+LYCH_SYM(in, hostile_threads_stay, int, (int));
 
 namespace {
 
 lych_domain *the_domain;
 std::atomic<int> called;
 int status_of_nested;
+sigjmp_buf out_of_it;
 
 } // namespace
 
@@ -51,6 +59,13 @@ static void calls_in(void)
 	}
 }
 LYCH_CALLBACK(calls_in, void, (void));
+
+static void leaves(void)
+{
+	called++;
+	siglongjmp(out_of_it, 1);
+}
+LYCH_CALLBACK(leaves, void, (void));
 
 static void calls_in_from_handler(int)
 {
@@ -169,6 +184,96 @@ TEST_F(Hostile, FramesOfACallOutliveAHandlerThatCallsTheSameDomain)
 	sigaction(SIGUSR1, &before, nullptr);
 	EXPECT_EQ(rc, 0) << lych_fault_kind_name(lych_fault(in)->kind);
 	EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(Hostile, ExitWhileTheDomainIsClosedIsNoResult)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+	std::atomic<int> rc{1};
+
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_wait_at_exit), 0);
+	std::thread other([in, &rc] {
+		int result = 0;
+		rc = LYCH_CALL(in, &result, hostile_exit_while_leaving);
+	});
+	usleep(20000);
+	EXPECT_EQ(Close(in), 0);
+	other.join();
+	EXPECT_TRUE(rc == -EFAULT || rc == -ECANCELED) << rc;
+}
+
+// Who is let in makes thread-local storage of the domain's, by its code, one at a time.
+TEST_F(Hostile, CodeThatLetsNobodyInKeepsNobodyBeyondADeadline)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+	std::atomic<int> first{1}, second{1};
+
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_spawn_hangs), 0);
+	ASSERT_EQ(n, 0);
+	std::thread hanging([in, &first] { first = LYCH_CALL(in, nullptr, hostile_hit); });
+	do {
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_hit), 0);
+	} while (n == 0);
+	std::thread waiting([in, &second] { second = LYCH_CALL_TIMEOUT(in, 50, nullptr, hostile_hit); });
+	waiting.join();
+	EXPECT_EQ(second, -ETIMEDOUT);
+	std::thread closing([this, in] { EXPECT_EQ(Close(in), 0); }); /* destructors want in, too */
+	closing.join();
+	hanging.join();
+	EXPECT_TRUE(first == -ECANCELED || first == -EOWNERDEAD) << first;
+}
+
+// A callback that is left by longjmp would leave the thread half in.
+TEST_F(Hostile, CodeThatLetsSomebodyInCannotCallBack)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	void (*fn)(void) = nullptr;
+	int n = 0;
+
+	ASSERT_EQ(lych_callback(&fn, in, leaves, nullptr), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_spawn_calls_back, fn), 0);
+	ASSERT_EQ(n, 0);
+	std::thread entering([in] {
+		if (sigsetjmp(out_of_it, 1) == 0) {
+			EXPECT_EQ(LYCH_CALL(in, nullptr, hostile_hit), -EFAULT);
+			EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_GATE);
+		}
+	});
+	entering.join();
+	EXPECT_EQ(called, 0);
+	ExpectResets(in);
+	std::thread next([in, &n] { EXPECT_EQ(LYCH_CALL(in, &n, hostile_hit), 0); });
+	next.join();
+}
+
+TEST_F(Hostile, ThreadsThatAChildOfForkHasNotAreNotWaitedForThere)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	int n = 0, status = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_threads_stay, 3), 0);
+	ASSERT_EQ(n, 3);
+	pid_t child = fork();
+	if (child == 0) {
+		alarm(20);
+		int ok = lych_domain_reset(in) == 0 && LYCH_CALL(in, &n, hostile_threads_stay, 2) == 0 && n == 2;
+		if (ok) {
+			std::thread([&ok, in] {
+				int sum = 0;
+				ok = LYCH_CALL(in, &sum, hostile_hit) == 0;
+			}).join();
+		}
+		_exit(ok && lych_domain_free(in) == 0 ? 0 : 1);
+	}
+	ASSERT_GT(child, 0);
+	ASSERT_EQ(waitpid(child, &status, 0), child);
+	EXPECT_EQ(status, 0);
 }
 
 } // namespace
