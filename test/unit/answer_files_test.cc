@@ -215,6 +215,26 @@ TEST_F(Files, AllowedForWritingAreMadeChangedAndTakenAway)
 	EXPECT_EQ(Call(SYS_unlinkat, AT_FDCWD, Path(dir + "/sub/.."), AT_REMOVEDIR), -EACCES);
 }
 
+TEST_F(Files, RightsAndTimesAreThoseOfWhoMayWrite)
+{
+	Open("allow write " + dir + "\nallow read " + dir + "/sub");
+	long fd = Get(dir + "/file", O_WRONLY), other = Get(dir + "/sub/deep");
+	EXPECT_EQ(Call(SYS_fchmod, fd, 06711), 0);
+	auto *times = reinterpret_cast<struct timespec *>(fake_arena());
+	times[0] = {1000, 0};
+	times[1] = {2000, 5};
+	EXPECT_EQ(Call(SYS_utimensat, fd, 0, times, 0), 0);
+	struct stat st;
+	ASSERT_EQ(stat((dir + "/file").c_str(), &st), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0711u);
+	EXPECT_EQ(st.st_mtim.tv_sec, 2000);
+	EXPECT_EQ(Call(SYS_fchmod, other, 0777), -EPERM);
+	EXPECT_EQ(Call(SYS_utimensat, other, 0, times, 0), -EPERM);
+	EXPECT_EQ(Call(SYS_utimensat, fd, Path(root + "/secret"), times, 0), -EINVAL);
+	EXPECT_EQ(Call(SYS_utimensat, fd, 0, &errno, 0), -EFAULT);
+	EXPECT_EQ(Call(SYS_fchmod, 1, 0777), -EINVAL);
+}
+
 TEST_F(Files, TheLongestNameDecides)
 {
 	Open("allow write " + dir + "\nallow read " + dir + "/sub");
