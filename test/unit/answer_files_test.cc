@@ -599,6 +599,42 @@ TEST_F(Files, LinksThatChangeMeanwhileLeadToAllowedOnesOnly)
 	EXPECT_GT(reached, 0) << "the control: it is reached at times";
 }
 
+// A second thread of the domain changes a vector between the check and the use: where there is nothing in between.
+TEST_F(Files, AVectorThatChangesMeanwhileIsUsedAsItWasChecked)
+{
+	Open("files-ro:" + dir);
+	long fd = Get(dir + "/file");
+	int own = open((dir + "/file").c_str(), O_RDONLY | O_CLOEXEC);
+	static char mine[64];
+	auto *iov = reinterpret_cast<struct iovec *>(fake_arena());
+	std::atomic<void *> &base = *reinterpret_cast<std::atomic<void *> *>(&iov[0].iov_base);
+	iov[0] = {fake_arena() + 512, 8};
+	std::atomic<bool> stop{false};
+	std::thread racer([&] {
+		while (!stop) {
+			base = mine;
+			base = fake_arena() + 512;
+		}
+	});
+	bool read_it = false, refused = false;
+	for (int i = 0; i < 2000000 && !(i > 20000 && read_it && refused); i++) {
+		long n = Call(SYS_preadv, fd, iov, 1, 0, 0);
+		ASSERT_TRUE(n == 8 || n == -EFAULT) << n;
+		read_it = read_it || n == 8;
+		refused = refused || n == -EFAULT;
+		ASSERT_EQ(mine[0], 0);
+	}
+	EXPECT_TRUE(read_it && refused) << "both were there to be seen";
+	for (int i = 0; i < 2000000 && mine[0] == 0; i++) {
+		ASSERT_EQ(preadv(own, iov, 1, 0), 8);
+	}
+	stop = true;
+	racer.join();
+	EXPECT_STREQ(mine, "contents") << "the control: as the kernel takes it";
+	memset(mine, 0, sizeof(mine));
+	close(own);
+}
+
 TEST_F(Files, AreAsBeforeAfterAReset)
 {
 	Open("files-ro:" + dir);
