@@ -54,6 +54,8 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	rc = lych_code_admit(copy);
 	if (rc != 0) {
 		arena_code_drop(l, copy->at, copy->bytes);
+	} else {
+		arena_code_done(l, copy->at);
 	}
 	if (room > 0 && (rc != 0 || copy->room_used == 0)) {
 		arena_unplace(l, (uint64_t)room);
