@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading, writing, waiting. What a domain gives as a buffer lies wholly in the arena, and so is its own whatever becomes of it
- * meanwhile: the kernel copies there, and from there, itself.
+ * Reading, writing, waiting. What a domain gives as a buffer lies wholly in the arena, and so is its own whatever
+ * becomes of it meanwhile: the kernel copies there, and from there, itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -293,8 +293,10 @@ static long do_plain(const struct answer *a, struct file *f)
 	switch (a->call->nr) {
 	case SYS_getdents64: {
 		uint64_t bytes = (uint32_t)arg[2];
-		return outside(a, arg[1], bytes) ? -EFAULT
-						 : arena_call(a, SYS_getdents64, f->real, (long)arg[1], (long)bytes, 0, 0, 0);
+		if (outside(a, arg[1], bytes)) {
+			return -EFAULT;
+		}
+		return arena_call(a, SYS_getdents64, f->real, (long)arg[1], (long)bytes, 0, 0, 0);
 	}
 	case SYS_flock:
 		return do_flock(a, f);
