@@ -553,6 +553,25 @@ bool arena_area(struct library *l, uint64_t at, struct space_area *out)
 	return i < s->count;
 }
 
+size_t arena_below(struct library *l, uint64_t at, struct space_area out[], size_t max)
+{
+	const struct space *s = &l->arena->space;
+	uint64_t mask;
+	uint32_t i;
+	size_t n = 0;
+
+	if (!arena_hold(l, &mask)) {
+		return 0;
+	}
+	i = space_index(s, at);
+	i += i < s->count && s->area[i].start <= at ? 1 : 0;
+	while (i > 0 && n < max) {
+		out[n++] = s->area[--i];
+	}
+	arena_let_go(l, &mask);
+	return n;
+}
+
 void arena_usage(struct library *l, uint64_t *counted, uint64_t *limit)
 {
 	*counted = __atomic_load_n(&l->arena->space.counted, __ATOMIC_RELAXED);

@@ -111,6 +111,8 @@ LYCH_HIDDEN void arena_code_drop(struct library *l, uint64_t at, uint64_t bytes)
 /* The first area that ends behind at: false, there is none. For what code inside asks about its memory, and for
  * reports. */
 LYCH_HIDDEN bool arena_area(struct library *l, uint64_t at, struct space_area *out);
+/* At most max areas of code inside that begin at or below at, the nearest first: how many. */
+LYCH_HIDDEN size_t arena_below(struct library *l, uint64_t at, struct space_area out[], size_t max);
 /* Bytes that count, and the limit of them. */
 LYCH_HIDDEN void arena_usage(struct library *l, uint64_t *counted, uint64_t *limit);
 

@@ -14,6 +14,7 @@
  *	code.c      what is to be executable
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
+ *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
@@ -120,6 +121,21 @@ LYCH_HIDDEN bool answer_interrupted(struct library *l, struct thread *t);
 
 /* Of a library that library_drop has been called for. NULL: nothing. */
 LYCH_HIDDEN void library_gone(struct library *l);
+
+/* ---- report.c ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Fills frames and nframes from the registers in fault. While the domain is there; on the host's stack, of which it takes
+ * some 40 KiB.
+ */
+LYCH_HIDDEN void library_backtrace(struct library *l, struct lych_fault *fault);
+/* Is it the guard of a stack of the domain's own, and sp near it? Async-signal-safe. */
+LYCH_HIDDEN bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp);
+/*
+ * Says what is at an address of code in the arena of a domain of this name, printable: "f+0x12 in libf.so (0x1012)" or
+ * "libf.so+0x1012". Not exact: it is what follows a call. 0, or -ENOENT: no file's, or no such domain. Takes monitor->lock.
+ */
+LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes);
 
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 

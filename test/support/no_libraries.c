@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests that link parts of the runtime without library domains: there are none, so most of this is never called. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "../../gate/library/arena.h"
@@ -13,15 +14,18 @@
 #pragma weak contexts_forget
 #pragma weak inside_read
 #pragma weak library_answer
+#pragma weak library_backtrace
 #pragma weak library_drop
 #pragma weak library_enter
 #pragma weak library_gone
+#pragma weak library_is_stack_guard
 #pragma weak library_leave
 #pragma weak library_quick
 #pragma weak library_reset
 #pragma weak library_settle
 #pragma weak library_take
 #pragma weak library_thread_ends
+#pragma weak library_where
 
 int arena_guarded(struct library *l, void **out, size_t bytes, unsigned int flags)
 {
@@ -62,6 +66,12 @@ enum mediated_end library_answer(struct library *l, struct thread *t, const stru
 	abort();
 }
 
+void library_backtrace(struct library *l, struct lych_fault *fault)
+{
+	(void)l, (void)fault;
+	abort();
+}
+
 void library_drop(struct lych_domain *d)
 {
 	(void)d;
@@ -76,6 +86,12 @@ int library_enter(struct lych_domain *d, struct thread *self, struct record *rec
 void library_gone(struct library *l)
 {
 	(void)l;
+}
+
+bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
+{
+	(void)l, (void)at, (void)sp;
+	abort();
 }
 
 void library_leave(struct lych_domain *d)
@@ -111,4 +127,10 @@ int library_take(struct library *l, struct lych_domain *d)
 void library_thread_ends(struct thread *self)
 {
 	(void)self;
+}
+
+int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes)
+{
+	(void)domain, (void)address, (void)exact, (void)out, (void)bytes;
+	return -ENOENT;
 }

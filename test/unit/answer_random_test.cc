@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Random system calls with random arguments, from code in a library domain: whatever they are, what is not the domain's stays as
-// it is.
+// SPDX-License-Identifier: Apache-2.0 Random system calls with random arguments, from code in a library domain:
+// whatever they are, what is not the domain's stays as it is.
 #include "fake_library.h"
 
 #include <fcntl.h>
@@ -54,7 +53,8 @@ class RandomCalls : public testing::TestWithParam<unsigned int>
 	{
 		return random() % n;
 	}
-	// What a hostile caller would try: places in the arena, at its edges, the host's; numbers of descriptors; sizes; bits.
+	// What a hostile caller would try: places in the arena, at its edges, the host's; numbers of descriptors;
+	// sizes; bits.
 	uint64_t Argument()
 	{
 		switch (Up(10)) {
@@ -77,8 +77,8 @@ class RandomCalls : public testing::TestWithParam<unsigned int>
 			return random();
 		}
 	}
-	// What the call is made for, so that its inner parts are reached, too: f descriptor, d directory, p path, b buffer, n size,
-	// o flags of open, m mode, 0 nothing.
+	// What the call is made for, so that its inner parts are reached, too: f descriptor, d directory, p path, b
+	// buffer, n size, o flags of open, m mode, 0 nothing.
 	uint64_t Fitting(char kind)
 	{
 		switch (kind) {

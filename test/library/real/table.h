@@ -31,6 +31,12 @@ inline const RealLibrary kRealLibraries[] = {
 	{"lua", "liblua5.4.so.0", "liblua5.4-0", work_lua, "programs, coroutines, errors, a function of the host's", true, false},
 	{"sqlite", "libsqlite3.so.0", "libsqlite3-0", work_sqlite, "a database in memory, an SQL function of the host's", true, false},
 	{"pcre2", "libpcre2-8.so.0", "libpcre2-8-0", work_pcre2, "matches, replacements, callouts, a limit; compiling to machine code is refused", true, false},
+	{"libpng", "libpng16.so.16", "libpng16-16", work_png, "written, read in rows and as it comes, a broken check sum", true, false},
+	{"libjpeg", "libjpeg.so.62", "libjpeg62-turbo", work_jpeg, "grey and colour, half a file", true, false},
+	{"libwebp", "libwebp.so.7", "libwebp7", work_webp, "lossless, lossy, with threads", true, true},
+	{"giflib", "libgif.so.7", "libgif7", work_gif, "the published first example; written and read back", true, false},
+	{"libtiff", "libtiff.so.6", "libtiff6", work_tiff, "LZW, Deflate and PackBits, variadic functions", true, false},
+	{"freetype", "libfreetype.so.6", "libfreetype6", work_freetype, "a font of one square: its outline, its bitmap", true, false},
 };
 // clang-format on
 

@@ -163,3 +163,18 @@ std::string sample_text(size_t n)
 	out.resize(n);
 	return out;
 }
+
+std::vector<uint8_t> sample_picture(int width, int height)
+{
+	std::vector<uint8_t> out;
+	for (int y = 0; y < height; y++) {
+		for (int x = 0; x < width; x++) {
+			bool inside = (x - width / 2) * (x - width / 2) + (y - height / 2) * (y - height / 2) < width * height / 16;
+			out.push_back(static_cast<uint8_t>(x * 255 / width));
+			out.push_back(static_cast<uint8_t>(y * 255 / height));
+			out.push_back(inside ? 200 : 40);
+			out.push_back(255);
+		}
+	}
+	return out;
+}

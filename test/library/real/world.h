@@ -160,8 +160,13 @@ template <class R, class... A> R World::call_as(const char *name, bool is_variad
 std::unique_ptr<World> direct_world(const char *soname);
 std::unique_ptr<World> inside_world(const char *soname, const lych_library_opts *opts);
 
+// A member of a struct that is too long to be declared, by its offset in the ABI.
+template <class T> T &member(void *of, size_t offset) { return *reinterpret_cast<T *>(static_cast<char *>(of) + offset); }
+
 // Bytes that look like something, and are always the same.
 std::vector<uint8_t> sample_bytes(size_t n, unsigned seed);
+// A picture: RGBA, opaque, smooth with some edges.
+std::vector<uint8_t> sample_picture(int width, int height);
 // Text of words, which can be compressed.
 std::string sample_text(size_t n);
 uint64_t hash_of(const void *at, size_t n);
@@ -177,5 +182,11 @@ LYCH_REAL_WORK(jansson);
 LYCH_REAL_WORK(lua);
 LYCH_REAL_WORK(sqlite);
 LYCH_REAL_WORK(pcre2);
+LYCH_REAL_WORK(png);
+LYCH_REAL_WORK(jpeg);
+LYCH_REAL_WORK(webp);
+LYCH_REAL_WORK(gif);
+LYCH_REAL_WORK(tiff);
+LYCH_REAL_WORK(freetype);
 
 #endif // LYCH_REAL_WORLD_H
