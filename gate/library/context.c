@@ -702,6 +702,24 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	return own || (x != NULL && x->ending) ? MEDIATED_RETURN : MEDIATED_EXIT;
 }
 
+bool contexts_run(struct library *l)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct contexts *c = l->contexts;
+
+	for (;;) {
+		for (size_t i = FIRST; i < CONTEXTS; i++) {
+			if (atomic_load(&c->at[i].use) == CONTEXT_OWN) {
+				return true;
+			}
+		}
+		if (atomic_load(&c->alive) == 0) {
+			return false;
+		}
+		sys2(SYS_nanosleep, &pause, NULL);
+	}
+}
+
 void contexts_wait(struct library *l)
 {
 	while (atomic_load(&l->contexts->alive) != 0) {
