@@ -16,6 +16,7 @@
 #include "../code/code.h"
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/signal.h"
 #include "../core/why.h"
 #include "arena.h"
 #include "calls.h"
@@ -232,6 +233,13 @@ static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_
 
 long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)
 {
-	return (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
-						   : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	/* Nobody could give back what a handler of the host that leaves by siglongjmp would leave behind. */
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	long rc;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	rc = (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
+						 : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return rc;
 }

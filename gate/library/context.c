@@ -484,6 +484,7 @@ struct birth {
 	struct library *library;
 	const struct inside_start *start;
 	uint64_t fs, clear_tid, parent_tid, child_tid;
+	uint64_t mask; /* of signals, for the thread */
 	_Atomic uint32_t answered;
 	long tid; /* or -errno */
 };
@@ -549,12 +550,15 @@ static void *own_thread(void *arg)
 	struct contexts *c = l->contexts;
 	struct inside_context *x = NULL;
 	struct thread *self;
+	uint64_t mask;
 	int rc = thread_self(&self);
 
 	if (rc == 0) {
 		rc = own_prepare(l, self, b, &x);
 	}
+	mask = b->mask;
 	answer_birth(b, rc != 0 ? rc : x->tid);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	if (rc == 0) {
 		uint64_t clear_tid;
 
@@ -575,7 +579,7 @@ static void *own_thread(void *arg)
 	return NULL;
 }
 
-static long own_start(struct birth *b)
+static long own_begin(struct birth *b)
 {
 	struct contexts *c = b->library->contexts;
 	pthread_attr_t attr;
@@ -600,6 +604,18 @@ static long own_start(struct birth *b)
 		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
 	}
 	return b->tid;
+}
+
+/* A handler of the host that leaves by siglongjmp would take the birth away under the new thread. */
+static long own_start(struct birth *b)
+{
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK);
+	long tid;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &b->mask, sizeof(b->mask));
+	tid = own_begin(b);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &b->mask, NULL, sizeof(b->mask));
+	return tid;
 }
 
 long context_clone(struct library *l, struct thread *t, const struct mediated *call, const struct kernel_sigcontext *mc)
@@ -684,6 +700,24 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
 
 	return own || (x != NULL && x->ending) ? MEDIATED_RETURN : MEDIATED_EXIT;
+}
+
+bool contexts_run(struct library *l)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct contexts *c = l->contexts;
+
+	for (;;) {
+		for (size_t i = FIRST; i < CONTEXTS; i++) {
+			if (atomic_load(&c->at[i].use) == CONTEXT_OWN) {
+				return true;
+			}
+		}
+		if (atomic_load(&c->alive) == 0) {
+			return false;
+		}
+		sys2(SYS_nanosleep, &pause, NULL);
+	}
 }
 
 void contexts_wait(struct library *l)

@@ -59,6 +59,7 @@ struct library {
 	bool ready;   /* the loader is done */
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
+	bool restless; /* threads of its own have run since the start: there is no state that a reset could go back to */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -155,6 +156,8 @@ LYCH_HIDDEN void contexts_free(struct library *l);
 LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
 /* Then: the context by which others are made. */
 LYCH_HIDDEN int context_spawner(struct library *l);
+/* Do threads of the domain's own run? Waits for those that have ended. Without the lock; no thread of the host is inside. */
+LYCH_HIDDEN bool contexts_run(struct library *l);
 /* With monitor->lock, nobody is inside: those made since are gone. */
 LYCH_HIDDEN void contexts_reset(struct library *l);
 /* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */

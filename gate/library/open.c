@@ -413,6 +413,11 @@ static int keep(struct library *l)
 {
 	int rc;
 
+	/* They would be in the memory that a reset brings back, and nowhere else. */
+	l->restless = l->restless || contexts_run(l);
+	if (l->restless) {
+		return 0;
+	}
 	lock();
 	files_snapshot(l);
 	rc = snapshot_take(l);
@@ -506,7 +511,7 @@ int lych_load(struct lych_domain *domain, const char *library)
 	if (rc == 0) {
 		rc = load(l, library);
 	}
-	if (rc == 0) {
+	if (rc == 0 && !l->restless) {
 		rc = domain_pause(domain);
 		if (rc == 0) {
 			rc = keep(l);

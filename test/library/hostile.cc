@@ -269,3 +269,12 @@ int hostile_make_thread(void)
 	stop = true;
 	return pthread_create(&thread, nullptr, sleep_until_stop, nullptr) == 0 ? pthread_join(thread, nullptr) : -1;
 }
+
+/* Its constant holds the bytes of WRPKRU. */
+int hostile_stray(void)
+{
+	int value;
+
+	__asm__("movl $0x00ef010f, %0" : "=r"(value));
+	return value;
+}

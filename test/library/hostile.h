@@ -32,6 +32,7 @@ void *hostile_code_room(void);
 int hostile_map_code(void *at, int rounds);
 int hostile_unmap_meanwhile(void *at);
 int hostile_unmap(void *at);
+int hostile_stray(void); /* 0xef010f */
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,8 @@
 #include "hostile.h"
 #include "library_live.h"
 
+extern "C" int starts_ask(void);
+LYCH_SYM(in, starts_ask, int, (void));
 using Plain = void (*)();
 LYCH_SYM(in, hostile_jump_to_callback, int, (Plain, int));
 LYCH_SYM(in, hostile_eight, long, (long, long, long, long, long, long, long, long));
@@ -32,6 +34,12 @@ LYCH_SYM(in, hostile_spawn_hangs, int, (void));
 LYCH_SYM(in, hostile_spawn_calls_back, int, (Plain));
 LYCH_SYM(in, hostile_hit, int, (void));
 LYCH_SYM(in, hostile_threads_stay, int, (int));
+LYCH_SYM(in, hostile_make_thread, int, (void));
+LYCH_SYM(in, hostile_code_room, void *, (void));
+LYCH_SYM(in, hostile_map_code, int, (void *, int));
+LYCH_SYM(in, hostile_unmap_meanwhile, int, (void *));
+LYCH_SYM(in, hostile_unmap, int, (void *));
+LYCH_SYM(in, hostile_stray, int, (void));
 
 namespace {
 
@@ -66,6 +74,11 @@ static void leaves(void)
 	siglongjmp(out_of_it, 1);
 }
 LYCH_CALLBACK(leaves, void, (void));
+
+static void leave_by_handler(int)
+{
+	siglongjmp(out_of_it, 1);
+}
 
 static void calls_in_from_handler(int)
 {
@@ -274,6 +287,119 @@ TEST_F(Hostile, ThreadsThatAChildOfForkHasNotAreNotWaitedForThere)
 	ASSERT_GT(child, 0);
 	ASSERT_EQ(waitpid(child, &status, 0), child);
 	EXPECT_EQ(status, 0);
+}
+
+bool IsExecutable(void *at)
+{
+	std::ifstream maps("/proc/self/maps");
+	std::string line;
+
+	while (std::getline(maps, line)) {
+		uint64_t from = strtoull(line.c_str(), nullptr, 16);
+		uint64_t to = strtoull(line.c_str() + line.find('-') + 1, nullptr, 16);
+		auto want = reinterpret_cast<uint64_t>(at);
+
+		if (want >= from && want < to) {
+			return line[line.find(' ') + 3] == 'x';
+		}
+	}
+	return false;
+}
+
+// What stays there could be moved next to other code, and nobody would look at the border.
+TEST_F(Hostile, CodeThatIsUnmappedWhileItIsLookedAtIsNotThereAfterwards)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	void *at = nullptr;
+	int mapped = 0, unmapped = 0, rc = -1;
+
+	for (int i = 0; i < 5; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &at, hostile_code_room), 0);
+		std::thread other([in, at, &unmapped] { EXPECT_EQ(LYCH_CALL(in, &unmapped, hostile_unmap_meanwhile, at), 0); });
+		ASSERT_EQ(LYCH_CALL(in, &mapped, hostile_map_code, at, 10), 0) << lych_fault_kind_name(lych_fault(in)->kind);
+		other.join();
+		ASSERT_EQ(LYCH_CALL(in, &rc, hostile_unmap, at), 0);
+		EXPECT_EQ(rc, 0);
+		ASSERT_FALSE(IsExecutable(at)) << "in round " << i << ", mapped " << mapped << " unmapped " << unmapped;
+	}
+	EXPECT_GT(mapped, 0);
+	EXPECT_GT(unmapped, 0);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+TEST_F(Hostile, CodeThatWasRepairedRunsAfterTheStateIsKeptAndAfterAReset)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_stray), 0) << lych_fault_kind_name(lych_fault(in)->kind);
+		EXPECT_EQ(n, 0xef010f);
+		ExpectResets(in);
+	}
+}
+
+// Those who map code, and begin threads, hold locks of the runtime's, or wait for it, when the handler comes.
+TEST_F(Hostile, SystemCallsThatAHandlerLeavesLeaveNothingBehind)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	struct sigaction action = {}, before = {};
+	std::atomic<bool> armed{false}, done{false};
+	pthread_t self = pthread_self();
+	void *at = nullptr;
+
+	action.sa_handler = leave_by_handler;
+	ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+	std::thread sender([&armed, &done, self] {
+		while (!done) {
+			usleep(2000);
+			if (armed.exchange(false)) {
+				pthread_kill(self, SIGUSR1);
+			}
+		}
+	});
+	for (volatile int i = 0; i < 30; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &at, hostile_code_room), 0);
+		if (sigsetjmp(out_of_it, 1) == 0) {
+			armed = true;
+			if (i % 2 == 0) {
+				(void)!LYCH_CALL(in, nullptr, hostile_map_code, at, 1000000);
+			} else {
+				while (LYCH_CALL(in, nullptr, hostile_make_thread) == 0) {
+				}
+			}
+			FAIL() << "it has to be left";
+		}
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	done = true;
+	sender.join();
+	sigaction(SIGUSR1, &before, nullptr);
+	int mapped = 0;
+	ASSERT_EQ(LYCH_CALL(in, &at, hostile_code_room), 0);
+	ASSERT_EQ(LYCH_CALL(in, &mapped, hostile_map_code, at, 3), 0);
+	EXPECT_EQ(mapped, 3);
+	ExpectResets(in);
+}
+
+TEST_F(Hostile, ThreadsOfAConstructorOutliveTheStateThatIsKept)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	for (int i = 1; i <= 5; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0) << lych_fault_kind_name(lych_fault(in)->kind);
+		EXPECT_EQ(n, i);
+	}
+	/* In memory they would be there afterwards. */
+	EXPECT_EQ(lych_domain_reset(in), -EOPNOTSUPP);
+	EXPECT_NE(std::string(lych_why()).find("threads"), std::string::npos) << lych_why();
+	ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
+	EXPECT_EQ(n, 6);
 }
 
 } // namespace
