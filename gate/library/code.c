@@ -30,6 +30,25 @@ static uint64_t round_up(uint64_t bytes)
 	return (bytes + LYCH_PAGE - 1) & ~(uint64_t)(LYCH_PAGE - 1);
 }
 
+/* NULL: no memory. */
+static struct lych_code_memo *memo(void)
+{
+	struct lych_code_memo *m;
+
+	pthread_mutex_lock(&ROOT.monitor->lock);
+	m = ROOT.monitor->code;
+	if (m == NULL) {
+		m = monitor_alloc(sizeof(*m));
+		if (m != NULL) {
+			m->take = monitor_alloc;
+			m->give = monitor_free;
+			ROOT.monitor->code = m;
+		}
+	}
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+	return m;
+}
+
 /* [at, at + bytes), which is mapped, becomes the code that is in copy->content. */
 static int admit(struct library *l, struct lych_code_copy *copy)
 {
@@ -51,6 +70,7 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	}
 	copy->classes = LYCH_POLICY_DOMAIN;
 	copy->key = ROOT.backend == LYCH_PKU ? (int)l->domain->key : -1;
+	copy->memo = memo();
 	copy->mode = LYCH_CODE_REPAIR;
 	rc = lych_code_admit(copy);
 	if (rc != 0) {

@@ -12,6 +12,7 @@
 #pragma weak arenas_freeze
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
+#pragma weak contexts_fork_child
 #pragma weak inside_read
 #pragma weak library_answer
 #pragma weak library_backtrace
@@ -50,6 +51,12 @@ void arenas_thaw(void)
 void contexts_forget(struct library *l, const struct thread *t)
 {
 	(void)l, (void)t;
+	abort();
+}
+
+void contexts_fork_child(struct library *l, const struct thread *self)
+{
+	(void)l, (void)self;
 	abort();
 }
 

@@ -37,6 +37,10 @@ inline const RealLibrary kRealLibraries[] = {
 	{"giflib", "libgif.so.7", "libgif7", work_gif, "the published first example; written and read back", true, false},
 	{"libtiff", "libtiff.so.6", "libtiff6", work_tiff, "LZW, Deflate and PackBits, variadic functions", true, false},
 	{"freetype", "libfreetype.so.6", "libfreetype6", work_freetype, "a font of one square: its outline, its bitmap", true, false},
+	{"libxml2", "libxml2.so.2", "libxml2", work_xml2, "a tree, XPath, an error, a writer of the host's", true, false},
+	{"libarchive", "libarchive.so.13", "libarchive13", work_archive, "tar in gzip, xz and zstd, zip", true, false},
+	{"libsodium", "libsodium.so.23", "libsodium23", work_sodium, "published vectors of hashes and signatures, guarded memory", false, false},
+	{"libcrypto", "libcrypto.so.3", "libssl3", work_crypto, "published vectors, keys made and used", true, false},
 };
 // clang-format on
 

@@ -178,3 +178,23 @@ std::vector<uint8_t> sample_picture(int width, int height)
 	}
 	return out;
 }
+
+std::vector<uint8_t> from_hex(const std::string &hex)
+{
+	std::vector<uint8_t> out;
+	for (size_t i = 0; i + 1 < hex.size(); i += 2) {
+		out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+	}
+	return out;
+}
+
+std::string to_hex(const void *at, size_t n)
+{
+	std::string out;
+	for (size_t i = 0; i < n; i++) {
+		char digits[3];
+		snprintf(digits, sizeof(digits), "%02x", static_cast<const uint8_t *>(at)[i]);
+		out += digits;
+	}
+	return out;
+}

@@ -167,6 +167,8 @@ template <class T> T &member(void *of, size_t offset) { return *reinterpret_cast
 std::vector<uint8_t> sample_bytes(size_t n, unsigned seed);
 // A picture: RGBA, opaque, smooth with some edges.
 std::vector<uint8_t> sample_picture(int width, int height);
+std::vector<uint8_t> from_hex(const std::string &hex);
+std::string to_hex(const void *at, size_t n);
 // Text of words, which can be compressed.
 std::string sample_text(size_t n);
 uint64_t hash_of(const void *at, size_t n);
@@ -188,5 +190,9 @@ LYCH_REAL_WORK(webp);
 LYCH_REAL_WORK(gif);
 LYCH_REAL_WORK(tiff);
 LYCH_REAL_WORK(freetype);
+LYCH_REAL_WORK(xml2);
+LYCH_REAL_WORK(archive);
+LYCH_REAL_WORK(sodium);
+LYCH_REAL_WORK(crypto);
 
 #endif // LYCH_REAL_WORLD_H
