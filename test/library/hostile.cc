@@ -278,3 +278,30 @@ int hostile_stray(void)
 	__asm__("movl $0x00ef010f, %0" : "=r"(value));
 	return value;
 }
+
+static uint64_t fs_base()
+{
+	uint64_t at;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(at));
+	return at;
+}
+
+long hostile_step(long (*callback)(long), long a)
+{
+	uint64_t mine = fs_base();
+	long result = callback(a);
+
+	return fs_base() == mine ? result + 1 : -1;
+}
+
+uint64_t hostile_fs(void)
+{
+	return fs_base();
+}
+
+void hostile_linger(void)
+{
+	for (volatile int i = 0; i < 50; i++) {
+	}
+}

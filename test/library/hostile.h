@@ -33,6 +33,10 @@ int hostile_map_code(void *at, int rounds);
 int hostile_unmap_meanwhile(void *at);
 int hostile_unmap(void *at);
 int hostile_stray(void); /* 0xef010f */
+/* callback(a) + 1, or -1: the fs base was not what it had been afterwards. */
+long hostile_step(long (*callback)(long), long a);
+uint64_t hostile_fs(void);
+void hostile_linger(void);
 
 #ifdef __cplusplus
 }
