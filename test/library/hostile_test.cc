@@ -43,6 +43,8 @@ LYCH_SYM(in, hostile_map_code, int, (void *, int));
 LYCH_SYM(in, hostile_unmap_meanwhile, int, (void *));
 LYCH_SYM(in, hostile_unmap, int, (void *));
 LYCH_SYM(in, hostile_stray, int, (void));
+LYCH_SYM(in, hostile_wrong_call, int, (uint64_t));
+LYCH_SYM(in, hostile_thread_with_word, int, (uint64_t));
 
 namespace {
 
@@ -403,6 +405,34 @@ TEST_F(Hostile, ThreadsOfAConstructorOutliveTheStateThatIsKept)
 	EXPECT_NE(std::string(lych_why()).find("threads"), std::string::npos) << lych_why();
 	ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
 	EXPECT_EQ(n, 6);
+}
+
+TEST_F(Hostile, CallsAboutThreadsTakeNoAddressOfTheHost)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	static uint64_t words[64];
+	int n = -1;
+	long sum = 0;
+
+	memset(words, 0x5a, sizeof(words));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_wrong_call, reinterpret_cast<uint64_t>(&words[32])), 0);
+		EXPECT_EQ(n, 0);
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_thread_with_word, reinterpret_cast<uint64_t>(&words[32])), 0);
+		EXPECT_EQ(n, 0);
+	}
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_threads_stay, 1000), 0);
+	EXPECT_LE(n, 16);
+	EXPECT_GE(n, 13) << "the limit";
+	ASSERT_EQ(LYCH_CALL(in, &sum, hostile_eight, 1, 2, 3, 4, 5, 6, 7, 8), 0);
+	ExpectResets(in);
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_threads_stay, 1000), 0);
+	EXPECT_EQ(n, 16);
+	ASSERT_EQ(Close(in), 0);
+	for (uint64_t word : words) {
+		EXPECT_EQ(word, 0x5a5a5a5a5a5a5a5a);
+	}
 }
 
 size_t Entries(const char *path)
