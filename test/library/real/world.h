@@ -169,6 +169,10 @@ std::vector<uint8_t> sample_bytes(size_t n, unsigned seed);
 std::vector<uint8_t> sample_picture(int width, int height);
 std::vector<uint8_t> from_hex(const std::string &hex);
 std::string to_hex(const void *at, size_t n);
+// 440 Hz, of amplitude 1/2.
+std::vector<float> sample_tone(size_t n, int rate);
+// Ogg Vorbis, mono at 22050 Hz, made by libvorbisenc, which w has loaded, as libvorbis and libogg.
+std::string encode_vorbis(World &w, const std::vector<float> &samples);
 // Text of words, which can be compressed.
 std::string sample_text(size_t n);
 uint64_t hash_of(const void *at, size_t n);
@@ -194,5 +198,10 @@ LYCH_REAL_WORK(xml2);
 LYCH_REAL_WORK(archive);
 LYCH_REAL_WORK(sodium);
 LYCH_REAL_WORK(crypto);
+LYCH_REAL_WORK(vorbis);
+LYCH_REAL_WORK(opus);
+LYCH_REAL_WORK(stb);
+LYCH_REAL_WORK(re2);
+LYCH_REAL_WORK(icu);
 
 #endif // LYCH_REAL_WORLD_H
