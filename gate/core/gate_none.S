@@ -22,7 +22,7 @@
 	.size \name, . - \name
 .endm
 
-/* rax := what is used when the entries that were left by longjmp are dropped. r11 is the thread; at: where the caller's frame ends. */
+/* rax := what is used when entries that longjmp has left are dropped. r11 is the thread; at: where the caller's frame ends. */
 .macro entries_drop at:req
 	mov	NT_USED(%r11), %rax
 1:	test	%rax, %rax
@@ -47,7 +47,7 @@
 	lea	NT_ENTRIES(%r11, %rax), %r11
 .endm
 
-/* The frame: -8(%rbp) the entry, then the words, from args bytes above the return address. r10 is the binding. Clobbers rax, r11. */
+/* The frame: -8(%rbp) the entry, then the words, from args bytes above the return address. r10 is the binding, r11 the entry. */
 .macro frame_make args:req
 	mov	%rsp, NE_LEVEL(%r11)
 	push	%rbp

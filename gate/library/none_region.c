@@ -31,7 +31,8 @@ int none_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 		return -ENOMEM;
 	}
 	r->at = map + LYCH_PAGE;
-	if (mprotect(r->at, r->bytes, PROT_READ | PROT_WRITE) != 0 || (!opts->dump && madvise(r->at, r->bytes, MADV_DONTDUMP) != 0) ||
+	if (mprotect(r->at, r->bytes, PROT_READ | PROT_WRITE) != 0 ||
+	    (!opts->dump && madvise(r->at, r->bytes, MADV_DONTDUMP) != 0) ||
 	    (!opts->keep_on_fork && madvise(r->at, r->bytes, MADV_WIPEONFORK) != 0) ||
 	    (opts->lock_memory && mlock(r->at, r->bytes) != 0)) {
 		munmap(map, r->bytes + 2 * (size_t)LYCH_PAGE);

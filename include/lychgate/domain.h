@@ -33,9 +33,9 @@ enum lych_backend {
  * is one of the process. What is different, function by function:
  *	lych_init                code, on_code, on_fault, max_keys and report_host_faults mean nothing
  *	lych_domain_new          all kinds; vaults can be read, though lych_copy_out & co. refuse. 64 domains
- *	LYCH_CALL, typed pointers  run on the caller's stack. The status is 0, -EINVAL (domain is NULL), -EXFULL, or -ENOMEM;
- *	                         deadlines do not end a call. domain is not looked at otherwise: nor is what lych_vault_allow said.
- *	                         Exceptions that would cross a gate end the process (std::terminate), as elsewhere
+ *	LYCH_CALL & co.          run on the caller's stack. The status is 0, -EINVAL (domain is NULL), -EXFULL, or -ENOMEM;
+ *	                         deadlines do not end a call. domain is not looked at otherwise, nor is what lych_vault_allow
+ *	                         said. Exceptions that would cross a gate end the process (std::terminate), as elsewhere
  *	lych_callback            1024 in the process; a call of one that was freed traps. The host may call one, too
  *	lych_alloc & co.         blocks of malloc, limited by heap_bytes in sum; lych_realloc always moves
  *	lych_verify_range        0 but for NULL and what wraps: nobody knows what belongs to a library. So lych_copy_out and
@@ -202,8 +202,9 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 /*
  * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
  * kept, no longer poisoned; lych_fault still tells what happened before. Pointers into it are invalid. Calls inside
- * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned. Thread-safe.
- * Not async-signal-safe.
+ * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned; -EOPNOTSUPP, and nothing
+ * is changed: a library domain in which constructors began threads that still ran when it was open, which nothing could bring
+ * back. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 
