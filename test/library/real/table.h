@@ -46,6 +46,7 @@ inline const RealLibrary kRealLibraries[] = {
 	{"libstb", "libstb.so.0", "libstb0", work_stb, "PNG written and read, Vorbis that libvorbis has made, noise", true, false},
 	{"re2", "libre2.so.9", "libre2-9", work_re2, "C++: matches, groups, replacements in a std::string", false, false},
 	{"icu", "libicui18n.so.72", "libicu72", work_icu, "C++ with 30 MB of data: case, collation, words, expressions", false, false},
+	{"openblas", "libopenblas.so.0", "libopenblas0-pthread", work_openblas, "matrices with two threads, LAPACK", false, true},
 };
 // clang-format on
 
