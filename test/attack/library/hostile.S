@@ -68,6 +68,58 @@ fn hostile_returned
 	ret
 fn_end hostile_returned
 
+/* long hostile_far(code): 32-bit code there, which leaves rsp to r14 and comes back by r15. */
+fn hostile_far
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rsp, %r14
+	lea	1f(%rip), %r15
+	sub	$16, %rsp
+	mov	%edi, (%rsp)
+	movl	$0x23, 4(%rsp)
+	ljmp	*(%rsp)
+1:	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+fn_end hostile_far
+
+/* void hostile_jump(to, rax, rdi, rsi, rsp): there, with ecx and edx 0, and all others the address to. */
+fn hostile_jump
+	mov	%rdi, %r11
+	mov	%rsi, %rax
+	mov	%rdx, %rdi
+	mov	%rcx, %rsi
+	test	%r8, %r8
+	jz	1f
+	mov	%r8, %rsp
+1:	mov	%r11, %rbx
+	mov	%r11, %rbp
+	mov	%r11, %r9
+	mov	%r11, %r10
+	mov	%r11, %r12
+	mov	%r11, %r13
+	mov	%r11, %r14
+	mov	%r11, %r15
+	xor	%r8d, %r8d
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	jmp	*%r11
+fn_end hostile_jump
+
+/* void hostile_wild(rsp): a fault there. */
+fn hostile_wild
+	mov	%rdi, %rsp
+	ud2
+fn_end hostile_wild
+
 	.local hostile_saved
 	.comm hostile_saved, 8, 8
 	.section .note.GNU-stack, "", @progbits
