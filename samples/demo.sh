@@ -139,7 +139,8 @@ look_into_machines() {
 # mprotect. Its output is in $work/NAME.out.
 run_sample() {
 	local name=$1 where=$2 code library
-	local -a source=("$here"/*/"$name.c") libraries=(-lunwind-generic -lunwind -lseccomp)
+	local -a source=("$here"/*/"$name.c") libraries=(-lunwind-generic -lunwind -lseccomp) with=()
+	[[ $name != library ]] || with=(--with /lib/x86_64-linux-gnu/libz.so.1)
 	library=$(cd "$(dirname "$LYCHGATE")/../gate" && pwd)/liblychgate.a
 	if [[ ! -x $work/$name ]]; then
 		command_line "cc -O2 -g -I include -o $name samples/${source[0]#"$here"/} liblychgate.a ${libraries[*]}"
@@ -147,8 +148,8 @@ run_sample() {
 		expect "the compiler" 0 $?
 	fi
 	if [[ $where == machine ]]; then
-		command_line "./dev vm -- ./$name"
-		"$DEV" vm -- "$work/$name" >"$work/$name.out" 2>&1
+		command_line "./dev vm ${with[*]}${with:+ }-- ./$name"
+		"$DEV" vm "${with[@]}" -- "$work/$name" >"$work/$name.out" 2>&1
 	else
 		command_line "./$name mprotect"
 		"$work/$name" mprotect >"$work/$name.out" 2>&1
@@ -249,12 +250,26 @@ repair_what_runs() {
 	says repair "^refused: code: libunrepairable.so"
 }
 
+open_a_library() {
+	heading "8. The system's zlib, isolated"
+	words <<-'EOF'
+		The program believes what a message says about its length, and zlib writes as much. Called directly that overwrites
+		what the program knows of its admins. Then the same libz.so.1, unmodified, in a library domain: with a loader, C library and
+		heap of its own, and no right to any memory of the program. In the PKU machine:
+	EOF
+	run_sample library machine
+	says library "^without a domain: bomb: aaaaa..., admins: 1633771873$"
+	says library "^in a domain: bomb: too long, admins: 1$"
+	says library "^into the program: the domain faulted"
+}
+
 introduction
 scan_the_system
 refuse_the_planted_library
 look_into_machines
 show_the_runtime
 repair_what_runs
+open_a_library
 heading "That was it"
 words <<-'EOF'
 	build/lychgate is the command; `build/lychgate --help` and ./dev help go on from here.

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "../../scanner/pattern.h"
 #include "../../scanner/repair_check.h"
@@ -22,7 +21,6 @@
 #define KEYS 16
 /* Most trampolines need no place of their own: those that do may be anywhere in the room. */
 #define FIRST_ROOM (UINT64_C(64) << 10)
-#define CHUNK ((size_t)64 << 10)
 
 struct admit {
 	struct lych_code_copy *copy;
@@ -39,45 +37,6 @@ struct admit {
 	uint64_t used; /* end of the part of the room with trampolines in it */
 	bool refused;
 };
-
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
-
-/* Copies memory that may not be ours to read. False: not all of it is mapped so that its owner could. */
-static bool fetch(void *to, uint64_t at, size_t bytes)
-{
-	long self = sys0(SYS_getpid);
-
-	while (bytes > 0) {
-		const struct iovec into = {to, bytes}, from = {(void *)(uintptr_t)at, bytes};
-		long n = sys6(SYS_process_vm_readv, self, (long)&into, 1, (long)&from, 1, 0);
-
-		if (n == -EINTR) {
-			continue;
-		}
-		if (n <= 0) {
-			return false;
-		}
-		to = (char *)to + n;
-		at += (uint64_t)n;
-		bytes -= (size_t)n;
-	}
-	return true;
-}
-
-static bool holds(uint64_t at, const uint8_t *content, size_t bytes, void *chunk)
-{
-	while (bytes > 0) {
-		size_t n = bytes < CHUNK ? bytes : CHUNK;
-
-		if (!fetch(chunk, at, n) || memcmp(chunk, content, n) != 0) {
-			return false;
-		}
-		at += n;
-		content += n;
-		bytes -= n;
-	}
-	return true;
-}
 
 /* The executable mapping that holds vaddr; NULL: none. */
 static const struct code_map *code_at(const struct code_maps *maps, uint64_t vaddr)
@@ -108,7 +67,7 @@ static int take_neighbour(struct admit *a, const struct code_map *map, uint64_t 
 	if (map->writable) {
 		return refuse_neighbour(a, map, "is writable");
 	}
-	if (!fetch(to, vaddr, CODE_PAGE)) {
+	if (!code_fetch(to, vaddr, CODE_PAGE)) {
 		return refuse_neighbour(a, map, "cannot be read");
 	}
 	/* No file: neither name nor contents are those of the copy. */
@@ -288,11 +247,41 @@ static int believe(struct admit *a)
 	return 0;
 }
 
+/* What is next to the copy may be other code the next time. */
+static bool stands_alone(const struct admit *a)
+{
+	return a->world.count == 1;
+}
+
+static int plan_for(struct admit *a)
+{
+	struct lych_code_memo *memo = stands_alone(a) && a->copy->file != NULL ? a->copy->memo : NULL;
+	struct memo_plan *m = NULL;
+	int rc;
+
+	if (memo != NULL && memo_find(a->copy, a->content, &a->plan)) {
+		return believe(a);
+	}
+	if (memo != NULL) {
+		m = memo_begin(a->copy, a->content, a->hits.count);
+	}
+	if (m != NULL) {
+		a->world.items[0].file = memo_file(m);
+	}
+	rc = plan_make(&a->plan);
+	if (rc == 0) {
+		rc = believe(a);
+	}
+	if (m != NULL) {
+		memo_end(memo, m, rc == 0 ? &a->plan : NULL);
+	}
+	return rc;
+}
+
 static int make_plan(struct admit *a)
 {
 	const struct lych_code_copy *copy = a->copy;
 	struct repair_options *options = &a->plan.options;
-	int rc;
 
 	a->plan = (struct plan){.maps = &a->world, .hits = &a->hits};
 	if (a->hits.count == 0 || (copy->mode == LYCH_CODE_REFUSE && hits_have_strays(&a->hits))) {
@@ -306,8 +295,7 @@ static int make_plan(struct admit *a)
 	if (copy->room_bytes > 0) {
 		options->areas[options->nareas++] = (struct repair_area){copy->room, copy->room + copy->room_bytes};
 	}
-	rc = plan_make(&a->plan);
-	return rc != 0 ? rc : believe(a);
+	return plan_for(a);
 }
 
 /* ---- words ----------------------------------------------------------------------------------------------------------- */
@@ -457,12 +445,12 @@ static bool neighbour_is(const struct admit *a, const struct code_maps *now, uin
 	uint8_t bytes[CODE_PAGE];
 
 	return code_at(now, page) == NULL ||
-	       (known && fetch(bytes, page, CODE_PAGE) && memcmp(bytes, a->bytes + (page - a->start), CODE_PAGE) == 0);
+	       (known && code_fetch(bytes, page, CODE_PAGE) && memcmp(bytes, a->bytes + (page - a->start), CODE_PAGE) == 0);
 }
 
 static bool is_there(const struct admit *a, const struct code_maps *now)
 {
-	void *chunk = arena_take(CHUNK);
+	void *chunk = arena_take(CODE_CHUNK);
 	uint64_t at = a->copy->at;
 
 	for (size_t i = maps_from(now, at); i < now->count && at < a->end && now->items[i].start <= at; i++) {
@@ -475,7 +463,7 @@ static bool is_there(const struct admit *a, const struct code_maps *now)
 			}
 		}
 	}
-	return at == a->end && chunk != NULL && holds(a->copy->at, a->content, a->copy->bytes, chunk) &&
+	return at == a->end && chunk != NULL && code_holds(a->copy->at, a->content, a->copy->bytes, chunk) &&
 	       neighbour_is(a, now, a->copy->at - CODE_PAGE, a->start < a->copy->at) &&
 	       neighbour_is(a, now, a->end, a->stop > a->end);
 }

@@ -11,6 +11,7 @@
  *	door.c   the only thing in the project that asks for PROT_EXEC
  *	unwind.c tells debuggers and unwinders of the trampolines
  *	admit.c  the same for code that a library domain maps, before it runs
+ *	memo.c   plans for such code, kept for the next domain
  *
  * All of it, and the parts of the scanner it needs, is linked into one object that shows the names in this file only
  * (gate/CMakeLists.txt): a program may have liblychscan, too. malloc there is arena.c's.
@@ -43,6 +44,16 @@ struct lych_code_area {
 	uint64_t start, end;
 };
 
+/*
+ * What was planned, for the next copy of the same code of the same file. Zeroed but for take and give, which have zeroed memory
+ * of the host that nobody else writes, as this is itself. Some tens of MiB at most; used by lych_code_admit only.
+ */
+struct lych_code_memo {
+	void *(*take)(size_t bytes); /* NULL: none */
+	void (*give)(void *at, size_t bytes);
+	struct memo_plan *first; /* used last */
+};
+
 /* Code that is to run in a library domain. All addresses and sizes are whole pages. */
 struct lych_code_copy {
 	uint64_t at;         /* where it will run. What is mapped there is replaced at once */
@@ -56,6 +67,7 @@ struct lych_code_copy {
 	int key;             /* protection key that the pages get; -1: none */
 	/* Addresses, none of them executable, that the caller keeps for trampolines: near, at most 2 GiB away. 0, 0: none. */
 	uint64_t room, room_bytes;
+	struct lych_code_memo *memo; /* NULL: nothing is kept */
 	enum lych_code mode; /* LYCH_CODE_REPAIR; LYCH_CODE_REFUSE: repair nothing but what is known of glibc */
 	/* Each sequence and what was done, before anything is changed; must not call lych_code_admit. May be NULL. */
 	void (*tell)(const struct lych_code_item *item, void *ctx);
@@ -85,7 +97,7 @@ struct lych_code_copy {
  *	-EOPNOTSUPP  the kernel, or what stands before it, refuses what is needed. After either nothing was changed, or it is
  *	          as after -EAGAIN
  *	-EINVAL   copy
- * Does not need lych_init. Costs a child process where there are sequences. Thread-safe: one copy at a time, the others
+ * Does not need lych_init. Costs a child process where there are sequences and copy->memo does not have the plan. Thread-safe: one copy at a time, the others
  * wait. Not async-signal-safe; signals may interrupt it.
  */
 LYCH_HIDDEN int lych_code_admit(struct lych_code_copy *copy);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "../../scanner/maps.h"
 #include "../core/asm.h"
@@ -140,4 +141,40 @@ size_t maps_code(void *ctx, uint64_t vaddr, void *buf, size_t len)
 		got += here;
 	}
 	return got;
+}
+
+bool code_fetch(void *to, uint64_t at, size_t bytes)
+{
+	long self = sys0(SYS_getpid);
+
+	while (bytes > 0) {
+		const struct iovec into = {to, bytes}, from = {(void *)(uintptr_t)at, bytes};
+		long n = sys6(SYS_process_vm_readv, self, (long)&into, 1, (long)&from, 1, 0);
+
+		if (n == -EINTR) {
+			continue;
+		}
+		if (n <= 0) {
+			return false;
+		}
+		to = (char *)to + n;
+		at += (uint64_t)n;
+		bytes -= (size_t)n;
+	}
+	return true;
+}
+
+bool code_holds(uint64_t at, const uint8_t *content, size_t bytes, void *chunk)
+{
+	while (bytes > 0) {
+		size_t n = bytes < CODE_CHUNK ? bytes : CODE_CHUNK;
+
+		if (!code_fetch(chunk, at, n) || memcmp(chunk, content, n) != 0) {
+			return false;
+		}
+		at += n;
+		content += n;
+		bytes -= n;
+	}
+	return true;
 }

@@ -56,6 +56,13 @@ bool map_is_code(const struct code_map *map);
 /* struct code's read (place.h) over executable memory as it is now, or will be, with a struct code_maps as context. */
 size_t maps_code(void *maps, uint64_t vaddr, void *buf, size_t len);
 
+#define CODE_CHUNK ((size_t)64 << 10)
+
+/* Copies memory that may not be ours to read, or not be there. False: not all of it is mapped so that its owner could. */
+bool code_fetch(void *to, uint64_t at, size_t bytes);
+/* Is that what is there? chunk: CODE_CHUNK bytes to be used. */
+bool code_holds(uint64_t at, const uint8_t *content, size_t bytes, void *chunk);
+
 /* ---- look.c ---------------------------------------------------------------------------------------------------- */
 
 struct code_hit {
@@ -84,6 +91,9 @@ int look_at_all(struct code_hits *hits, const struct code_maps *maps, uint32_t c
 int look_at(struct code_hits *hits, const struct code_maps *maps, uint64_t start, uint64_t end, uint32_t classes);
 
 /* ---- plan.c ---------------------------------------------------------------------------------------------------- */
+
+/* As a planner makes for one sequence at most; trampolines, and pages that lose the right to execute: one. */
+#define PLAN_EDITS_EACH 3
 
 /* About one sequence. Written by the child: hostile. */
 struct plan_item {
@@ -142,6 +152,18 @@ bool plan_covers(const struct plan *plan, const struct hit *hit);
  * what it did.
  */
 int carry_out(const struct plan *plan);
+
+/* ---- memo.c ---------------------------------------------------------------------------------------------------- */
+
+/* The answer for plan->hits of copy, in the arena, if it is known: not to be believed any more than a child's. */
+bool memo_find(const struct lych_code_copy *copy, const uint8_t *content, struct plan *plan);
+/*
+ * For a plan that is to be kept: it is made of memo_file, as what may change meanwhile would be kept for something else. NULL: no
+ * memory, no file. Ends with memo_end; plan: what was made and checked, of the same hits, NULL: nothing.
+ */
+struct memo_plan *memo_begin(const struct lych_code_copy *copy, const uint8_t *content, size_t hits);
+const void *memo_file(const struct memo_plan *m);
+void memo_end(struct lych_code_memo *memo, struct memo_plan *m, const struct plan *plan);
 
 /* ---- areas.c --------------------------------------------------------------------------------------------------- */
 

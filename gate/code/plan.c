@@ -28,7 +28,6 @@
 
 /* What it may need at worst is some seconds (repair.h, place.h). */
 #define CHILD_SECONDS 60
-#define EDITS_EACH 3
 #define BREAKPOINT 0xcc
 /* What the answer says while there is none. */
 #define OPENING 1
@@ -56,7 +55,7 @@ struct planner {
 
 static size_t answer_bytes(size_t hits)
 {
-	return sizeof(struct plan_answer) + hits * (sizeof(struct plan_item) + EDITS_EACH * sizeof(struct repair_edit) +
+	return sizeof(struct plan_answer) + hits * (sizeof(struct plan_item) + PLAN_EDITS_EACH * sizeof(struct repair_edit) +
 						    sizeof(struct repair_trampoline) + sizeof(struct repair_area)) + 64;
 }
 
@@ -81,7 +80,7 @@ static struct parts parts_of(struct plan_answer *answer, size_t hits)
 	struct parts p;
 
 	p.items = part(&at, hits, sizeof(*p.items));
-	p.edits = part(&at, EDITS_EACH * hits, sizeof(*p.edits));
+	p.edits = part(&at, PLAN_EDITS_EACH * hits, sizeof(*p.edits));
 	p.trampolines = part(&at, hits, sizeof(*p.trampolines));
 	p.no_exec = part(&at, hits, sizeof(*p.no_exec));
 	return p;
@@ -258,7 +257,7 @@ static int plan_all(struct planner *p, struct behind *files, struct parts *parts
 	p->answer->nedits = (uint32_t)p->repair.nedits;
 	p->answer->ntrampolines = (uint32_t)p->repair.ntrampolines;
 	p->answer->nno_exec = (uint32_t)p->repair.nno_exec;
-	if (p->repair.nedits > EDITS_EACH * plan->hits->count || p->repair.ntrampolines > plan->hits->count ||
+	if (p->repair.nedits > PLAN_EDITS_EACH * plan->hits->count || p->repair.ntrampolines > plan->hits->count ||
 	    p->repair.nno_exec > plan->hits->count) {
 		return -E2BIG;
 	}
@@ -337,7 +336,7 @@ static int copy_answer(struct plan *plan, const struct plan_answer *shared, size
 	}
 	memcpy(answer, shared, bytes);
 	parts = parts_of(answer, plan->hits->count);
-	if (answer->nedits > EDITS_EACH * plan->hits->count || answer->ntrampolines > plan->hits->count ||
+	if (answer->nedits > PLAN_EDITS_EACH * plan->hits->count || answer->ntrampolines > plan->hits->count ||
 	    answer->nno_exec > plan->hits->count) {
 		return -EPROTO;
 	}

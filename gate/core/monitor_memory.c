@@ -47,6 +47,8 @@ void *monitor_alloc(size_t bytes)
 	if (at == MAP_FAILED) {
 		return NULL;
 	}
+	/* Tables are sparse: a huge page would be zeroed for the first entry. A kernel without them refuses. */
+	madvise(at, bytes, MADV_NOHUGEPAGE);
 	if (!started) {
 		early[earlies].at = at;
 		early[earlies++].bytes = bytes;

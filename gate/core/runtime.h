@@ -228,6 +228,7 @@ struct monitor {
 	_Atomic uint64_t ids; /* the next id of a domain; even, never 0 */
 	struct lych_region *regions; /* memory/region.c: all of them */
 	struct soft_state *soft;     /* memory/backend_mprotect.c; NULL until it is used */
+	struct lych_code_memo *code; /* library/code.c; NULL until it is used */
 };
 
 static inline struct area *area_of_thread(struct thread *t)

@@ -16,6 +16,7 @@
 #include "../code/code.h"
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/signal.h"
 #include "../core/why.h"
 #include "arena.h"
 #include "calls.h"
@@ -29,6 +30,25 @@ static uint64_t round_up(uint64_t bytes)
 	return (bytes + LYCH_PAGE - 1) & ~(uint64_t)(LYCH_PAGE - 1);
 }
 
+/* NULL: no memory. */
+static struct lych_code_memo *memo(void)
+{
+	struct lych_code_memo *m;
+
+	pthread_mutex_lock(&ROOT.monitor->lock);
+	m = ROOT.monitor->code;
+	if (m == NULL) {
+		m = monitor_alloc(sizeof(*m));
+		if (m != NULL) {
+			m->take = monitor_alloc;
+			m->give = monitor_free;
+			ROOT.monitor->code = m;
+		}
+	}
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+	return m;
+}
+
 /* [at, at + bytes), which is mapped, becomes the code that is in copy->content. */
 static int admit(struct library *l, struct lych_code_copy *copy)
 {
@@ -39,16 +59,24 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 		return rc;
 	}
 	room = arena_place(l, ROOM_BYTES, PROT_NONE, SPACE_TRAMPOLINES);
+	/* Code, too, or a snapshot would take it for memory without rights and with nothing in it. */
+	if (room > 0 && arena_code(l, (uint64_t)room, ROOM_BYTES, PROT_READ | PROT_EXEC) != 0) {
+		arena_unplace(l, (uint64_t)room);
+		room = 0;
+	}
 	if (room > 0) {
 		copy->room = (uint64_t)room;
 		copy->room_bytes = ROOM_BYTES;
 	}
 	copy->classes = LYCH_POLICY_DOMAIN;
 	copy->key = ROOT.backend == LYCH_PKU ? (int)l->domain->key : -1;
+	copy->memo = memo();
 	copy->mode = LYCH_CODE_REPAIR;
 	rc = lych_code_admit(copy);
 	if (rc != 0) {
 		arena_code_drop(l, copy->at, copy->bytes);
+	} else {
+		arena_code_done(l, copy->at);
 	}
 	if (room > 0 && (rc != 0 || copy->room_used == 0)) {
 		arena_unplace(l, (uint64_t)room);
@@ -205,6 +233,13 @@ static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_
 
 long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)
 {
-	return (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
-						   : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	/* Nobody could give back what a handler of the host that leaves by siglongjmp would leave behind. */
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	long rc;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	rc = (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
+						 : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return rc;
 }

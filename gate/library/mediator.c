@@ -75,7 +75,7 @@ int lych_domain_allow(struct lych_domain *domain, long nr)
 {
 	struct thread *self;
 
-	if (domain == NULL || !policy_openable(nr)) {
+	if (domain == NULL || domain->library != NULL || !policy_openable(nr)) {
 		return -EINVAL;
 	}
 	int rc = NONE != NULL ? 0 : thread_self(&self);

@@ -24,6 +24,9 @@ static const char *const library_dirs[] = {
 	"/etc/ld.so.cache",
 };
 
+/* How many processors there are: the C library asks, and sched_getaffinity tells everybody anyway. */
+static const char *const machine_files[] = {"/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible"};
+
 static long beneath(int dir, const char *path, uint64_t flags, uint64_t mode)
 {
 	struct open_how_64 how = {flags, mode, BENEATH | NO_SYMLINKS | NO_MAGICLINKS};
@@ -130,6 +133,9 @@ int roots_open(struct library *l, const char *search, char *why, size_t why_byte
 	}
 	for (size_t i = 0; rc == 0 && rules->net_files && rules_net_files[i] != NULL; i++) {
 		rc = root_add(files, rules_net_files[i], read, why, why_bytes);
+	}
+	for (size_t i = 0; rc == 0 && i < sizeof(machine_files) / sizeof(machine_files[0]); i++) {
+		rc = root_add(files, machine_files[i], read, why, why_bytes);
 	}
 	for (size_t i = 0; rc == 0 && i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
 		rc = root_add(files, library_dirs[i], loading, why, why_bytes);
@@ -299,13 +305,39 @@ static bool is_kernels(long real)
 	       fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC || fs.f_type == SECURITYFS_MAGIC;
 }
 
+/*
+ * A refused path. While a loader looks for things they are not there; and so is what the C library looks at when
+ * there is a thread or a thread's heap, and does without: nobody is told.
+ */
+static bool looked_for(const char *path, bool loading)
+{
+	static const char *const out_of_habit[] = {
+		"/etc/ld.so.preload", "/proc/stat", "/proc/sys/vm/overcommit_memory", "/sys/devices/system/cpu",
+		"/sys/devices/system/cpu/online", "/sys/devices/system/cpu/possible",
+	};
+	const char *rest;
+
+	for (size_t i = 0; i < sizeof(out_of_habit) / sizeof(out_of_habit[0]); i++) {
+		if (strcmp(path, out_of_habit[i]) == 0) {
+			return true;
+		}
+	}
+	for (size_t i = 0; loading && i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
+		if (rules_beneath(path, library_dirs[i], &rest)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 long path_refused(const struct answer *a, const char *path)
 {
 	bool loading = atomic_load(&a->l->files->loading) != 0;
 
-	if (!loading || strcmp(path, "/etc/ld.so.preload") != 0) {
-		mediator_refused(a->l->domain, a->call);
+	if (looked_for(path, loading)) {
+		return -ENOENT;
 	}
+	mediator_refused(a->l->domain, a->call);
 	return loading ? -ENOENT : -EACCES;
 }
 
@@ -369,7 +401,9 @@ long path_read(const struct answer *a, uint64_t dirfd, uint64_t at, char path[RU
 	if (f == NULL) {
 		return -EBADF;
 	}
-	long rc = f->kind != FILE_DIR ? -ENOTDIR : f->path[0] == '\0' ? -ENAMETOOLONG : rules_normal(path, f->path, raw);
+	long rc = f->kind != FILE_DIR	 ? -ENOTDIR
+		  : f->path[0] == '\0' ? -ENAMETOOLONG
+					: rules_normal(path, f->path, raw);
 	file_drop(a->l, f);
 	return rc;
 }

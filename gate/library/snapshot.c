@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "../core/keys.h"
+#include "../core/why.h"
 #include "arena_parts.h"
 
 #define NOEXEC_FLAG 8U /* MFD_NOEXEC_SEAL, Linux 6.3 */
@@ -40,7 +41,8 @@ struct snapshot {
 
 static long file_new(void)
 {
-	long fd = sys2(SYS_memfd_create, "lychgate:snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_FLAG), high = -1;
+	long fd = sys2(SYS_memfd_create, "lychgate:snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_FLAG),
+	     high = -1;
 	struct rlimit limit;
 
 	if (fd == -EINVAL) {
@@ -218,7 +220,7 @@ static int clear(struct library *l, const struct snapshot *n)
 		}
 		if (from < (end ? s->hi : n->area[i].start) &&
 		    arena_reserve(l, from, end ? s->hi : n->area[i].start) != 0) {
-			return -EIO;
+			return -ENOMEM;
 		}
 		from = end ? s->hi : n->area[i].end;
 	}
@@ -229,11 +231,11 @@ static int map_pieces(const struct snapshot *n)
 {
 	for (uint32_t i = 0; i < n->pieces; i++) {
 		const struct piece *p = &n->piece[i];
-		long at = sys6(SYS_mmap, (long)p->start, (long)(p->end - p->start), PROT_NONE, MAP_PRIVATE | MAP_FIXED, n->fd,
-			       (long)p->offset);
+		long at = sys6(SYS_mmap, (long)p->start, (long)(p->end - p->start), PROT_NONE,
+			       MAP_PRIVATE | MAP_FIXED, n->fd, (long)p->offset);
 
 		if (at != (long)p->start) {
-			return -EIO;
+			return -ENOMEM;
 		}
 	}
 	return 0;
@@ -254,8 +256,9 @@ static int rebuild(struct library *l, const struct snapshot *n)
 		const struct space_area *a = &s->area[i];
 
 		/* The pieces, too, have no key yet. */
-		if ((a->flags & SPACE_CODE) == 0 && arena_tag(l, a->start, a->end, rc == 0 ? a->prot : PROT_NONE) != 0) {
-			rc = -EIO;
+		if ((a->flags & SPACE_CODE) == 0 &&
+		    arena_tag(l, a->start, a->end, rc == 0 ? a->prot : PROT_NONE) != 0) {
+			rc = -ENOMEM;
 		}
 	}
 	if (rc != 0) {
@@ -312,6 +315,30 @@ static struct snapshot *snapshot_new(const struct space *s)
 	return n;
 }
 
+/* What lych_open says of it. */
+static int told(int rc)
+{
+	switch (rc) {
+	case 0:
+	case -ENOMEM:
+	case -EAGAIN:
+		return rc;
+	case -EMFILE:
+	case -ENFILE:
+		why_set("library: no descriptor is left for the state to go back to");
+		return -ENOMEM;
+	case -EFBIG:
+	case -ENOSPC:
+		why_set("library: files are not allowed to be as large as the state to go back to (RLIMIT_FSIZE)");
+		return -ENOMEM;
+	default:
+		why_set("sandbox: the state to go back to is kept in a sealed file in memory, which is refused "
+			"(errno %d)",
+			-rc);
+		return -EOPNOTSUPP;
+	}
+}
+
 int snapshot_take(struct library *l)
 {
 	struct snapshot *n = snapshot_new(&l->arena->space), *old = l->arena->snapshot;
@@ -334,7 +361,7 @@ int snapshot_take(struct library *l)
 		give_back(n);
 	}
 	monitor_free(chunk, CHUNK);
-	return rc;
+	return told(rc);
 }
 
 int snapshot_restore(struct library *l)
@@ -347,7 +374,9 @@ int snapshot_restore(struct library *l)
 		return -EINVAL;
 	}
 	if (!file_is_there(n)) {
-		return -EBADF;
+		why_set("library: somebody has closed descriptor %d, in which the state to go back to was kept",
+			n->fd);
+		return -ENOENT;
 	}
 	if (!arena_hold(l, &mask)) {
 		return -EAGAIN;

@@ -19,7 +19,8 @@ LYCH_BEGIN_DECLS
  * process or the thread), sysinfo, uname, times, getcpu. It cannot be taken back.
  *
  * Returns 0, or
- *	-EINVAL  domain is NULL, or nr is not one of these: what touches mappings, tasks, signals or files stays closed
+ *	-EINVAL  domain is NULL, or of lych_open, which has a policy of its own; or nr is not one of these: what touches
+ *	         mappings, tasks, signals or files stays closed
  *	others           as lych_attach
  *
  * Thread-safe. Not async-signal-safe.
@@ -41,6 +42,16 @@ struct lych_refusal {
  * async-signal-safe.
  */
 LYCH_API size_t lych_refused(struct lych_domain *domain, struct lych_refusal *out, size_t max);
+
+/*
+ * lych_policy_text writes the policy of a domain of lych_open as text, lychgate-policy(5), together with what a report run has
+ * allowed beyond it so far: as the policy of the next run that allows the same. As snprintf: at most bytes, with a NUL
+ * when that is not 0; how long all of it is comes back. Names of files that no line can hold are left out; at most 64
+ * are learned. An empty text for a domain that is NULL or not of lych_open.
+ *
+ * Thread-safe. Not async-signal-safe.
+ */
+LYCH_API size_t lych_policy_text(struct lych_domain *domain, char *out, size_t bytes);
 
 LYCH_END_DECLS
 

@@ -20,6 +20,7 @@ extern "C" struct lych_domain *abi_domain()
 
 		init.size = sizeof(init);
 		init.backend = LYCH_NONE;
+		unsetenv("LYCH_REQUIRE_PKU");
 		if (lych_init(&init) != 0 || lych_domain_new(&domain, nullptr) != 0) {
 			fprintf(stderr, "lych_init: %s\n", lych_why());
 			abort();

@@ -5,11 +5,17 @@
 
 #include <gtest/gtest.h>
 #include <lychgate/lychgate.h>
+#include <stdlib.h>
 #include <string.h>
 
-inline int StartNone()
+// demanded: leave LYCH_REQUIRE_PKU as it is.
+inline int StartNone(bool demanded = false)
 {
 	lych_init_opts opts = {};
+
+	if (!demanded) {
+		unsetenv("LYCH_REQUIRE_PKU");
+	}
 
 	opts.size = sizeof(opts);
 	opts.backend = LYCH_NONE;

@@ -277,3 +277,151 @@ TEST(Admitting, LeavesNothingBehindWhereTheKernelRefuses)
 		});
 	}
 }
+
+// ---- plans that are kept ---------------------------------------------------------------------------------------------
+
+namespace
+{
+
+int plans, taken;
+struct lych_code_memo kept;
+
+void count_plans()
+{
+	plans = 0;
+	fake_lie = [](struct plan *) { plans++; };
+	kept = {};
+	kept.take = [](size_t bytes) {
+		taken++;
+		return calloc(1, bytes);
+	};
+	kept.give = [](void *at, size_t) {
+		taken--;
+		free(at);
+	};
+}
+
+// The file is the code, and something behind it.
+struct Kept {
+	explicit Kept(const Bytes &content, size_t room = Copy::kRoom) : file(content), copy(content, -1, room)
+	{
+		file.resize(content.size() + 100, 7);
+		describe();
+	}
+	void describe()
+	{
+		copy.arg.file = file.data();
+		copy.arg.file_bytes = file.size();
+		copy.arg.memo = &kept;
+	}
+	Bytes file;
+	Copy copy;
+};
+
+} // namespace
+
+TEST(Admitting, PlansOnceForTheSameCode)
+{
+	in_child([] {
+		count_plans();
+		Kept first(some_code()), second(some_code());
+		ASSERT_EQ(first.copy.admit(), 0) << fake_why;
+		ASSERT_EQ(second.copy.admit(), 0) << fake_why;
+		EXPECT_EQ(plans, 1);
+		ASSERT_EQ(second.copy.told.size(), 1u);
+		EXPECT_EQ(second.copy.told[0].done, first.copy.told[0].done);
+		EXPECT_EQ(second.copy.told[0].address - second.copy.arg.at, first.copy.told[0].address - first.copy.arg.at);
+		EXPECT_EQ(reinterpret_cast<int (*)()>(first.copy.at(64))(), 0xef010f);
+		EXPECT_EQ(reinterpret_cast<int (*)()>(second.copy.at(64))(), 0xef010f);
+		EXPECT_NE(second.copy.arg.room_used, 0u) << "by a trampoline of its own";
+	});
+}
+
+TEST(Admitting, PlansAgainForWhatIsNotQuiteTheSame)
+{
+	in_child([] {
+		count_plans();
+		Bytes other_code = some_code();
+		other_code[1000] = 0xcc;
+		Kept first(some_code()), code(other_code), file(some_code()), longer(some_code()), room(some_code(), Copy::kRoom / 2),
+			classes(some_code()), before(some_code()), behind(some_code());
+		ASSERT_EQ(first.copy.admit(), 0) << fake_why;
+		int expected = 1;
+		file.file.back() ^= 1;
+		longer.file.push_back(0);
+		longer.describe();
+		classes.copy.arg.classes &= ~LYCH_CLASS_BIT(LYCH_WRGSBASE);
+		before.copy.plant_before({0x90});
+		behind.copy.plant_behind({0x90});
+		for (Kept *one : {&code, &file, &longer, &room, &classes, &before, &behind}) {
+			ASSERT_EQ(one->copy.admit(), 0) << fake_why;
+			EXPECT_EQ(plans, ++expected);
+			EXPECT_EQ(reinterpret_cast<int (*)()>(one->copy.at(64))(), 0xef010f);
+		}
+	});
+}
+
+// What was planned of a file that somebody changes meanwhile is not kept for the file that it is not of.
+TEST(Admitting, KeepsAPlanForWhatItWasMadeOf)
+{
+	in_child([] {
+		count_plans();
+		static Bytes *changing;
+		Kept first(some_code()), second(some_code()), third(some_code());
+		changing = &first.file;
+		fake_lie = [](struct plan *plan) {
+			plans++;
+			changing->back() ^= 1;
+			EXPECT_NE(plan->maps->items[0].file, changing->data()) << "nobody else writes what it is made of";
+		};
+		ASSERT_EQ(first.copy.admit(), 0) << fake_why;
+		second.file = first.file;
+		second.describe();
+		fake_lie = [](struct plan *) { plans++; };
+		ASSERT_EQ(second.copy.admit(), 0) << fake_why;
+		EXPECT_EQ(plans, 2) << "it is the file as it was before";
+		ASSERT_EQ(third.copy.admit(), 0) << fake_why;
+		EXPECT_EQ(plans, 2);
+	});
+}
+
+TEST(Admitting, BelievesNoPlanThatWasKept)
+{
+	in_child([] {
+		count_plans();
+		Kept first(some_code()), second(some_code());
+		ASSERT_EQ(first.copy.admit(), 0) << fake_why;
+		// The edit of the first byte of mov: somebody has written to what is kept.
+		auto *bytes = reinterpret_cast<uint8_t *>(kept.first);
+		const uint8_t mov[] = {0xb8, 0x0f, 0x01, 0xef, 0x00, 0xe9};
+		auto *old = static_cast<uint8_t *>(memmem(bytes, 64 << 10, mov, 5));
+		ASSERT_NE(old, nullptr);
+		old[4] ^= 1;
+		EXPECT_EQ(second.copy.admit(), -EOPNOTSUPP);
+		EXPECT_THAT(fake_why, HasSubstr("not what the edit says"));
+		EXPECT_EQ(plans, 1);
+		old[4] ^= 1;
+		EXPECT_EQ(second.copy.admit(), 0) << "the control: " << fake_why;
+	});
+}
+
+TEST(Admitting, KeepsNoPlanThatWasRefusedAndNotAllThereAre)
+{
+	in_child([] {
+		count_plans();
+		Kept one(some_code());
+		fake_lie = [](struct plan *plan) { plan->edits[0].old_bytes[0] ^= 1; };
+		EXPECT_EQ(one.copy.admit(), -EOPNOTSUPP);
+		EXPECT_EQ(kept.first, nullptr);
+		EXPECT_EQ(taken, 0);
+		fake_lie = nullptr;
+		for (int i = 0; i < 12; i++) {
+			Kept big(some_code());
+			big.file.resize(8 << 20, static_cast<uint8_t>(i));
+			big.describe();
+			ASSERT_EQ(big.copy.admit(), 0) << fake_why;
+		}
+		EXPECT_GT(taken, 1);
+		EXPECT_LT(taken, 12);
+	});
+}
