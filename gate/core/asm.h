@@ -113,6 +113,14 @@ LYCH_HIDDEN bool gate_window_find(uint64_t rip, uint64_t *target, unsigned int *
  * it is (the entry has reset GATE_NOT_WANT). Only with the selector at ALLOW. */
 LYCH_HIDDEN bool gate_restart_find(uint64_t rip, uint64_t *target);
 
+/*
+ * Where the gate touches the stack of a domain with the host's rights: the instruction that writes a call's argument there,
+ * which goes on at lych_call_no_stack_pku when it cannot (the call is refused), and the one that reads a callback's, with
+ * the callback's record on top. Of most stacks nobody but the runtime can take anything away; a thread of a library domain's
+ * own has one that the domain has mapped.
+ */
+LYCH_HIDDEN extern const char lych_call_word_pku[], lych_call_no_stack_pku[], lych_callback_word_pku[];
+
 /* Is rip the ud2 of the sites and of the checks behind them? Reached only by whoever forged something. */
 LYCH_HIDDEN bool gate_is_trap(uint64_t rip);
 LYCH_HIDDEN extern const char lych_traps[], lych_traps_end[], lych_traps_soft[], lych_traps_soft_end[];

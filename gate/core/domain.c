@@ -428,10 +428,14 @@ int domain_pause(struct lych_domain *d)
 		rc = atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
 		goto out;
 	}
+	if (threads_inside(d, false)) {
+		rc = -EBUSY;
+		goto out;
+	}
 	atomic_store(&d->state, DOMAIN_RESETTING);
 	atomic_store(&d->id, 0);
 	threads_barrier();
-	if (threads_inside(d, false)) {
+	if (threads_inside(d, false)) { /* one that has begun just now */
 		domain_go_on(d);
 		rc = -EBUSY;
 		goto out;
@@ -462,6 +466,10 @@ int lych_domain_reset(struct lych_domain *d)
 		return rc;
 	}
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
+	if (d != NULL && d->library != NULL && d->library->restless) {
+		why_set("library: threads that its constructors began cannot be brought back: close it, and open it again");
+		return -EOPNOTSUPP;
+	}
 	lock();
 	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
 	if (rc != 0) {

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "../library/library.h"
 #include "../memory/memory.h"
 #include "fault_slot.h"
 #include "handlers.h"
@@ -85,7 +86,8 @@ void fault_classify(struct lych_fault *out, struct lych_domain *domain, const st
 			out->key = ledger_key_of(info->si_addr);
 			out->kind = out->key >= 0 ? LYCH_FAULT_KEY : LYCH_FAULT_SEGV;
 		}
-		if (memory_is_stack_guard(domain, out->address)) {
+		if (memory_is_stack_guard(domain, out->address) ||
+		    (domain->library != NULL && library_is_stack_guard(domain->library, out->address, frame->uc.mc.rsp))) {
 			out->kind = LYCH_FAULT_STACK;
 		}
 		break;
@@ -188,14 +190,14 @@ bool fault_mapping_line(const char *line, uint64_t address, char *out, size_t by
 	return true;
 }
 
-static void find_mapping(struct lych_fault *fault)
+bool fault_mapping_of(uint64_t address, char *out, size_t bytes)
 {
 	char text[4096 + 512]; /* one line with the longest path, and a bit */
 	size_t have = 0;
 	long fd = sys4(SYS_openat, AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
 
 	if (fd < 0) {
-		return;
+		return false;
 	}
 	for (;;) {
 		long got = sys3(SYS_read, fd, text + have, sizeof(text) - 1 - have);
@@ -211,9 +213,9 @@ static void find_mapping(struct lych_fault *fault)
 		have += (size_t)got;
 		text[have] = '\0';
 		while ((newline = strchr(line, '\n')) != NULL) {
-			if (fault_mapping_line(line, fault->address, fault->mapping, sizeof(fault->mapping))) {
+			if (fault_mapping_line(line, address, out, bytes)) {
 				sys1(SYS_close, fd);
-				return;
+				return true;
 			}
 			line = newline + 1;
 		}
@@ -224,6 +226,7 @@ static void find_mapping(struct lych_fault *fault)
 		}
 	}
 	sys1(SYS_close, fd);
+	return false;
 }
 
 struct whose {
@@ -245,9 +248,11 @@ static void report(struct fault_slot *slot, struct lych_domain *domain, struct l
 
 	memcpy(fault, &slot->fault, offsetof(struct lych_fault, count));
 	if (fault->address != 0) {
-		find_mapping(fault);
+		(void)fault_mapping_of(fault->address, fault->mapping, sizeof(fault->mapping));
 	}
-	if (fault->gpr[7] != 0) {
+	if (fault->gpr[7] != 0 && domain->library != NULL) {
+		library_backtrace(domain->library, fault);
+	} else if (fault->gpr[7] != 0) {
 		fault_backtrace(fault, is_of_domain, &whose);
 	}
 	memcpy(slot->fault.mapping, fault->mapping, sizeof(fault->mapping));

@@ -8,7 +8,10 @@
 #include <lychgate/fault.h>
 
 #include "../code/code.h"
+#include "../library/library.h"
 #include "code_place.h"
+
+#define WHERE_BYTES 512
 
 static const char *const kind_names[] = {
 	[LYCH_FAULT_NONE] = "no fault",
@@ -76,21 +79,53 @@ static void print_address(const struct lych_fault *f, int fd, int *rc)
 	}
 }
 
-/* At the end of a line. */
-static void print_place(uint64_t address, int fd, int *rc)
+/* What follows a call may be another function's first instruction: it is looked for one byte before. */
+static int where(const struct lych_fault *f, uint64_t address, bool exact, char *out, size_t bytes)
 {
 	struct code_place place;
+
+	if (library_where(f->domain, address, exact, out, bytes) == 0) {
+		return 0;
+	}
+	if (!code_place_of(&place, address - (exact ? 0 : 1))) {
+		return -ENOENT;
+	}
+	place.offset += exact ? 0 : 1;
+	place.into += exact ? 0 : 1;
+	if (place.symbol != NULL) {
+		snprintf(out, bytes, "%s+0x%" PRIx64 " in %s (0x%" PRIx64 ")", place.symbol, place.into, place.file, place.offset);
+	} else {
+		snprintf(out, bytes, "%s+0x%" PRIx64, place.file, place.offset);
+	}
+	return 0;
+}
+
+int lych_fault_where(const struct lych_fault *fault, int frame, char *out, size_t bytes)
+{
+	int saved = errno, rc = -ENOENT;
+
+	if (bytes > 0) {
+		out[0] = '\0';
+	}
+	if (frame >= 0 && frame < fault->nframes && frame < LYCH_FAULT_FRAMES && bytes > 0) {
+		rc = where(fault, fault->frames[frame], frame == 0, out, bytes);
+	}
+	errno = saved;
+	return rc;
+}
+
+/* At the end of a line. */
+static void print_place(const struct lych_fault *f, uint64_t address, bool exact, int fd, int *rc)
+{
+	char text[WHERE_BYTES];
 	uint64_t site;
 
 	if (lych_code_site_of(address, &site)) {
 		line(fd, rc, "  for 0x%" PRIx64, site);
 		address = site;
 	}
-	if (code_place_of(&place, address)) {
-		line(fd, rc, "  %s+0x%" PRIx64, place.file, place.offset);
-		if (place.symbol != NULL) {
-			line(fd, rc, " %s+0x%" PRIx64, place.symbol, place.into);
-		}
+	if (where(f, address, exact, text, sizeof(text)) == 0) {
+		line(fd, rc, "  %s", text);
 	}
 	line(fd, rc, "\n");
 }
@@ -113,7 +148,7 @@ static void print_registers(const struct lych_fault *f, int fd, int *rc)
 					      "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 
 	line(fd, rc, "  rip %016" PRIx64 "  flags %" PRIx64, f->rip, f->rflags);
-	print_place(f->rip, fd, rc);
+	print_place(f, f->rip, true, fd, rc);
 	for (int i = 0; i < 16; i++) {
 		line(fd, rc, "  %-3s %016" PRIx64 "%s", names[i], f->gpr[i],
 		     i % 4 == 3 ? "\n" : "");
@@ -146,7 +181,7 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 	}
 	for (int i = 0; i < fault->nframes && i < LYCH_FAULT_FRAMES; i++) {
 		line(fd, &rc, "  #%-2d 0x%" PRIx64, i, fault->frames[i]);
-		print_place(fault->frames[i], fd, &rc);
+		print_place(fault, fault->frames[i], i == 0, fd, &rc);
 	}
 	errno = saved;
 	return rc;

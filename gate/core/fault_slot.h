@@ -32,6 +32,9 @@ LYCH_HIDDEN void fault_classify(struct lych_fault *out, struct lych_domain *doma
 /* The line of text (as in /proc/PID/maps) that holds address, without the addresses, to out. false: not that line. */
 LYCH_HIDDEN bool fault_mapping_line(const char *line, uint64_t address, char *out, size_t bytes);
 
+/* The same of that line of /proc/self/maps which holds it. */
+LYCH_HIDDEN bool fault_mapping_of(uint64_t address, char *out, size_t bytes);
+
 /*
  * Fills frames and nframes from the registers in fault, reading the stack only where contains says so, and tables of
  * loaded objects. Never on a hostile pointer: process_vm_readv. After the call, on the host's stack; allocates.

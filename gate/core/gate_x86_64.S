@@ -818,6 +818,7 @@ label V(lych_call_returns)
 	mov	REC_ARGS_OFF(%r11), %edx
 	add	REC_RSP(%r11), %rdx
 1:	mov	-8(%rdx,%rcx,8), %rax
+label V(lych_call_word) /* the stack of a thread of a library domain's own need not be there */
 	mov	%rax, -8(%r13,%rcx,8)
 	dec	%ecx
 	jnz	1b
@@ -863,6 +864,7 @@ label V(lych_call_returns)
 .Lcall_library_end:
 	window	.Lcall_library, .Lcall_library_end, .Lcall_w1, FROM_R13
 
+label V(lych_call_no_stack)
 .Lcall_no_stack:
 	views_back .Lno_stack_views, .Lno_stack_views_end
 	mov	$-54, %eax /* -EXFULL */
@@ -1308,6 +1310,7 @@ function V(lych_callback_gate)
 	lea	(,%rcx,8), %rdx
 	sub	%rdx, %rsp
 	and	$-16, %rsp
+label V(lych_callback_word)
 2:	mov	(%r13,%rcx,8), %rdx
 	mov	%rdx, -8(%rsp,%rcx,8)
 	dec	%ecx

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lock in monitor memory, for short stretches: taken in lych_signal, too. Who waits gives up after about a second, as the
- * holder may itself be stopped in a handler of the host, and the monitor must not hang with all signals blocked. A word: 0 free,
- * 1 taken, 2 taken and somebody waits.
+ * A lock in monitor memory, for short stretches: taken in lych_signal, too. Who waits gives up after about a second,
+ * as the holder may itself be stopped in a handler of the host, and the monitor must not hang with all signals
+ * blocked. A word: 0 free, 1 taken, 2 taken and somebody waits.
  */
 #ifndef LYCH_SHORT_LOCK_H
 #define LYCH_SHORT_LOCK_H

@@ -265,6 +265,33 @@ static bool is_forged(const struct context *c)
 	       !level_at(t, t->level - 1)->domain_context;
 }
 
+/* The gate found no memory where a thread of a library domain's own has its stack (asm.h). */
+static bool is_missing_stack(const struct context *c)
+{
+	const struct record *top = c->thread->top;
+	uint64_t rip = c->frame->uc.mc.rip;
+
+	return rip == (uint64_t)lych_call_word_pku ? top->kind == KIND_CALL
+						   : rip == (uint64_t)lych_callback_word_pku && top->kind == KIND_CALLBACK;
+}
+
+static _Noreturn void miss_stack(struct context *c)
+{
+	struct kernel_sigcontext *mc = &c->frame->uc.mc;
+	struct thread *t = c->thread;
+
+	if (t->top->kind == KIND_CALL) {
+		mc->rip = (uint64_t)lych_call_no_stack_pku;
+		signal_go_on(c);
+	}
+	/* The callback was not begun: it is the domain that has faulted, where it called. */
+	((struct slot *)((char *)c->area + t->top->domain->slot))->sp = t->top->slot_sp;
+	mc->rsp = t->top->rsp;
+	__atomic_store_n(&t->top, t->top - 1, __ATOMIC_SEQ_CST);
+	c->domain = true;
+	end_with_fault(c, LYCH_FAULT_NONE);
+}
+
 /* No signal finds the entry at work: all are blocked there. Only who jumped to it can be interrupted in it. */
 static bool is_entry(uint64_t rip)
 {
@@ -394,6 +421,9 @@ _Noreturn void lych_signal(struct area *area, struct sigframe *kernel_frame, uin
 		end_with_fault(&c, LYCH_FAULT_GATE);
 	}
 	bool fault = (SIGNAL_BIT(c.sig) & SIGNALS_SIX) != 0 && info->si_code > 0;
+	if (!c.domain && fault && (c.sig == SIGSEGV || c.sig == SIGBUS) && is_missing_stack(&c)) {
+		miss_stack(&c);
+	}
 	if (!c.domain && ROOT.backend == LYCH_MPROTECT && c.sig == SIGSEGV && info->si_code == SEGV_ACCERR &&
 	    backend_mprotect_retry((uint64_t)info->si_addr, c.frame->uc.mc.err)) {
 		signal_go_on(&c); /* another thread is in a domain: what is closed meanwhile waits */

@@ -287,6 +287,7 @@ void signal_answer(struct context *c)
 	take_level(c);
 	level->shown = level->frame;
 	level->mask = c->frame->uc.mask;
+	save_domain_stack(c, t->top); /* for handlers that interrupt it and call the domain */
 	choose_stack(c, &plain, t->top->rsp);
 	t->level++;
 	signals_arm(t);

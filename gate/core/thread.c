@@ -575,6 +575,11 @@ void threads_fork_child(void)
 	ledger_thaw();
 	arenas_thaw();
 	memory_fork_child(&a->thread);
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		if (m->domains[i].library != NULL) {
+			contexts_fork_child(m->domains[i].library, &a->thread);
+		}
+	}
 	a->thread.tid = (int)sys0(SYS_gettid);
 	a->thread.cancel_asked = 0; /* the parent's calls are meant */
 	a->thread.timer_made = 0;

@@ -107,7 +107,7 @@ bool library_quick(struct library *l, struct thread *t, const struct mediated *c
 		*result = 0;
 		return true;
 	case SYS_exit_group:
-		*end = l->leaving ? MEDIATED_RETURN : MEDIATED_EXIT;
+		*end = atomic_load(&l->leaving) == t->top ? MEDIATED_RETURN : MEDIATED_EXIT;
 		*result = 0;
 		return true;
 	default:

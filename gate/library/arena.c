@@ -37,7 +37,7 @@ bool arena_hold(struct library *l, uint64_t *mask)
 {
 	const uint64_t all = UINT64_MAX;
 
-	/* A handler of the host on this thread could be left by siglongjmp, and then nobody would give the lock back. */
+	/* A handler of the host on this thread could be left by siglongjmp, and then nobody would give it back. */
 	sys4(SYS_rt_sigprocmask, SET_BLOCKED, &all, mask, sizeof(*mask));
 	if (short_lock(&l->arena->lock)) {
 		return true;
@@ -93,12 +93,14 @@ int arena_tag(struct library *l, uint64_t start, uint64_t end, uint32_t prot)
 }
 
 /*
- * The kernel takes away what was there before it maps, and may fail in between: then there is a hole, in which anybody's
- * memory could come to lie. It is filled unless that has happened: nothing of anybody else's is replaced.
+ * The kernel takes away what was there before it maps, and may fail in between: then there is a hole, in which
+ * anybody's memory could come to lie. It is filled unless that has happened: nothing of anybody else's is replaced.
  */
 static int fill(uint64_t start, uint64_t end)
 {
-	return failed(sys6(SYS_mmap, (long)start, (long)(end - start), PROT_NONE, RESERVED | NO_REPLACE, -1, 0)) ? -ENOMEM : 0;
+	return failed(sys6(SYS_mmap, (long)start, (long)(end - start), PROT_NONE, RESERVED | NO_REPLACE, -1, 0))
+		       ? -ENOMEM
+		       : 0;
 }
 
 int arena_reserve(struct library *l, uint64_t start, uint64_t end)
@@ -149,10 +151,11 @@ int arena_fresh(struct library *l, uint64_t start, uint64_t end, uint32_t prot, 
 }
 
 /*
- * Mapped elsewhere first: a file system may refuse at a moment when the kernel has already taken away what was there. What
- * is moved has no rights yet.
+ * Mapped elsewhere first: a file system may refuse at a moment when the kernel has already taken away what was there.
+ * What is moved has no rights yet.
  */
-int arena_fresh_file(struct library *l, uint64_t start, uint64_t end, uint32_t prot, long fd, uint64_t offset, bool *lost)
+int arena_fresh_file(struct library *l, uint64_t start, uint64_t end, uint32_t prot, long fd, uint64_t offset,
+		     bool *lost)
 {
 	long bytes = (long)(end - start), rc;
 	long there = sys6(SYS_mmap, 0, bytes, PROT_NONE, MAP_PRIVATE, fd, (long)offset);
@@ -184,7 +187,8 @@ uint64_t arena_find(const struct arena *a, uint64_t bytes, bool reach)
 {
 	const struct space *s = &a->space;
 	uint64_t low = reach ? a->reach : s->break_hi;
-	uint64_t at = space_find(s, bytes, SPACE_PAGE, low > s->break_hi ? low : s->break_hi, reach ? a->top : a->anonymous_top);
+	uint64_t at = space_find(s, bytes, SPACE_PAGE, low > s->break_hi ? low : s->break_hi,
+				 reach ? a->top : a->anonymous_top);
 
 	if (at == 0) {
 		at = space_find(s, bytes, SPACE_PAGE, low > s->break_hi ? low : s->break_hi, s->hi);
@@ -235,7 +239,8 @@ static void lay_out(struct arena *a, size_t own, uint64_t lo, uint64_t hi, uint6
 	struct space *s = &a->space;
 	size_t host_at = sizeof(struct arena) + (ARENA_AREAS + SPACE_SPARE) * sizeof(struct space_area);
 	uint64_t most = (hi - lo) / 16 < SHIFT_MOST ? (hi - lo) / 16 : SHIFT_MOST, pages = most / SPACE_PAGE;
-	uint64_t quarter = (hi - lo) / 4 & ~(SPACE_PAGE - 1), own_lo = lo + quarter + (limit < quarter ? limit : quarter);
+	uint64_t quarter = (hi - lo) / 4 & ~(SPACE_PAGE - 1),
+		 own_lo = lo + quarter + (limit < quarter ? limit : quarter);
 	uint64_t heap = limit < quarter ? limit : quarter, start = own_lo + shift[0] % pages * SPACE_PAGE;
 
 	a->host = space_start((char *)a + host_at, own - host_at, lo, own_lo, 0, 0);
@@ -382,7 +387,8 @@ int arena_unplace(struct library *l, uint64_t at)
 	return rc;
 }
 
-/* Pages are filled with the rights this thread has when they are locked: before they have the key. There is nothing in them yet. */
+/* Pages are filled with the rights this thread has when they are locked: before they have the key. There is nothing
+ * in them yet. */
 static int guarded(struct library *l, uint64_t at, uint64_t bytes, unsigned int flags)
 {
 	int rc = 0;
@@ -486,11 +492,30 @@ int arena_code(struct library *l, uint64_t at, uint64_t bytes, uint32_t prot)
 		uint32_t flags = s->area[i].flags;
 
 		/* The runtime's trampolines become code, too. */
-		rc = (flags & SPACE_CODE) != 0 || (flags & (SPACE_FIXED | SPACE_TRAMPOLINES)) == SPACE_FIXED ? -EPERM : 0;
+		rc = (flags & SPACE_CODE) != 0 || (flags & (SPACE_FIXED | SPACE_TRAMPOLINES)) == SPACE_FIXED ? -EPERM
+													     : 0;
 	}
 	rc = rc == 0 ? space_code(s, at, end, prot) : rc;
+	/* As one area it needs no room in the table. */
+	rc = rc == 0 ? space_fix(s, at, end, 0) : rc;
 	arena_let_go(l, &mask);
 	return rc;
+}
+
+void arena_code_done(struct library *l, uint64_t at)
+{
+	const struct space_area *a;
+	uint64_t mask;
+
+	/* If it never gets the lock it stays fixed, which harms nobody. */
+	if (!arena_hold(l, &mask)) {
+		return;
+	}
+	a = space_at(&l->arena->space, at);
+	if (a != NULL && (a->flags & SPACE_TRAMPOLINES) == 0) {
+		(void)space_unfix(&l->arena->space, at);
+	}
+	arena_let_go(l, &mask);
 }
 
 void arena_code_drop(struct library *l, uint64_t at, uint64_t bytes)
@@ -526,6 +551,25 @@ bool arena_area(struct library *l, uint64_t at, struct space_area *out)
 	}
 	arena_let_go(l, &mask);
 	return i < s->count;
+}
+
+size_t arena_below(struct library *l, uint64_t at, struct space_area out[], size_t max)
+{
+	const struct space *s = &l->arena->space;
+	uint64_t mask;
+	uint32_t i;
+	size_t n = 0;
+
+	if (!arena_hold(l, &mask)) {
+		return 0;
+	}
+	i = space_index(s, at);
+	i += i < s->count && s->area[i].start <= at ? 1 : 0;
+	while (i > 0 && n < max) {
+		out[n++] = s->area[--i];
+	}
+	arena_let_go(l, &mask);
+	return n;
 }
 
 void arena_usage(struct library *l, uint64_t *counted, uint64_t *limit)

@@ -37,7 +37,8 @@ static enum advice advice_of(int advice)
 	}
 }
 
-static long discard(struct library *l, uint64_t start, uint64_t end, uint32_t flags, uint32_t prot, enum advice advice)
+static long discard(struct library *l, uint64_t start, uint64_t end, uint32_t flags, uint32_t prot,
+		    enum advice advice)
 {
 	if ((flags & SPACE_FILE) != 0 && advice == ADVICE_FREE) {
 		return -EINVAL;
@@ -69,7 +70,8 @@ static long advise(struct library *l, uint64_t start, uint64_t end, enum advice 
 	for (uint32_t i = space_index(s, start); rc == 0 && i < s->count && s->area[i].start < end; i++) {
 		const struct space_area *a = &s->area[i];
 
-		rc = discard(l, a->start > start ? a->start : start, a->end < end ? a->end : end, a->flags, a->prot, advice);
+		rc = discard(l, a->start > start ? a->start : start, a->end < end ? a->end : end, a->flags, a->prot,
+			     advice);
 	}
 	/* As the kernel: what is mapped was done. */
 	return rc == 0 && !space_is_full(s, start, end) ? -ENOMEM : rc;
@@ -107,7 +109,8 @@ long arena_brk(struct library *l, uint64_t at)
 	bool grows, lost;
 
 	if (!arena_hold(l, &mask)) {
-		return (long)__atomic_load_n(&s->break_at, __ATOMIC_RELAXED); /* not moved, which is how brk says no */
+		return (long)__atomic_load_n(&s->break_at,
+					     __ATOMIC_RELAXED); /* not moved, which is how brk says no */
 	}
 	if (space_may_break(s, at, &start, &end, &grows) == 0) {
 		int rc = 0;
@@ -172,7 +175,8 @@ long arena_msync(struct library *l, uint64_t at, uint64_t bytes, uint64_t flags)
 {
 	uint64_t end;
 
-	if ((flags & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) != 0 || (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC)) {
+	if ((flags & ~(uint64_t)(MS_ASYNC | MS_INVALIDATE | MS_SYNC)) != 0 ||
+	    (flags & (MS_ASYNC | MS_SYNC)) == (MS_ASYNC | MS_SYNC)) {
 		return -EINVAL;
 	}
 	return is_mapped(l, at, bytes, &end);

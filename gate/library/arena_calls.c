@@ -14,11 +14,13 @@
 #define TYPES 0xfU           /* MAP_TYPE */
 #define SYNC 0x80000U        /* MAP_SYNC */
 #define DATA ((uint32_t)(PROT_READ | PROT_WRITE))
-#define PROT_SEMAPHORES 8U   /* PROT_SEM: nothing on this processor */
-#define DONTUNMAP 4U         /* MREMAP_DONTUNMAP, Linux 5.7 */
+#define PROT_SEMAPHORES 8U /* PROT_SEM: nothing on this processor */
+#define DONTUNMAP 4U       /* MREMAP_DONTUNMAP, Linux 5.7 */
 /* All flags that MAP_SHARED_VALIDATE knows. */
-#define VALID (TYPES | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | 0x4000000U | MAP_GROWSDOWN | MAP_LOCKED | \
-	       MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT | NO_REPLACE)
+#define VALID                                                                                              \
+	(TYPES | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE | 0x4000000U | MAP_GROWSDOWN | \
+	 MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB | MAP_32BIT |  \
+	 NO_REPLACE)
 
 /* ---- mmap ----------------------------------------------------------------------------------- */
 
@@ -71,7 +73,8 @@ static long check_mmap(struct request *r, uint64_t prot, uint64_t offset)
 	if ((r->flags & (MAP_FIXED | NO_REPLACE)) != 0 && !is_page(r->at)) {
 		return -EINVAL;
 	}
-	if ((type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE) || (r->flags & MAP_GROWSDOWN) != 0) {
+	if ((type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE) ||
+	    (r->flags & MAP_GROWSDOWN) != 0) {
 		return -EINVAL;
 	}
 	if (type == MAP_SHARED_VALIDATE && (r->flags & ~(uint64_t)VALID) != 0) {
@@ -113,7 +116,11 @@ static long map(struct library *l, const struct request *r)
 	struct space *s = &l->arena->space;
 	uint64_t at = choose(l->arena, r);
 	/* Each mapping of a file is one for the kernel, too, and takes its place in the table. */
-	struct space_wish wish = {at, at + r->bytes, r->prot, r->kind, r->fd >= 0 ? SPACE_OWN : SPACE_PLAIN,
+	struct space_wish wish = {at,
+				  at + r->bytes,
+				  r->prot,
+				  r->kind,
+				  r->fd >= 0 ? SPACE_OWN : SPACE_PLAIN,
 				  (r->flags & NO_REPLACE) != 0};
 	bool lost = false;
 	int rc;
@@ -140,7 +147,8 @@ static long map(struct library *l, const struct request *r)
 	return (long)at;
 }
 
-long arena_mmap(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd, uint64_t offset)
+long arena_mmap(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd,
+		uint64_t offset)
 {
 	struct request r = {.at = at, .bytes = bytes, .flags = flags, .offset = offset, .fd = fd};
 	long rc = check_mmap(&r, prot, offset);
@@ -276,8 +284,8 @@ static long grow(struct library *l, uint64_t start, uint64_t end)
 }
 
 /*
- * To where nothing is. The pages go, the mapping stays (MREMAP_DONTUNMAP), so that there is no hole at either place for anybody's memory; then the old
- * place is reserved again.
+ * To where nothing is. The pages go, the mapping stays (MREMAP_DONTUNMAP), so that there is no hole at either place
+ * for anybody's memory; then the old place is reserved again.
  */
 static long move_pages(struct library *l, uint64_t from, uint64_t bytes, uint64_t to)
 {
@@ -371,7 +379,8 @@ static long remap(struct library *l, const struct remap *m)
 	return rc == 0 ? (long)to : rc;
 }
 
-long arena_mremap(struct library *l, uint64_t at, uint64_t old_bytes, uint64_t new_bytes, uint64_t flags, uint64_t new_at)
+long arena_mremap(struct library *l, uint64_t at, uint64_t old_bytes, uint64_t new_bytes, uint64_t flags,
+		  uint64_t new_at)
 {
 	struct remap m = {.from = at, .old_bytes = whole(old_bytes), .new_bytes = whole(new_bytes), .to = new_at};
 	uint64_t mask;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How many mappings the kernel has of an arena. A process has about 65,000 of them, the host's among them, and what is one area in
- * our table may be many for the kernel: it does not merge what was written to while it was apart.
+ * How many mappings the kernel has of an arena. A process has about 65,000 of them, the host's among them, and what
+ * is one area in our table may be many for the kernel: it does not merge what was written to while it was apart.
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -10,7 +10,7 @@
 #include "arena_parts.h"
 
 #define READ_BYTES 1024 /* at a time: this runs on the monitor's stack */
-#define EACH 2          /* mappings that one call makes more at most, but for those that it takes from the table's room */
+#define EACH 2 /* mappings that one call makes more at most, but for those that it takes from the table's room */
 
 struct tally {
 	uint64_t start, end;

@@ -13,13 +13,13 @@ struct snapshot;
 struct arena {
 	_Atomic uint32_t lock; /* short_lock.h */
 	int key;
-	size_t bytes;              /* of this */
-	struct snapshot *snapshot; /* snapshot.c; NULL: none was taken */
-	uint64_t reach;            /* from here on everything reaches everything with 32 bits */
+	size_t bytes;                /* of this */
+	struct snapshot *snapshot;   /* snapshot.c; NULL: none was taken */
+	uint64_t reach;              /* from here on everything reaches everything with 32 bits */
 	uint64_t top, anonymous_top; /* where the first mapping of a file ends, and of anonymous memory */
-	uint32_t mappings, changes; /* arena_count.c: what the kernel had when it was asked, and calls since */
-	struct space *host;        /* the runtime's part, below the other: heap, stacks; behind it in the same memory */
-	struct space space;        /* what code inside maps */
+	uint32_t mappings, changes;  /* arena_count.c: what the kernel had when it was asked, and calls since */
+	struct space *host; /* the runtime's part, below the other: heap, stacks; behind it in the same memory */
+	struct space space; /* what code inside maps */
 };
 
 /* ---- what calls are asked about -------------------------------------------------------------- */
@@ -61,8 +61,8 @@ LYCH_HIDDEN void arena_let_go(struct library *l, const uint64_t *mask);
 /* The others: with the lock. [start, end) is inside. */
 
 /*
- * [start, end) is reserved again, with nothing in it: 0; -ENOMEM: it is as before, or the domain is poisoned because the kernel
- * has no memory even for that.
+ * [start, end) is reserved again, with nothing in it: 0; -ENOMEM: it is as before, or the domain is poisoned because
+ * the kernel has no memory even for that.
  */
 LYCH_HIDDEN int arena_reserve(struct library *l, uint64_t start, uint64_t end);
 /* After a call that failed may have left a hole there: it is reserved again. */
@@ -72,8 +72,8 @@ LYCH_HIDDEN int arena_tag(struct library *l, uint64_t start, uint64_t end, uint3
 /* Fresh zeroed memory in place of whatever is there: 0, or -ENOMEM; *lost then says that what was there is gone. */
 LYCH_HIDDEN int arena_fresh(struct library *l, uint64_t start, uint64_t end, uint32_t prot, bool *lost);
 /* The same with pages of a file. */
-LYCH_HIDDEN int arena_fresh_file(struct library *l, uint64_t start, uint64_t end, uint32_t prot, long fd, uint64_t offset,
-				 bool *lost);
+LYCH_HIDDEN int arena_fresh_file(struct library *l, uint64_t start, uint64_t end, uint32_t prot, long fd,
+				 uint64_t offset, bool *lost);
 /* May one more call make mappings? To be asked for each that might; munmap's are in the table (arena_count.c). */
 LYCH_HIDDEN bool arena_has_room(struct library *l);
 /* A place for bytes, in reach of code or for anonymous memory. 0: none. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The switch. What is not answered anywhere below is refused: EPERM, or ENOSYS for a number that is no call, and told by
- * lych_refused.
+ * The switch. What is not answered anywhere below is refused: EPERM, or ENOSYS for a number that is no call, and told
+ * by lych_refused.
  */
 #include <errno.h>
 #include <sys/mman.h>

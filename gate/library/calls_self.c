@@ -186,10 +186,9 @@ static long do_usage(const struct answer *a)
 	return store(a, a->call->arg[1], &usage, sizeof(usage), rc);
 }
 
-/* As many as fit a short answer; more is for who may take longer. */
+/* As many as it never waits for; more is for who may take longer. The kernel stores them itself. */
 static bool do_random(const struct answer *a, long *result)
 {
-	char bytes[RANDOM_MAX];
 	const uint64_t *arg = a->call->arg;
 
 	if (arg[1] > RANDOM_MAX) {
@@ -197,12 +196,11 @@ static bool do_random(const struct answer *a, long *result)
 	}
 	if ((uint32_t)arg[2] & ~RANDOM_FLAGS) {
 		*result = -EINVAL;
-		return true;
-	}
-	/* nothing could interrupt the wait for a machine that has just started */
-	*result = arg[1] == 0 ? 0 : sys3(SYS_getrandom, bytes, arg[1], (uint32_t)arg[2] | RANDOM_NONBLOCK);
-	if (*result > 0) {
-		*result = store(a, arg[0], bytes, (uint64_t)*result, *result);
+	} else if (outside(a, arg[0], arg[1])) {
+		*result = -EFAULT;
+	} else {
+		/* nothing could interrupt the wait for a machine that has just started */
+		*result = arg[1] == 0 ? 0 : sys3(SYS_getrandom, arg[0], arg[1], (uint32_t)arg[2] | RANDOM_NONBLOCK);
 	}
 	return true;
 }

@@ -13,18 +13,18 @@
 
 /* ---- clocks --------------------------------------------------------------------------------- */
 
+/* What is asked most: the kernel stores it itself. */
 static long do_clock(const struct answer *a, int clock)
 {
-	struct timespec ts = {0};
+	uint64_t at = a->call->arg[1];
 
 	if ((clock < 0 || clock > CLOCK_LAST) && clock != OWN_THREAD_CLOCK) {
 		return -EINVAL;
 	}
-	long rc = sys2(a->call->nr, clock == OWN_THREAD_CLOCK ? CLOCK_THREAD_CPUTIME_ID : clock, &ts);
-	if (rc != 0 || (a->call->nr == SYS_clock_getres && a->call->arg[1] == 0)) {
-		return rc;
+	if (outside(a, at, sizeof(struct timespec)) && (at != 0 || a->call->nr == SYS_clock_gettime)) {
+		return -EFAULT;
 	}
-	return inside_write(a->l, a->call->arg[1], &ts, sizeof(ts));
+	return sys2(a->call->nr, clock == OWN_THREAD_CLOCK ? CLOCK_THREAD_CPUTIME_ID : clock, at);
 }
 
 bool clocks_call(const struct answer *a, long *result)
@@ -60,8 +60,9 @@ bool clocks_call(const struct answer *a, long *result)
 /* ---- futexes -------------------------------------------------------------------------------- */
 
 /*
- * All are private ones: memory of the arena is shared with no other process. Also those of glibc's that are not meant so, by which
- * the end of a thread is waited for. What has effects on other words (requeue, wake_op) or on other tasks (PI) is not there.
+ * All are private ones: memory of the arena is shared with no other process. Also those of glibc's that are not meant
+ * so, by which the end of a thread is waited for. What has effects on other words (requeue, wake_op) or on other
+ * tasks (PI) is not there.
  */
 static int futex_command(const struct answer *a)
 {
@@ -77,10 +78,11 @@ bool futex_quick(const struct answer *a, long *result)
 		return false;
 	}
 	uint32_t bits = command == FUTEX_WAKE ? FUTEX_BITSET_MATCH_ANY : (uint32_t)arg[5];
-	*result = outside(a, arg[0], 4)
-			  ? -EFAULT
-			  : lych_syscall(SYS_futex, (long)arg[0], FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, low_int(arg[2]), 0,
-					 0, bits);
+	*result = -EFAULT;
+	if (!outside(a, arg[0], 4)) {
+		*result = lych_syscall(SYS_futex, (long)arg[0], FUTEX_WAKE_BITSET | FUTEX_PRIVATE_FLAG, low_int(arg[2]),
+				       0, 0, bits);
+	}
 	return true;
 }
 
@@ -93,8 +95,8 @@ static long read_time(const struct answer *a, uint64_t at, int64_t *ns)
 }
 
 /*
- * Waits in slices. Between two of them nobody is there to be woken: who wakes has changed the word before, as users of
- * futexes do, and then the next slice ends at once with EAGAIN.
+ * Waits in slices. Between two of them nobody is there to be woken: who wakes has changed the word before, as users
+ * of futexes do, and then the next slice ends at once with EAGAIN.
  */
 static long futex_wait(const struct answer *a, int command)
 {
@@ -114,7 +116,7 @@ static long futex_wait(const struct answer *a, int command)
 		}
 		end = command == FUTEX_WAIT ? after(now_ns(clock), end) : end; /* a bitset's time is absolute */
 	}
-	for (;;) {
+	while (!answer_interrupted(a->l, a->t)) {
 		struct timespec until = to_timespec(slice_end(now_ns(clock), end, ANSWER_SLICE_NS));
 		uint32_t before = vault_open(a->l->domain);
 		long rc = lych_syscall(SYS_futex, (long)arg[0], FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | flag,
@@ -123,13 +125,11 @@ static long futex_wait(const struct answer *a, int command)
 		if (rc != -ETIMEDOUT && rc != -EINTR) {
 			return rc;
 		}
-		if (answer_interrupted(a->l, a->t)) {
-			return -EINTR;
-		}
 		if (now_ns(clock) >= end) {
 			return -ETIMEDOUT;
 		}
 	}
+	return -EINTR;
 }
 
 bool futex_call(const struct answer *a, long *result)

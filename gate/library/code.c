@@ -16,6 +16,7 @@
 #include "../code/code.h"
 #include "../core/asm.h"
 #include "../core/keys.h"
+#include "../core/signal.h"
 #include "../core/why.h"
 #include "arena.h"
 #include "calls.h"
@@ -74,6 +75,8 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	rc = lych_code_admit(copy);
 	if (rc != 0) {
 		arena_code_drop(l, copy->at, copy->bytes);
+	} else {
+		arena_code_done(l, copy->at);
 	}
 	if (room > 0 && (rc != 0 || copy->room_used == 0)) {
 		arena_unplace(l, (uint64_t)room);
@@ -250,6 +253,13 @@ static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_
 
 long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)
 {
-	return (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
-						   : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	/* Nobody could give back what a handler of the host that leaves by siglongjmp would leave behind. */
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	long rc;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
+	rc = (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
+						 : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	return rc;
 }

@@ -20,6 +20,7 @@
 #include "../core/asm.h"
 #include "../core/keys.h"
 #include "../core/signal.h"
+#include "../core/signal_levels.h"
 #include "../core/thread.h"
 #include "../memory/memory.h"
 #include "arena.h"
@@ -66,7 +67,8 @@ struct caught {
 
 /* In monitor memory. */
 struct contexts {
-	pthread_mutex_t making; /* by whoever makes a context of the host's. Taken before monitor->lock */
+	struct thread *_Atomic making; /* who makes a context of the host's; NULL: nobody. Taken before monitor->lock */
+	_Atomic uint32_t made;         /* changes when making is given back: a futex */
 	struct thread *_Atomic maker;
 	struct caught caught;
 	_Atomic uint32_t own;   /* threads of the domain's own that run inside */
@@ -92,7 +94,6 @@ int contexts_new(struct library *l)
 	if (c == NULL) {
 		return -ENOMEM;
 	}
-	pthread_mutex_init(&c->making, NULL);
 	atomic_store(&c->used, FIRST);
 	l->contexts = c;
 	return 0;
@@ -279,6 +280,49 @@ static int become(struct library *l, struct thread *self, struct inside_context 
 	return rc;
 }
 
+/* ---- one at a time ------------------------------------------------------------------------------------------------- */
+
+static void making_end(struct contexts *c)
+{
+	atomic_store(&c->maker, NULL);
+	atomic_store(&c->making, NULL);
+	atomic_fetch_add(&c->made, 1);
+	sys3(SYS_futex, &c->made, FUTEX_WAKE_PRIVATE, 1);
+}
+
+static bool making_try(struct contexts *c, struct thread *self)
+{
+	struct thread *nobody = NULL;
+
+	return atomic_compare_exchange_strong(&c->making, &nobody, self);
+}
+
+/*
+ * Another thread may be inside on the way there, for as long as the domain likes. 0; or how the call of record ends, which is asked
+ * for in between as the kick need not come while this waits.
+ */
+static int making_begin(struct library *l, struct thread *self, struct record *record)
+{
+	const struct timespec slice = {.tv_nsec = 10000000};
+	struct contexts *c = l->contexts;
+
+	for (;;) {
+		uint32_t made = atomic_load(&c->made);
+		int rc = atomic_load(&record->cancel);
+
+		if (rc != 0 || atomic_load(&l->domain->id) == 0) {
+			return rc != 0 ? rc : -ECANCELED;
+		}
+		if (record->deadline_ns != 0 && monotonic_ns() >= record->deadline_ns) {
+			return -ETIMEDOUT;
+		}
+		if (making_try(c, self)) {
+			return 0;
+		}
+		sys4(SYS_futex, &c->made, FUTEX_WAIT_PRIVATE, made, &slice);
+	}
+}
+
 int context_spawner(struct library *l)
 {
 	struct contexts *c = l->contexts;
@@ -289,7 +333,9 @@ int context_spawner(struct library *l)
 	if (rc != 0) {
 		return rc;
 	}
-	pthread_mutex_lock(&c->making);
+	if (!making_try(c, self)) {
+		return -EBUSY; /* nobody else has seen the domain */
+	}
 	rc = catch(l, self, 0);
 	if (rc == 0) {
 		atomic_store(&main->thread, NULL);
@@ -299,7 +345,7 @@ int context_spawner(struct library *l)
 		atomic_store(&main->thread, self);
 		slot_of(l, self)->fs = main->fs;
 	}
-	pthread_mutex_unlock(&c->making);
+	making_end(c);
 	return rc;
 }
 
@@ -340,17 +386,26 @@ int library_enter(struct lych_domain *d, struct thread *self, struct record *rec
 {
 	struct library *l = d->library;
 	uint64_t id = atomic_load(&d->id);
-	/* A handler of the host that interrupts this must not want a context, too. */
-	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	/* A handler of the host that interrupts this must neither want a context, too, nor leave it. */
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0, host_mask = self->host_mask;
+	struct record *limit = self->limit;
 	int rc;
 
 	if (id == 0 || !l->ready || self->slots[d->key].id == (id & ~1ULL)) {
 		return 0; /* the rest of the slow way says what */
 	}
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
-	pthread_mutex_lock(&l->contexts->making);
-	rc = make(l, self, record->deadline_ns);
-	pthread_mutex_unlock(&l->contexts->making);
+	self->host_mask |= SIGNALS_SIX;
+	rc = making_begin(l, self, record);
+	if (rc == 0) {
+		/* Room for a call, and for no callback out of it, which could be left by longjmp: a trap. */
+		self->limit = self->top < limit ? (struct record *)((char *)self->top + 1) : limit;
+		rc = make(l, self, record->deadline_ns);
+		self->limit = limit;
+		making_end(l->contexts);
+	}
+	self->host_mask = host_mask;
+	signals_raise_pending(self);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return rc;
 }
@@ -386,10 +441,38 @@ void contexts_forget(struct library *l, const struct thread *self)
 {
 	struct inside_context *x = context_of(l, self);
 
+	if (atomic_load(&l->contexts->making) == self) {
+		making_end(l->contexts);
+	}
 	if (x == &l->contexts->at[MAIN]) {
 		atomic_store(&x->thread, NULL);
 	} else if (x != NULL) {
 		context_release(x);
+	}
+}
+
+void contexts_fork_child(struct library *l, const struct thread *self)
+{
+	struct contexts *c = l->contexts;
+	uint32_t own = 0, ending = 0;
+
+	for (size_t i = 0; i < CONTEXTS; i++) {
+		struct inside_context *x = &c->at[i];
+		bool mine = atomic_load(&x->thread) == self;
+
+		if (i < FIRST) {
+			atomic_store(&x->thread, mine ? (struct thread *)self : NULL);
+		} else if (!mine) {
+			context_release(x);
+		} else {
+			own += atomic_load(&x->use) == CONTEXT_OWN;
+			ending += x->ending;
+		}
+	}
+	atomic_store(&c->own, own);
+	atomic_store(&c->alive, own + ending);
+	if (atomic_load(&c->making) != self) {
+		making_end(c);
 	}
 }
 
@@ -410,6 +493,7 @@ struct birth {
 	struct library *library;
 	const struct inside_start *start;
 	uint64_t fs, clear_tid, parent_tid, child_tid;
+	uint64_t mask; /* of signals, for the thread */
 	_Atomic uint32_t answered;
 	long tid; /* or -errno */
 };
@@ -475,12 +559,15 @@ static void *own_thread(void *arg)
 	struct contexts *c = l->contexts;
 	struct inside_context *x = NULL;
 	struct thread *self;
+	uint64_t mask;
 	int rc = thread_self(&self);
 
 	if (rc == 0) {
 		rc = own_prepare(l, self, b, &x);
 	}
+	mask = b->mask;
 	answer_birth(b, rc != 0 ? rc : x->tid);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	if (rc == 0) {
 		uint64_t clear_tid;
 
@@ -501,7 +588,7 @@ static void *own_thread(void *arg)
 	return NULL;
 }
 
-static long own_start(struct birth *b)
+static long own_begin(struct birth *b)
 {
 	struct contexts *c = b->library->contexts;
 	pthread_attr_t attr;
@@ -526,6 +613,18 @@ static long own_start(struct birth *b)
 		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
 	}
 	return b->tid;
+}
+
+/* A handler of the host that leaves by siglongjmp would take the birth away under the new thread. */
+static long own_start(struct birth *b)
+{
+	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK);
+	long tid;
+
+	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &b->mask, sizeof(b->mask));
+	tid = own_begin(b);
+	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &b->mask, NULL, sizeof(b->mask));
+	return tid;
 }
 
 long context_clone(struct library *l, struct thread *t, const struct mediated *call, const struct kernel_sigcontext *mc)
@@ -610,6 +709,24 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
 
 	return own || (x != NULL && x->ending) ? MEDIATED_RETURN : MEDIATED_EXIT;
+}
+
+bool contexts_run(struct library *l)
+{
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct contexts *c = l->contexts;
+
+	for (;;) {
+		for (size_t i = FIRST; i < CONTEXTS; i++) {
+			if (atomic_load(&c->at[i].use) == CONTEXT_OWN) {
+				return true;
+			}
+		}
+		if (atomic_load(&c->alive) == 0) {
+			return false;
+		}
+		sys2(SYS_nanosleep, &pause, NULL);
+	}
 }
 
 void contexts_wait(struct library *l)

@@ -8,8 +8,8 @@
 #include "library.h"
 
 /*
- * The side in the arena is the remote one: what is not mapped with the rights for it is an error, whatever rights this thread
- * has, and keys do not matter, for all of it is the domain's.
+ * The side in the arena is the remote one: what is not mapped with the rights for it is an error, whatever rights
+ * this thread has, and keys do not matter, for all of it is the domain's.
  */
 static bool copy(long nr, void *own, uint64_t at, uint64_t bytes)
 {

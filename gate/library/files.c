@@ -39,7 +39,7 @@ void file_drop(struct library *l, struct file *f)
 
 	(void)l;
 	for (;;) {
-		/* The only user: whoever made the file has told all of it. Without a user it can be another one at once. */
+		/* The only user: nobody writes to it. Without a user it can be another file at once. */
 		int real = users == 1 ? f->real : -1;
 		if (atomic_compare_exchange_weak(&f->users, &users, users - 1)) {
 			if (real >= 0) {
@@ -145,7 +145,7 @@ long file_new(struct library *l, int real, enum file_kind kind, const char *path
 	}
 	size_t bytes = path != NULL ? strlen(path) + 1 : 0;
 	f->path[0] = '\0';
-	if (bytes <= sizeof(f->path)) {
+	if (bytes != 0 && bytes <= sizeof(f->path)) {
 		memcpy(f->path, path, bytes);
 	}
 	f->real = real;
@@ -349,8 +349,9 @@ static long do_dup(struct library *l, const struct mediated *call)
 }
 
 /*
- * Locks of a file are the open file's, not the process's, with which they conflict as another process's would. (When the domain closes
- * a file, the process loses its own locks of it, as with each close of its own.) A wait is a try in each slice.
+ * Locks of a file are the open file's, not the process's, with which they conflict as another process's would. (When
+ * the domain closes a file, the process loses its own locks of it, as with each close of its own.) A wait is a try in
+ * each slice.
  */
 static long do_lock(const struct answer *a, struct file *f, int command)
 {

@@ -2,15 +2,16 @@
 /*
  * Files of a library domain: its own descriptor numbers, paths beneath what the policy allows, sockets.
  *
- * Numbers. The domain sees its own table, lowest free number first; 0 and 1 are like /dev/null, 2 takes what is written for the
- * process's standard error. What stands behind a number is closed at exec and has a high number in the process. A thread that uses
- * a file holds it: closed meanwhile, it stays open until the last one is done, so a number that the process uses for
- * something else next is never reached.
+ * Numbers. The domain sees its own table, lowest free number first; 0 and 1 are like /dev/null, 2 takes what is
+ * written for the process's standard error. What stands behind a number is closed at exec and has a high number in
+ * the process. A thread that uses a file holds it: closed meanwhile, it stays open until the last one is done, so a
+ * number that the process uses for something else next is never reached.
  *
- * Paths are made normal as text ("..", "."; the working directory is /, always), and have to be beneath a root: a directory or file
- * of the policy, opened once, when the domain is. From there the kernel goes on without following any link (openat2 with
- * RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS). Where there is one, it is read, and what it says is a new path, from the
- * beginning: whoever changes links meanwhile can choose which allowed file is reached, and no other one.
+ * Paths are made normal as text ("..", "."; the working directory is /, always), and have to be beneath a root: a
+ * directory or file of the policy, opened once, when the domain is. From there the kernel goes on without following
+ * any link (openat2 with RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS). Where there is one, it is read, and what it says
+ * is a new path, from the beginning: whoever changes links meanwhile can choose which allowed file is reached, and no
+ * other one.
  */
 #ifndef LYCH_FILES_H
 #define LYCH_FILES_H
@@ -19,21 +20,21 @@
 #include "mediator.h"
 
 /*
- * l->rules is there. fds: how many more than 0, 1 and 2 may be open. search: directories, separated by colons, or NULL. Uses libc.
- * 0, -ENOMEM, or -EINVAL with why: a path of the policy leads where none may. Paths that are not there are left out: they are not there
- * for the domain either.
+ * l->rules is there. fds: how many more than 0, 1 and 2 may be open. search: directories, separated by colons, or
+ * NULL. Uses libc. 0, -ENOMEM, or -EINVAL with why: a path of the policy leads where none may. Paths that are not
+ * there are left out: they are not there for the domain either.
  */
 LYCH_HIDDEN int files_new(struct library *l, unsigned int fds, const char *search, char *why, size_t why_bytes);
 /* Nobody is inside. l->files may be NULL. */
 LYCH_HIDDEN void files_free(struct library *l);
 
 /*
- * While it is on, files that a dynamic loader needs may be read: ld.so.cache, the system's directories of libraries, and
- * those of search. Of all threads.
+ * While it is on, files that a dynamic loader needs may be read: ld.so.cache, the system's directories of libraries,
+ * and those of search. Of all threads.
  */
 LYCH_HIDDEN void files_loading(struct library *l, bool on);
 
-/* Keeps what is open, and makes it so again: nobody is inside. A file is where it was (lseek), what was written stays. */
+/* Keeps what is open, and makes it so again: nobody is inside. Files are where they were; what was written stays. */
 LYCH_HIDDEN void files_snapshot(struct library *l);
 LYCH_HIDDEN void files_restore(struct library *l);
 
@@ -41,8 +42,8 @@ LYCH_HIDDEN void files_restore(struct library *l);
 LYCH_HIDDEN bool files_call(struct library *l, struct thread *t, const struct mediated *call, long *result);
 
 /*
- * For mmap: what stands behind fd, a regular file, held. NULL: -EBADF, or -EACCES or -ENODEV, in *err. Who holds a file gives it back
- * with file_drop.
+ * For mmap: what stands behind fd, a regular file, held. NULL: -EBADF, or -EACCES or -ENODEV, in *err. Who holds a
+ * file gives it back with file_drop.
  */
 struct file;
 LYCH_HIDDEN struct file *file_hold(struct library *l, uint64_t fd);

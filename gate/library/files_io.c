@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading, writing, waiting. What a domain gives as a buffer lies wholly in the arena, and so is its own whatever becomes of it
- * meanwhile: the kernel copies there, and from there, itself.
+ * Reading, writing, waiting. What a domain gives as a buffer lies wholly in the arena, and so is its own whatever
+ * becomes of it meanwhile: the kernel copies there, and from there, itself.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@ long arena_call(const struct answer *a, long nr, long p0, long p1, long p2, long
 
 long file_wait(const struct answer *a, const struct file *f, short events, int64_t end)
 {
-	for (;;) {
+	while (!answer_interrupted(a->l, a->t)) {
 		int64_t now = now_ns(CLOCK_MONOTONIC);
 		struct pollfd p = {.fd = f->real, .events = events};
 		struct timespec wait = to_timespec(slice_end(now, end > now ? end : now, ANSWER_SLICE_NS) - now);
@@ -46,13 +46,11 @@ long file_wait(const struct answer *a, const struct file *f, short events, int64
 		if (rc != 0 && rc != -EINTR) {
 			return rc;
 		}
-		if (answer_interrupted(a->l, a->t)) {
-			return -EINTR;
-		}
 		if (now_ns(CLOCK_MONOTONIC) >= end) {
 			return 0;
 		}
 	}
+	return -EINTR;
 }
 
 long file_call(const struct answer *a, struct file *f, short events, long nr, long p1, long p2, long p3, long p4,
@@ -256,6 +254,29 @@ static long do_flock(const struct answer *a, const struct file *f)
 	}
 }
 
+/* Rights and times of a file that is open for writing: bits beyond the nine are not the domain's to give. */
+static long do_change(const struct answer *a, const struct file *f)
+{
+	const uint64_t *arg = a->call->arg;
+	struct timespec times[2];
+	long flags = f->kind == FILE_REGULAR ? sys3(SYS_fcntl, f->real, F_GETFL, 0) : O_RDONLY, rc = 0;
+
+	if ((flags & O_ACCMODE) == O_RDONLY) {
+		mediator_refused(a->l->domain, a->call);
+		return -EPERM;
+	}
+	if (a->call->nr == SYS_fchmod) {
+		return sys2(SYS_fchmod, f->real, arg[1] & 0777);
+	}
+	if (arg[1] != 0 || low_int(arg[3]) != 0) {
+		return -EINVAL; /* by a path */
+	}
+	if (arg[2] != 0) {
+		rc = inside_read(a->l, times, arg[2], sizeof(times));
+	}
+	return rc != 0 ? rc : sys4(SYS_utimensat, f->real, NULL, arg[2] != 0 ? times : NULL, 0);
+}
+
 /* Calls with a descriptor and numbers, and one with a buffer. */
 static long do_plain(const struct answer *a, struct file *f)
 {
@@ -272,8 +293,10 @@ static long do_plain(const struct answer *a, struct file *f)
 	switch (a->call->nr) {
 	case SYS_getdents64: {
 		uint64_t bytes = (uint32_t)arg[2];
-		return outside(a, arg[1], bytes) ? -EFAULT
-						 : arena_call(a, SYS_getdents64, f->real, (long)arg[1], (long)bytes, 0, 0, 0);
+		if (outside(a, arg[1], bytes)) {
+			return -EFAULT;
+		}
+		return arena_call(a, SYS_getdents64, f->real, (long)arg[1], (long)bytes, 0, 0, 0);
 	}
 	case SYS_flock:
 		return do_flock(a, f);
@@ -284,6 +307,9 @@ static long do_plain(const struct answer *a, struct file *f)
 		break;
 	case SYS_fadvise64:
 		return 0;
+	case SYS_fchmod:
+	case SYS_utimensat:
+		return do_change(a, f);
 	default:
 		break;
 	}
@@ -369,6 +395,8 @@ bool io_call(const struct answer *a, long *result)
 	case SYS_fdatasync:
 	case SYS_ftruncate:
 	case SYS_fallocate:
+	case SYS_fchmod:
+	case SYS_utimensat:
 	case SYS_fadvise64: {
 		struct file *f = file_hold(a->l, arg[0]);
 		*result = -EBADF;

@@ -81,8 +81,8 @@ LYCH_HIDDEN long file_new(struct library *l, int real, enum file_kind kind, cons
 LYCH_HIDDEN long number_take_away(struct library *l, uint64_t fd);
 
 /*
- * A system call of which an argument points into the arena, wholly: its rights are there for a vault's memory, too. EINTR is given
- * on only when there is a reason.
+ * A system call of which an argument points into the arena, wholly: its rights are there for a vault's memory, too.
+ * EINTR is given on only when there is a reason.
  */
 LYCH_HIDDEN long arena_call(const struct answer *a, long nr, long p0, long p1, long p2, long p3, long p4, long p5);
 /* The same for f, waiting for events as its domain expects. */
@@ -115,8 +115,8 @@ struct want {
 };
 
 /*
- * The path at at, absolute and normal, as dirfd and the working directory (/) have it. -ENOENT: it is empty. slash: does it end with
- * one, so that it has to be a directory?
+ * The path at at, absolute and normal, as dirfd and the working directory (/) have it. -ENOENT: it is empty. slash:
+ * does it end with one, so that it has to be a directory?
  */
 LYCH_HIDDEN long path_read(const struct answer *a, uint64_t dirfd, uint64_t at, char path[RULES_PATH_BYTES],
 			   bool *slash);

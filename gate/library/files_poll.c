@@ -12,8 +12,8 @@
 #define ALWAYS_READY (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM)
 
 /*
- * The number of those that are ready, revents filled; what the domain named by number is polled by what stands behind it. end: on
- * CLOCK_MONOTONIC.
+ * The number of those that are ready, revents filled; what the domain named by number is polled by what stands behind
+ * it. end: on CLOCK_MONOTONIC.
  */
 static long poll_files(const struct answer *a, struct pollfd *polled, int n, int64_t end)
 {
@@ -35,7 +35,8 @@ static long poll_files(const struct answer *a, struct pollfd *polled, int n, int
 	}
 	do {
 		int64_t now = now_ns(CLOCK_MONOTONIC);
-		int64_t wait_ns = ready != 0 || end <= now ? 0 : slice_end(now, end, ANSWER_SLICE_NS) - now;
+		bool at_once = ready != 0 || end <= now || answer_interrupted(a->l, a->t);
+		int64_t wait_ns = at_once ? 0 : slice_end(now, end, ANSWER_SLICE_NS) - now;
 		struct timespec wait = to_timespec(wait_ns);
 
 		rc = sys5(SYS_ppoll, real, n, &wait, NULL, 0);
@@ -99,7 +100,11 @@ static long do_poll(const struct answer *a, int64_t end)
 /* What each of the three sets of select waits for, and what of it counts as that. */
 static const struct {
 	short ask, says;
-} sets[3] = {{POLLIN, POLLIN | POLLRDNORM | POLLHUP | POLLERR}, {POLLOUT, POLLOUT | POLLWRNORM | POLLERR}, {POLLPRI, POLLPRI}};
+} sets[3] = {
+	{POLLIN, POLLIN | POLLRDNORM | POLLHUP | POLLERR},
+	{POLLOUT, POLLOUT | POLLWRNORM | POLLERR},
+	{POLLPRI, POLLPRI},
+};
 
 static long do_select(const struct answer *a, int64_t end)
 {

@@ -14,6 +14,7 @@
  *	code.c      what is to be executable
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
+ *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
@@ -56,8 +57,9 @@ struct library {
 	uint64_t limit_bytes;    /* options of lych_open, with defaults */
 	uint32_t threads, fds;
 	bool ready;   /* the loader is done */
-	bool leaving; /* exit is what is asked for */
+	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
+	bool restless; /* threads of its own have run since the start: there is no state that a reset could go back to */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -121,6 +123,21 @@ LYCH_HIDDEN bool answer_interrupted(struct library *l, struct thread *t);
 /* Of a library that library_drop has been called for. NULL: nothing. */
 LYCH_HIDDEN void library_gone(struct library *l);
 
+/* ---- report.c ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Fills frames and nframes from the registers in fault. While the domain is there; on the host's stack, of which it takes
+ * some 40 KiB.
+ */
+LYCH_HIDDEN void library_backtrace(struct library *l, struct lych_fault *fault);
+/* Is it the guard of a stack of the domain's own, and sp near it? Async-signal-safe. */
+LYCH_HIDDEN bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp);
+/*
+ * Says what is at an address of code in the arena of a domain of this name, printable: "f+0x12 in libf.so (0x1012)" or
+ * "libf.so+0x1012". Not exact: it is what follows a call. 0, or -ENOENT: no file's, or no such domain. Takes monitor->lock.
+ */
+LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes);
+
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -139,6 +156,8 @@ LYCH_HIDDEN void contexts_free(struct library *l);
 LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
 /* Then: the context by which others are made. */
 LYCH_HIDDEN int context_spawner(struct library *l);
+/* Do threads of the domain's own run? Waits for those that have ended. Without the lock; no thread of the host is inside. */
+LYCH_HIDDEN bool contexts_run(struct library *l);
 /* With monitor->lock, nobody is inside: those made since are gone. */
 LYCH_HIDDEN void contexts_reset(struct library *l);
 /* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */
@@ -152,6 +171,8 @@ LYCH_HIDDEN long context_clone(struct library *l, struct thread *t, const struct
 			       const struct kernel_sigcontext *mc);
 /* exit of a thread: how its call ends. */
 LYCH_HIDDEN enum mediated_end context_exit(struct library *l, struct thread *t);
+/* In a child of fork, where self is the only thread. */
+LYCH_HIDDEN void contexts_fork_child(struct library *l, const struct thread *self);
 /* Is t beginning a context that waits for INSIDE_PARK? */
 LYCH_HIDDEN bool context_parks(struct library *l, struct thread *t);
 /* With monitor->lock: t ends, and has no context any more. */

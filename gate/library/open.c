@@ -211,15 +211,18 @@ int library_reset(struct lych_domain *d)
 void library_leave(struct lych_domain *d)
 {
 	struct library *l = d->library;
+	struct thread *self;
 	uint64_t before;
 
-	if (!l->ready || atomic_load(&d->state) != DOMAIN_READY) {
+	if (!l->ready || atomic_load(&d->state) != DOMAIN_READY || thread_self(&self) != 0) {
 		return;
 	}
-	l->leaving = true;
+	/* Of this call, and of no other: theirs would end as if they had returned. */
+	atomic_store(&l->leaving, self->top + 1);
 	/* What it says does not matter: the domain ends. */
 	(void)inside_call(l, "exit", l->table.leave, (const uint64_t[3]){0}, lych_deadline_in(LEAVE_MS, &before), NULL);
 	lych_deadline_over(before);
+	atomic_store(&l->leaving, NULL);
 }
 
 /*
@@ -382,6 +385,7 @@ static int load(struct library *l, const char *library)
 		const uint64_t arg[3] = {(uintptr_t)path, (uintptr_t)why, WHY_BYTES};
 
 		why_set("%s", "");
+		l->refused_code = false;
 		files_loading(l, true);
 		rc = inside_call(l, library, l->table.load, arg, 0, &err);
 		files_loading(l, false);
@@ -409,6 +413,11 @@ static int keep(struct library *l)
 {
 	int rc;
 
+	/* They would be in the memory that a reset brings back, and nowhere else. */
+	l->restless = l->restless || contexts_run(l);
+	if (l->restless) {
+		return 0;
+	}
 	lock();
 	files_snapshot(l);
 	rc = snapshot_take(l);
@@ -502,7 +511,7 @@ int lych_load(struct lych_domain *domain, const char *library)
 	if (rc == 0) {
 		rc = load(l, library);
 	}
-	if (rc == 0) {
+	if (rc == 0 && !l->restless) {
 		rc = domain_pause(domain);
 		if (rc == 0) {
 			rc = keep(l);

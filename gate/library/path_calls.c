@@ -95,18 +95,19 @@ static long stat_file(const struct answer *a, uint64_t fd, uint64_t to)
 {
 	struct file *f = file_hold(a->l, fd);
 	struct stat st;
-	long rc = 0;
+	long rc;
 
 	if (f == NULL) {
 		return -EBADF;
 	}
 	if (f->real < 0) {
 		stat_made_up(f, &st);
+		rc = inside_write(a->l, to, &st, sizeof(st));
 	} else {
-		rc = sys2(SYS_fstat, f->real, &st);
+		rc = outside(a, to, sizeof(st)) ? -EFAULT : arena_call(a, SYS_fstat, f->real, (long)to, 0, 0, 0, 0);
 	}
 	file_drop(a->l, f);
-	return rc == 0 ? inside_write(a->l, to, &st, sizeof(st)) : rc;
+	return rc;
 }
 
 /* Is the path empty, and meant so? Then dirfd itself is looked at. */

@@ -306,8 +306,8 @@ static bool is_kernels(long real)
 }
 
 /*
- * A refused path. While a loader looks for things they are not there; and so is what the C library looks at when there is a thread
- * or a thread's heap, and does without: nobody is told.
+ * A refused path. While a loader looks for things they are not there; and so is what the C library looks at when
+ * there is a thread or a thread's heap, and does without: nobody is told.
  */
 static bool looked_for(const char *path, bool loading)
 {
@@ -401,7 +401,9 @@ long path_read(const struct answer *a, uint64_t dirfd, uint64_t at, char path[RU
 	if (f == NULL) {
 		return -EBADF;
 	}
-	long rc = f->kind != FILE_DIR ? -ENOTDIR : f->path[0] == '\0' ? -ENAMETOOLONG : rules_normal(path, f->path, raw);
+	long rc = f->kind != FILE_DIR	 ? -ENOTDIR
+		  : f->path[0] == '\0' ? -ENAMETOOLONG
+					: rules_normal(path, f->path, raw);
 	file_drop(a->l, f);
 	return rc;
 }

@@ -420,8 +420,10 @@ static int parse_allow(struct parser *p, struct word line, bool allow)
 	if (allow && (is(w, "read") || is(w, "write"))) {
 		return add_path(p, remainder_of(line), is(w, "write"));
 	}
-	return w.bytes == 0 ? wrong(p, "allow what?")
-			    : wrong(p, "%.*s: %s", SHOWN(w), allow ? "allow read, allow write or allow call" : "deny call");
+	if (w.bytes == 0) {
+		return wrong(p, "allow what?");
+	}
+	return wrong(p, "%.*s: %s", SHOWN(w), allow ? "allow read, allow write or allow call" : "deny call");
 }
 
 static int parse_line(struct parser *p, struct word line)
@@ -538,7 +540,8 @@ size_t rules_print(const struct rules *r, char *out, size_t bytes)
 		enum call_class class = class_of(nr);
 		if (class == CLASS_ALWAYS && !has(r->allowed, nr)) {
 			say_line(&p, "deny call ", calls[nr].name);
-		} else if ((class == CLASS_LOCAL || class == CLASS_NET) && (has(r->allowed, nr) || has(r->learned, nr))) {
+		} else if ((class == CLASS_LOCAL || class == CLASS_NET) &&
+			   (has(r->allowed, nr) || has(r->learned, nr))) {
 			say_line(&p, "allow call ", calls[nr].name);
 		}
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Policies of library domains, lychgate-policy(5): text in, decisions out. Pure: no system call, no memory but what is
- * handed in, no static state.
+ * Policies of library domains, lychgate-policy(5): text in, decisions out. Pure: no system call, no memory but what
+ * is handed in, no static state.
  *
- * A struct rules is written by rules_parse, and then read by all threads of the domain; only what a report run learns is
- * written then, atomically.
+ * A struct rules is written by rules_parse, and then read by all threads of the domain; only what a report run learns
+ * is written then, atomically.
  */
 #ifndef LYCH_RULES_H
 #define LYCH_RULES_H
@@ -48,8 +48,8 @@ struct rules {
 };
 
 /*
- * text NULL: "pure". *out is written wholly, or is of no use. Returns 0, or -EINVAL with why like "line 3: ...". Reads text
- * once, at most up to its NUL.
+ * text NULL: "pure". *out is written wholly, or is of no use. Returns 0, or -EINVAL with why like "line 3: ...".
+ * Reads text once, at most up to its NUL.
  */
 LYCH_HIDDEN int rules_parse(struct rules *out, const char *text, char *why, size_t why_bytes);
 
@@ -66,8 +66,8 @@ LYCH_HIDDEN void rules_learn_call(struct rules *r, long nr);
 LYCH_HIDDEN void rules_learn_path(struct rules *r, const char *path);
 
 /*
- * The policy as text that parses to the same decisions, with what was learned. As snprintf: at most bytes are written, with
- * a NUL if bytes is not 0; the length of all of it comes back.
+ * The policy as text that parses to the same decisions, with what was learned. As snprintf: at most bytes are
+ * written, with a NUL if bytes is not 0; the length of all of it comes back.
  */
 LYCH_HIDDEN size_t rules_print(const struct rules *r, char *out, size_t bytes);
 
@@ -79,9 +79,9 @@ LYCH_HIDDEN const char *rules_call_name(long nr);
 LYCH_HIDDEN long rules_call_number(const char *name, size_t bytes);
 
 /*
- * path, absolute or beneath base, without empty components, "." and ".." (which are taken away as text; ".." of "/" is "/").
- * out may be neither. -ENAMETOOLONG: not with its NUL in RULES_PATH_BYTES, of which out has so many. base is absolute and
- * normal. 0.
+ * path, absolute or beneath base, without empty components, "." and ".." (which are taken away as text; ".." of "/"
+ * is "/"). out may be neither. -ENAMETOOLONG: not with its NUL in RULES_PATH_BYTES, of which out has so many. base is
+ * absolute and normal. 0.
  */
 LYCH_HIDDEN int rules_normal(char out[RULES_PATH_BYTES], const char *base, const char *path);
 
@@ -89,9 +89,9 @@ LYCH_HIDDEN int rules_normal(char out[RULES_PATH_BYTES], const char *base, const
 LYCH_HIDDEN bool rules_beneath(const char *path, const char *dir, const char **rest);
 
 /*
- * May no policy name it? Everything of other processes and of the kernel: /proc but for some files that are about the machine, and
- * of /dev all but null, zero, full, random and urandom. Normal. And: is it in one of the trees (/proc, /sys, /dev) that
- * allowing something above them does not allow?
+ * May no policy name it? Everything of other processes and of the kernel: /proc but for some files that are about the
+ * machine, and of /dev all but null, zero, full, random and urandom. Normal. And: is it in one of the trees (/proc,
+ * /sys, /dev) that allowing something above them does not allow?
  */
 LYCH_HIDDEN bool rules_never_path(const char *path, bool write);
 LYCH_HIDDEN bool rules_special_path(const char *path);

@@ -41,7 +41,8 @@ struct snapshot {
 
 static long file_new(void)
 {
-	long fd = sys2(SYS_memfd_create, "lychgate:snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_FLAG), high = -1;
+	long fd = sys2(SYS_memfd_create, "lychgate:snapshot", MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_FLAG),
+	     high = -1;
 	struct rlimit limit;
 
 	if (fd == -EINVAL) {
@@ -230,8 +231,8 @@ static int map_pieces(const struct snapshot *n)
 {
 	for (uint32_t i = 0; i < n->pieces; i++) {
 		const struct piece *p = &n->piece[i];
-		long at = sys6(SYS_mmap, (long)p->start, (long)(p->end - p->start), PROT_NONE, MAP_PRIVATE | MAP_FIXED, n->fd,
-			       (long)p->offset);
+		long at = sys6(SYS_mmap, (long)p->start, (long)(p->end - p->start), PROT_NONE,
+			       MAP_PRIVATE | MAP_FIXED, n->fd, (long)p->offset);
 
 		if (at != (long)p->start) {
 			return -ENOMEM;
@@ -255,7 +256,8 @@ static int rebuild(struct library *l, const struct snapshot *n)
 		const struct space_area *a = &s->area[i];
 
 		/* The pieces, too, have no key yet. */
-		if ((a->flags & SPACE_CODE) == 0 && arena_tag(l, a->start, a->end, rc == 0 ? a->prot : PROT_NONE) != 0) {
+		if ((a->flags & SPACE_CODE) == 0 &&
+		    arena_tag(l, a->start, a->end, rc == 0 ? a->prot : PROT_NONE) != 0) {
 			rc = -ENOMEM;
 		}
 	}
@@ -330,7 +332,9 @@ static int told(int rc)
 		why_set("library: files are not allowed to be as large as the state to go back to (RLIMIT_FSIZE)");
 		return -ENOMEM;
 	default:
-		why_set("sandbox: the state to go back to is kept in a sealed file in memory, which is refused (errno %d)", -rc);
+		why_set("sandbox: the state to go back to is kept in a sealed file in memory, which is refused "
+			"(errno %d)",
+			-rc);
 		return -EOPNOTSUPP;
 	}
 }
@@ -370,7 +374,8 @@ int snapshot_restore(struct library *l)
 		return -EINVAL;
 	}
 	if (!file_is_there(n)) {
-		why_set("library: somebody has closed descriptor %d, in which the state to go back to was kept", n->fd);
+		why_set("library: somebody has closed descriptor %d, in which the state to go back to was kept",
+			n->fd);
 		return -ENOENT;
 	}
 	if (!arena_hold(l, &mask)) {

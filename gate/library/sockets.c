@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sockets of clients: internet streams and datagrams, that connect, send and receive. Nothing listens, no address is bound, and no
- * descriptor, credential or page of memory goes through one.
+ * Sockets of clients: internet streams and datagrams, that connect, send and receive. Nothing listens, no address is
+ * bound, and no descriptor, credential or page of memory goes through one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,8 @@
 #define CONTROL 256  /* bytes of control data that are received */
 #define OPTION 128
 #define SEND_FLAGS (MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_EOR | MSG_CONFIRM)
-#define RECEIVE_FLAGS (MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_CMSG_CLOEXEC | MSG_ERRQUEUE | MSG_WAITFORONE)
+#define RECEIVE_FLAGS \
+	(MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC | MSG_WAITALL | MSG_CMSG_CLOEXEC | MSG_ERRQUEUE | MSG_WAITFORONE)
 
 struct address {
 	union {
@@ -254,7 +255,10 @@ static long message_read(const struct answer *a, struct message *m, uint64_t at,
 	m->real.msg_name = &m->address.u;
 	m->real.msg_namelen = sizeof(m->address.u);
 	m->real.msg_control = m->control;
-	m->real.msg_controllen = sizeof(m->control) < m->theirs.msg_controllen ? sizeof(m->control) : m->theirs.msg_controllen;
+	m->real.msg_controllen = sizeof(m->control);
+	if (m->theirs.msg_controllen < sizeof(m->control)) {
+		m->real.msg_controllen = m->theirs.msg_controllen;
+	}
 	return 0;
 }
 
@@ -280,16 +284,17 @@ static long message_write(const struct answer *a, struct message *m, uint64_t at
 static long transfer(const struct answer *a, struct file *f, struct msghdr *real, int flags, bool send)
 {
 	short events = send ? POLLOUT : POLLIN;
-	int kernels = (flags & ~MSG_WAITALL) | (send ? MSG_NOSIGNAL : 0);
+	int kernels = (flags & ~(MSG_WAITALL | MSG_WAITFORONE)) | (send ? MSG_NOSIGNAL : 0);
+	long nr = send ? SYS_sendmsg : SYS_recvmsg;
 
 	if (flags & ~(send ? SEND_FLAGS : RECEIVE_FLAGS)) {
 		mediator_refused(a->l->domain, a->call);
 		return -EOPNOTSUPP;
 	}
 	if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) {
-		return arena_call(a, send ? SYS_sendmsg : SYS_recvmsg, f->real, (long)real, kernels & ~MSG_WAITFORONE, 0, 0, 0);
+		return arena_call(a, nr, f->real, (long)real, kernels, 0, 0, 0);
 	}
-	return file_call(a, f, events, send ? SYS_sendmsg : SYS_recvmsg, (long)real, kernels & ~MSG_WAITFORONE, 0, 0, 0);
+	return file_call(a, f, events, nr, (long)real, kernels, 0, 0, 0);
 }
 
 /* Again and again, for MSG_WAITALL of a stream: data that is there is not given back for want of the rest. */
@@ -371,7 +376,7 @@ static long do_one(const struct answer *a, struct file *f, bool send)
 	return rc != 0 ? rc : n;
 }
 
-/* Some at once: what was done before one failed is done. A time limit of recvmmsg is not kept: only what is there is taken. */
+/* Some at once: what was done before one failed is done. recvmmsg has no time limit: it takes what is there. */
 static long do_many(const struct answer *a, struct file *f, bool send)
 {
 	const uint64_t *arg = a->call->arg;

@@ -244,7 +244,8 @@ static int may_lose(const struct space *s, uint64_t start, uint64_t end)
 	return 0;
 }
 
-/* Does so much more, instead of less, stay within the limit? A limit that was lowered below what there is holds only growth. */
+/* Does so much more, instead of less, stay within the limit? A limit that was lowered below what there is holds only
+ * growth. */
 static bool within(const struct space *s, uint64_t more, uint64_t less)
 {
 	return more <= less || (s->counted <= s->limit && more - less <= s->limit - s->counted);
@@ -254,7 +255,9 @@ static bool within(const struct space *s, uint64_t more, uint64_t less)
 
 static uint32_t counted_flag(uint32_t prot, uint32_t flags)
 {
-	return ((prot & PROT_WRITE) != 0 || (flags & SPACE_COUNTED) != 0) && (flags & SPACE_FIXED) == 0 ? SPACE_COUNTED : 0;
+	return ((prot & PROT_WRITE) != 0 || (flags & SPACE_COUNTED) != 0) && (flags & SPACE_FIXED) == 0
+		       ? SPACE_COUNTED
+		       : 0;
 }
 
 int space_may_map(const struct space *s, const struct space_wish *m)
@@ -273,7 +276,8 @@ int space_may_map(const struct space *s, const struct space_wish *m)
 	if (may_lose(s, m->start, m->end) != 0) {
 		return -EPERM;
 	}
-	if ((counted_flag(m->prot, m->flags) != 0 && !within(s, bytes, bytes_with(s, m->start, m->end, SPACE_COUNTED))) ||
+	if ((counted_flag(m->prot, m->flags) != 0 &&
+	     !within(s, bytes, bytes_with(s, m->start, m->end, SPACE_COUNTED))) ||
 	    !has_room(s, m->start, m->end, 1)) {
 		return -ENOMEM;
 	}
@@ -286,7 +290,7 @@ int space_map(struct space *s, const struct space_wish *m)
 
 	if (rc == 0) {
 		replace(s, &(struct space_area){m->start, m->end, m->prot, m->flags | counted_flag(m->prot, m->flags),
-					  id_for(s, m->id)});
+						id_for(s, m->id)});
 	}
 	return rc;
 }
@@ -375,7 +379,10 @@ int space_may_move(const struct space *s, uint64_t from, uint64_t bytes, uint64_
 	}
 	/* What it leaves behind is at most two parts; what it goes to, one more than there was. */
 	return s->count + splits(s, from) + splits(s, from + bytes) + splits(s, to) + splits(s, to + bytes) -
-				touched(s, to, to + bytes) <= s->room ? 0 : -ENOMEM;
+				       touched(s, to, to + bytes) <=
+			       s->room
+		       ? 0
+		       : -ENOMEM;
 }
 
 int space_move(struct space *s, uint64_t from, uint64_t bytes, uint64_t to)
@@ -488,11 +495,24 @@ int space_code(struct space *s, uint64_t start, uint64_t end, uint32_t prot)
 	}
 	code = end - start;
 	before = bytes_with(s, start, end, SPACE_CODE);
-	if (s->code - before > s->code_limit || code > s->code_limit - (s->code - before) || !has_room(s, start, end, 1)) {
+	if (s->code - before > s->code_limit || code > s->code_limit - (s->code - before) ||
+	    !has_room(s, start, end, 1)) {
 		return -ENOMEM;
 	}
 	flags = space_at(s, start)->flags & (SPACE_FIXED | SPACE_TRAMPOLINES | SPACE_FILE);
 	replace(s, &(struct space_area){start, end, prot, flags | SPACE_CODE, id_for(s, SPACE_OWN)});
+	return 0;
+}
+
+int space_unfix(struct space *s, uint64_t start)
+{
+	uint32_t i = space_index(s, start);
+
+	if (i == s->count || s->area[i].start != start || (s->area[i].flags & SPACE_CODE) == 0) {
+		return -EINVAL;
+	}
+	s->area[i].flags &= ~SPACE_FIXED;
+	merge(s, s->area[i].start, s->area[i].end);
 	return 0;
 }
 

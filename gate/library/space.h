@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which parts of a library domain's address space are what: a table of areas over [lo, hi), sorted, split and merged like the
- * areas of a kernel. Pure: no system calls, all state in the memory that was handed in, no locks.
+ * Which parts of a library domain's address space are what: a table of areas over [lo, hi), sorted, split and merged
+ * like the areas of a kernel. Pure: no system calls, all state in the memory that was handed in, no locks.
  *
- * Each change has a function that says whether it may be (space_may_...), with the error that Linux gives where it gives one, and
- * one that makes it, which gives the same answer and changes nothing unless that is 0. So the kernel can be asked in between.
- * Addresses and lengths of areas are whole pages; those that are handed in are checked (-EINVAL).
+ * Each change has a function that says whether it may be (space_may_...), with the error that Linux gives where it
+ * gives one, and one that makes it, which gives the same answer and changes nothing unless that is 0. So the kernel
+ * can be asked in between. Addresses and lengths of areas are whole pages; those that are handed in are checked
+ * (-EINVAL).
  *
  * What counts against the limit: every page of an area that code inside made writable, from then until it is unmapped
- * (as Linux's accounting of commitments does it: making it read-only, or discarding what is in it, gives nothing back), anonymous or
- * of a file, the break's included. Not: reservations and anything else that was never writable, and what the runtime
- * placed (SPACE_FIXED: stacks for threads of the host, the stub). Code has a limit of its own, as each mapping of it is a copy.
+ * (as Linux's accounting of commitments does it: making it read-only, or discarding what is in it, gives nothing
+ * back), anonymous or of a file, the break's included. Not: reservations and anything else that was never writable,
+ * and what the runtime placed (SPACE_FIXED: stacks for threads of the host, the stub). Code has a limit of its own,
+ * as each mapping of it is a copy.
  */
 #ifndef LYCH_SPACE_H
 #define LYCH_SPACE_H
@@ -35,8 +37,8 @@ extern "C" {
 #define SPACE_STACK 8U
 #define SPACE_TRAMPOLINES 16U
 #define SPACE_BREAK 32U
-#define SPACE_FIXED 64U      /* by the runtime: code inside may not unmap, replace, move or change it */
-#define SPACE_COUNTED 128U   /* has been writable; set by the table */
+#define SPACE_FIXED 64U    /* by the runtime: code inside may not unmap, replace, move or change it */
+#define SPACE_COUNTED 128U /* has been writable; set by the table */
 
 struct space_area {
 	uint64_t start, end;
@@ -44,8 +46,8 @@ struct space_area {
 	uint32_t flags;
 	uint64_t id; /* neighbours merge when all but the addresses agree */
 };
-#define SPACE_PLAIN 0           /* id of anonymous areas: they merge */
-#define SPACE_OWN (UINT64_MAX)  /* when an area is made: an id that no other has */
+#define SPACE_PLAIN 0          /* id of anonymous areas: they merge */
+#define SPACE_OWN (UINT64_MAX) /* when an area is made: an id that no other has */
 
 struct space {
 	uint64_t lo, hi;
@@ -59,8 +61,8 @@ struct space {
 };
 
 /*
- * An empty table in memory of bytes bytes, zeroed. lo and hi are whole pages. The break is at lo and cannot move until
- * space_break_start. NULL: there is no room for even four areas.
+ * An empty table in memory of bytes bytes, zeroed. lo and hi are whole pages. The break is at lo and cannot move
+ * until space_break_start. NULL: there is no room for even four areas.
  */
 LYCH_HIDDEN struct space *space_start(void *memory, size_t bytes, uint64_t lo, uint64_t hi, uint64_t limit,
 				      uint64_t code_limit);
@@ -75,7 +77,8 @@ LYCH_HIDDEN bool space_is_free(const struct space *s, uint64_t start, uint64_t e
 LYCH_HIDDEN bool space_is_full(const struct space *s, uint64_t start, uint64_t end);
 
 /*
- * The highest place in [from, to) for bytes (whole pages) at a multiple of align (a power of two, at least a page); 0: none.
+ * The highest place in [from, to) for bytes (whole pages) at a multiple of align (a power of two, at least a page);
+ * 0: none.
  */
 LYCH_HIDDEN uint64_t space_find(const struct space *s, uint64_t bytes, uint64_t align, uint64_t from, uint64_t to);
 
@@ -86,7 +89,8 @@ struct space_wish {
 	uint64_t id;          /* SPACE_PLAIN, SPACE_OWN, or the one of an area that this one continues */
 	bool no_replace;
 };
-/* -EINVAL, -EEXIST (no_replace), -EPERM (what is fixed, or a part of code), -ENOMEM (not inside, the limit, the table). */
+/* -EINVAL, -EEXIST (no_replace), -EPERM (what is fixed, or a part of code), -ENOMEM (not inside, the limit, the
+ * table). */
 LYCH_HIDDEN int space_may_map(const struct space *s, const struct space_wish *m);
 LYCH_HIDDEN int space_map(struct space *s, const struct space_wish *m);
 
@@ -95,32 +99,35 @@ LYCH_HIDDEN int space_may_unmap(const struct space *s, uint64_t start, uint64_t 
 LYCH_HIDDEN int space_unmap(struct space *s, uint64_t start, uint64_t end);
 
 /*
- * Other rights. -ENOMEM: not all of it is mapped, the limit, the table; -EPERM: what is fixed; -EACCES: code, unless prot is
- * what it has, or writing to what can never be written.
+ * Other rights. -ENOMEM: not all of it is mapped, the limit, the table; -EPERM: what is fixed; -EACCES: code, unless
+ * prot is what it has, or writing to what can never be written.
  */
 LYCH_HIDDEN int space_may_protect(const struct space *s, uint64_t start, uint64_t end, uint32_t prot);
 LYCH_HIDDEN int space_protect(struct space *s, uint64_t start, uint64_t end, uint32_t prot);
 
 /*
- * [from, from + bytes), which lies in one area, to [to, to + bytes), in place of what was there; the two do not overlap
- * (-EINVAL). -EFAULT: not in one area; -EPERM; -ENOMEM. The limit does not matter: nothing is added.
+ * [from, from + bytes), which lies in one area, to [to, to + bytes), in place of what was there; the two do not
+ * overlap (-EINVAL). -EFAULT: not in one area; -EPERM; -ENOMEM. The limit does not matter: nothing is added.
  */
 LYCH_HIDDEN int space_may_move(const struct space *s, uint64_t from, uint64_t bytes, uint64_t to);
 LYCH_HIDDEN int space_move(struct space *s, uint64_t from, uint64_t bytes, uint64_t to);
 
 /* The break begins at lo, with nothing, and stays below hi: both whole pages inside. */
 LYCH_HIDDEN void space_break_start(struct space *s, uint64_t lo, uint64_t hi);
-/* The break to at: -ENOMEM, as Linux refuses it. start and end: the pages that become mapped (grows) or are unmapped. */
+/* The break to at: -ENOMEM, as Linux refuses it. start and end: pages that become mapped (grows) or unmapped. */
 LYCH_HIDDEN int space_may_break(const struct space *s, uint64_t at, uint64_t *start, uint64_t *end, bool *grows);
 LYCH_HIDDEN int space_break(struct space *s, uint64_t at);
 
 /*
- * The runtime's own, which nothing forbids but sense. space_fix: all areas in [start, end), which is full (-EINVAL), get flags
- * and SPACE_FIXED, and are not counted any more; -ENOMEM: the table. space_code: [start, end), full, becomes one area of code with
- * prot, fixed if its first page was; -ENOMEM: the limit of code, the table. space_release: fixed or code or not, it is free.
+ * The runtime's own, which nothing forbids but sense. space_fix: all areas in [start, end), which is full (-EINVAL),
+ * get flags and SPACE_FIXED, and are not counted any more; -ENOMEM: the table. space_code: [start, end), full,
+ * becomes one area of code with prot, fixed if its first page was; -ENOMEM: the limit of code, the table.
+ * space_release: fixed or code or not, it is free. space_unfix: the area of code that begins at start is fixed no more;
+ * -EINVAL: there is none.
  */
 LYCH_HIDDEN int space_fix(struct space *s, uint64_t start, uint64_t end, uint32_t flags);
 LYCH_HIDDEN int space_code(struct space *s, uint64_t start, uint64_t end, uint32_t prot);
+LYCH_HIDDEN int space_unfix(struct space *s, uint64_t start);
 LYCH_HIDDEN int space_release(struct space *s, uint64_t start, uint64_t end);
 
 #ifdef __cplusplus

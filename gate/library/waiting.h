@@ -46,14 +46,15 @@ static inline int64_t after(int64_t now, int64_t ns)
 }
 
 /*
- * Writes to standard error what kernel and caller may read. First without waiting, which not every file can do; of the others a
- * poll says whether there is room. Only who takes that room before us can make the write itself wait. over says whether
- * to give up, with -EINTR; it is asked every slice_ns. SIGPIPE is blocked: no such signal is left over.
+ * Writes to standard error what kernel and caller may read. First without waiting, which not every file can do; of
+ * the others a poll says whether there is room. Only who takes that room before us can make the write itself wait.
+ * over says whether to give up, with -EINTR; it is asked every slice_ns. SIGPIPE is blocked: no such signal is left
+ * over.
  */
 LYCH_HIDDEN long write_stderr(const void *from, size_t bytes, int64_t slice_ns, bool (*over)(const void *ctx),
 			      const void *ctx);
 
-/* SIGPIPE and SIGXFSZ of what is written in between are nobody's: blocked, and dropped when result is of such a kind. */
+/* SIGPIPE and SIGXFSZ of what is written in between are nobody's: blocked, and dropped when result says so. */
 struct quiet {
 	uint64_t mask, pending;
 };

@@ -128,8 +128,8 @@ static void set_up(void)
 	thunks[1] = (struct thunk){&domain, &bind_six, {0}};
 	pointer_empty = (void (*)(void))(uintptr_t)&lych_pointer_thunks[0];
 	pointer_six = (long (*)(long, long, long, long, long, long))(uintptr_t)&lych_pointer_thunks[16];
-	thread->slots[key] = (struct slot){(uintptr_t)stack + 256 * 1024 - LYCH_PAGE, 2, (uintptr_t)stack,
-					   (uintptr_t)stack + 256 * 1024 - LYCH_PAGE};
+	thread->slots[key] = (struct slot){.sp = (uintptr_t)stack + 256 * 1024 - LYCH_PAGE, .id = 2, .low = (uintptr_t)stack,
+					   .top = (uintptr_t)stack + 256 * 1024 - LYCH_PAGE};
 	if (syscall(SYS_arch_prctl, ARCH_SET_GS, area) != 0 || syscall(SYS_arch_prctl, ARCH_GET_FS, &thread->host_fs) != 0) {
 		perror("arch_prctl");
 		exit(1);

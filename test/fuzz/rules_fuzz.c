@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The parser of policies, and what makes a path normal. What parses can be printed, and what is printed parses to the same
- * decisions; no policy allows what none may; a normal path stays as it is and holds no "..".
+ * The parser of policies, and what makes a path normal. What parses can be printed, and what is printed parses to the
+ * same decisions; no policy allows what none may; a normal path stays as it is and holds no "..".
  */
 #include <stdlib.h>
 #include <string.h>

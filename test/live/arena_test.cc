@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of a library domain, carried out for its code: what the kernel has is what the runtime knows, every page has the
-// domain's key after everything, and nothing outside changes.
+// The memory of a library domain, carried out for its code: what the kernel has is what the runtime knows, every page
+// has the domain's key after everything, and nothing outside changes.
 #include <gtest/gtest.h>
-#include <sys/stat.h>
+#include <sys/wait.h>
 
 #include <atomic>
 #include <random>
@@ -87,7 +87,8 @@ TEST_F(ArenaModel, IsWhatItShouldBeAfterRandomCalls)
 TEST_F(Arena, NothingOutsideChangesWhateverIsAsked)
 {
 	const uint64_t start = arena_world_start(l), end = arena_world_end(l), lo = Lo(), hi = Hi();
-	char *below = static_cast<char *>(mmap(reinterpret_cast<void *>(start - 2 * kPage), 2 * kPage, PROT_READ | PROT_WRITE,
+	char *below = static_cast<char *>(mmap(reinterpret_cast<void *>(start - 2 * kPage), 2 * kPage,
+					       PROT_READ | PROT_WRITE,
 					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
 	char *above = static_cast<char *>(mmap(reinterpret_cast<void *>(end), 2 * kPage, PROT_READ | PROT_WRITE,
 					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0));
@@ -98,18 +99,32 @@ TEST_F(Arena, NothingOutsideChangesWhateverIsAsked)
 	ASSERT_EQ(Map(8, 3, hi - 8 * kPage, MAP_FIXED), static_cast<long>(hi - 8 * kPage));
 	ASSERT_EQ(Map(8, 3, lo, MAP_FIXED), static_cast<long>(lo));
 	uint64_t host = reinterpret_cast<uint64_t>(&host) & ~(kPage - 1);
-	const uint64_t places[] = {0, kPage, start - 2 * kPage, start - kPage, start, lo - kPage, lo - 1, lo, lo + 1, hi - kPage, hi - 1, hi,
-				   end - kPage, end, end + kPage, host, 1ULL << 47, 0 - kPage, UINT64_MAX};
-	const uint64_t sizes[] = {0, 1, kPage, 2 * kPage, 3 * kPage, end - start, end - start + 4 * kPage, 1ULL << 47,
-				  UINT64_MAX - kPage + 1, UINT64_MAX, 0 - (hi - kPage), 0 - start};
+	const uint64_t places[] = {
+		0,           kPage,  start - 2 * kPage, start - kPage, start,     lo - kPage,  lo - 1,
+		lo,          lo + 1, hi - kPage,        hi - 1,        hi,        end - kPage, end,
+		end + kPage, host,   1ULL << 47,        0 - kPage,     UINT64_MAX};
+	const uint64_t sizes[] = {0,
+				  1,
+				  kPage,
+				  2 * kPage,
+				  3 * kPage,
+				  end - start,
+				  end - start + 4 * kPage,
+				  1ULL << 47,
+				  UINT64_MAX - kPage + 1,
+				  UINT64_MAX,
+				  0 - (hi - kPage),
+				  0 - start};
 	for (uint64_t at : places) {
 		for (uint64_t bytes : sizes) {
 			const uint64_t last = at + bytes;
 			bool in = at >= lo && last > at && last <= hi;
 			for (uint64_t flags : {MAP_FIXED, MAP_FIXED_NOREPLACE, 0}) {
-				long got = arena_mmap(l, at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0);
+				long got = arena_mmap(l, at, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | flags,
+						      -1, 0);
 				uint64_t up = (bytes + kPage - 1) & ~(kPage - 1);
-				EXPECT_TRUE(got < 0 || (static_cast<uint64_t>(got) >= lo && static_cast<uint64_t>(got) + up <= hi))
+				EXPECT_TRUE(got < 0 || (static_cast<uint64_t>(got) >= lo &&
+							static_cast<uint64_t>(got) + up <= hi))
 					<< std::hex << at << " " << bytes << " " << flags;
 			}
 			long rc = arena_munmap(l, at, bytes);
@@ -118,13 +133,15 @@ TEST_F(Arena, NothingOutsideChangesWhateverIsAsked)
 			EXPECT_TRUE(in || bytes == 0 || rc < 0) << std::hex << at << " " << bytes;
 			for (uint64_t advice : {4, 8, 0, 9, 14, 100}) {
 				rc = arena_madvise(l, at, bytes, advice);
-				EXPECT_TRUE(in || bytes == 0 || rc < 0) << std::hex << at << " " << bytes << " " << advice;
+				EXPECT_TRUE(in || bytes == 0 || rc < 0)
+					<< std::hex << at << " " << bytes << " " << advice;
 			}
 			for (uint64_t other : places) {
 				for (uint64_t flags : {0, 1, 3, 5, 7}) {
 					for (uint64_t old : {kPage, bytes}) {
 						long got = arena_mremap(l, at, old, bytes, flags, other);
-						EXPECT_TRUE(got < 0 || (static_cast<uint64_t>(got) >= lo && static_cast<uint64_t>(got) < hi));
+						EXPECT_TRUE(got < 0 || (static_cast<uint64_t>(got) >= lo &&
+									static_cast<uint64_t>(got) < hi));
 					}
 				}
 			}
@@ -292,10 +309,12 @@ TEST_F(Arena, FilesAreMappedPrivately)
 	EXPECT_EQ(Put(at + 2 * kPage, 99), 0);
 	EXPECT_EQ(Byte(second), 42) << "not the file";
 	EXPECT_EQ(Put(second, 1), -EFAULT);
-	EXPECT_EQ(arena_mprotect(l, second, kPage, 3), -EACCES) << "what would be written could not get into the file";
+	EXPECT_EQ(arena_mprotect(l, second, kPage, 3), -EACCES)
+		<< "what would be written could not get into the file";
 	EXPECT_EQ(Map(1, 3, 0, MAP_SHARED, fd), -EACCES);
 	EXPECT_EQ(arena_mremap(l, at, 3 * kPage, 4 * kPage, MREMAP_MAYMOVE, 0), -ENOMEM);
-	EXPECT_EQ(arena_mremap(l, at, 2 * kPage, 2 * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, Lo()), static_cast<long>(Lo()));
+	EXPECT_EQ(arena_mremap(l, at, 2 * kPage, 2 * kPage, MREMAP_MAYMOVE | MREMAP_FIXED, Lo()),
+		  static_cast<long>(Lo()));
 	EXPECT_EQ(Byte(Lo()), 40);
 	EXPECT_EQ(Byte(at), -1);
 	EXPECT_EQ(Byte(at + 2 * kPage), 99);
@@ -335,6 +354,11 @@ TEST_F(Arena, CodeGoesAsAWholeAndIsNothingElseMeanwhile)
 	ASSERT_EQ(arena_world_door(l, text, code.data(), code.size()), 0);
 	EXPECT_TRUE(IsWhole(l));
 	EXPECT_EQ(Byte(text), 0xc3);
+	// another thread must not put something else there before the door is through
+	EXPECT_EQ(arena_munmap(l, at, 8 * kPage), -EPERM);
+	EXPECT_EQ(arena_munmap(l, text, 2 * kPage), -EPERM);
+	EXPECT_EQ(Map(2, 3, text, MAP_FIXED), -EPERM);
+	arena_code_done(l, text);
 
 	EXPECT_EQ(arena_munmap(l, at, 3 * kPage), -EPERM);
 	EXPECT_EQ(arena_munmap(l, text + kPage, kPage), -EPERM);
@@ -440,7 +464,8 @@ TEST_F(Arena, CopiesAreMadeAsItsCodeCouldItself)
 	ASSERT_EQ(arena_mprotect(l, at, kPage, PROT_READ), 0);
 	EXPECT_EQ(inside_write(l, at, "x", 1), -EFAULT);
 	EXPECT_EQ(inside_read(l, big, at, kPage), 0);
-	for (uint64_t evil : {uint64_t{0}, end, end - 1, reinterpret_cast<uint64_t>(big), UINT64_MAX, arena_world_start(l) - 1}) {
+	for (uint64_t evil :
+	     {uint64_t{0}, end, end - 1, reinterpret_cast<uint64_t>(big), UINT64_MAX, arena_world_start(l) - 1}) {
 		EXPECT_EQ(inside_read(l, big, evil, 2), -EFAULT);
 		EXPECT_EQ(inside_write(l, evil, "xy", 2), -EFAULT);
 		EXPECT_EQ(inside_text(l, big, evil, 10), -EFAULT);
@@ -468,14 +493,17 @@ TEST_F(Arena, LychVerifyFindsAPageThatSomebodyTookOrRetagged)
 {
 	uint64_t at = static_cast<uint64_t>(Map(4));
 	std::vector<std::string> lines;
-	auto keep = [](const char *line, void *ctx) { static_cast<std::vector<std::string> *>(ctx)->push_back(line); };
+	auto keep = [](const char *line, void *ctx) {
+		static_cast<std::vector<std::string> *>(ctx)->push_back(line);
+	};
 
 	ASSERT_EQ(munmap(reinterpret_cast<void *>(at + kPage), kPage), 0);
 	EXPECT_EQ(lych_verify(keep, &lines), 1);
 	ASSERT_EQ(lines.size(), 1u);
 	EXPECT_NE(lines[0].find("of arena: not mapped"), std::string::npos) << lines[0];
 	if (live_keys()) {
-		ASSERT_NE(mmap(reinterpret_cast<void *>(at + kPage), kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		ASSERT_NE(mmap(reinterpret_cast<void *>(at + kPage), kPage, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			  MAP_FAILED);
 		EXPECT_EQ(lych_verify(keep, &lines), 1);
 		EXPECT_NE(lines.back().find("key 0 (host) instead of"), std::string::npos) << lines.back();
@@ -540,6 +568,41 @@ TEST_F(Arena, ThreadsAndLychVerifyDoNotGetInEachOthersWay)
 	one.join();
 	two.join();
 	EXPECT_EQ(wrong, 0);
+	EXPECT_TRUE(IsWhole(l));
+}
+
+TEST_F(Arena, IsWholeInAChildWhateverOtherThreadsWereDoing)
+{
+	std::atomic<bool> stop{false}, known{true};
+	uint64_t kept = static_cast<uint64_t>(Map(1));
+	ASSERT_EQ(Put(kept, 5), 0);
+	arena_world_known(l, true);
+	std::thread other([&] {
+		EXPECT_EQ(lych_attach(), 0);
+		while (!stop) {
+			long at = Map(3);
+			EXPECT_EQ(arena_munmap(l, static_cast<uint64_t>(at), 3 * kPage), 0);
+		}
+		while (known) {
+			std::this_thread::yield();
+		}
+	});
+	for (int i = 0; i < 30; i++) {
+		pid_t child = fork();
+		if (child == 0) {
+			long at = Map(2); // at once: the lock is free
+			int wrong = at < 0 || Byte(kept) != 5 || Put(kept, 6) != 0 || !IsWhole(l);
+			_exit(wrong + (arena_munmap(l, static_cast<uint64_t>(at), 2 * kPage) != 0 ? 2 : 0));
+		}
+		int status = -1;
+		ASSERT_EQ(waitpid(child, &status, 0), child);
+		ASSERT_EQ(status, 0);
+		ASSERT_EQ(Byte(kept), 5);
+	}
+	stop = true;
+	arena_world_known(l, false);
+	known = false;
+	other.join();
 	EXPECT_TRUE(IsWhole(l));
 }
 

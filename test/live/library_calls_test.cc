@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <lychgate/library.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -195,6 +196,38 @@ TEST_F(LibraryCalls, FilesAreThoseOfThePolicyAndNumbersTheDomainsOwn)
 	EXPECT_EQ(Call(SYS_close, fd), 0);
 	close(mine);
 	unlink("/tmp/lych-calls-file");
+}
+
+TEST_F(LibraryCalls, AClientReachesItsServer)
+{
+	Open("net-client");
+	struct sockaddr_in address = {};
+	socklen_t bytes = sizeof(address);
+	int server = socket(AF_INET, SOCK_STREAM, 0);
+	address.sin_family = AF_INET;
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	ASSERT_EQ(bind(server, reinterpret_cast<struct sockaddr *>(&address), sizeof(address)), 0);
+	ASSERT_EQ(listen(server, 1), 0);
+	ASSERT_EQ(getsockname(server, reinterpret_cast<struct sockaddr *>(&address), &bytes), 0);
+	std::thread answers([&] {
+		char got[8] = "";
+		int peer = accept(server, nullptr, nullptr);
+		EXPECT_EQ(read(peer, got, 7), 7);
+		EXPECT_STREQ(got, "request");
+		EXPECT_EQ(write(peer, "answer", 6), 6);
+		close(peer);
+	});
+	long client = Call(SYS_socket, AF_INET, SOCK_STREAM, 0);
+	ASSERT_GE(client, 3);
+	memcpy(room, &address, sizeof(address));
+	EXPECT_EQ(Call(SYS_connect, client, room, sizeof(address)), 0);
+	EXPECT_EQ(Call(SYS_write, client, Put("request"), 7), 7);
+	EXPECT_EQ(Call(SYS_recvfrom, client, room, 6, MSG_WAITALL, 0), 6);
+	EXPECT_EQ(std::string(room, 6), "answer");
+	answers.join();
+	EXPECT_EQ(Call(SYS_socket, AF_UNIX, SOCK_STREAM, 0), -EAFNOSUPPORT);
+	EXPECT_EQ(Call(SYS_listen, client, 1), -EPERM);
+	close(server);
 }
 
 TEST_F(LibraryCalls, AReportRunIsTheNextOnesPolicy)

@@ -20,7 +20,8 @@ int SnapshotFd()
 {
 	for (const auto &entry : std::filesystem::directory_iterator("/proc/self/fd")) {
 		std::error_code error;
-		if (std::filesystem::read_symlink(entry, error).string().find("lychgate:snapshot") != std::string::npos) {
+		if (std::filesystem::read_symlink(entry, error).string().find("lychgate:snapshot") !=
+		    std::string::npos) {
 			return std::stoi(entry.path().filename());
 		}
 	}
@@ -53,8 +54,10 @@ TEST_F(Snapshot, HasTheContentAndRightsOfEverything)
 	uint64_t heap = static_cast<uint64_t>(arena_brk(l, 0)), counted, limit;
 	ASSERT_EQ(arena_brk(l, heap + 3 * kPage + 5), static_cast<long>(heap + 3 * kPage + 5));
 	uint64_t data = static_cast<uint64_t>(Map(40)), closed = static_cast<uint64_t>(Map(4));
-	uint64_t file = static_cast<uint64_t>(Map(4, 3, 0, 0, fd)), text = static_cast<uint64_t>(Map(2, PROT_READ, 0, 0, fd, 2 * kPage));
-	uint64_t placed = static_cast<uint64_t>(arena_place(l, 2 * kPage, 3, SPACE_STACK)), none = static_cast<uint64_t>(Map(9, PROT_NONE));
+	uint64_t file = static_cast<uint64_t>(Map(4, 3, 0, 0, fd)),
+		 text = static_cast<uint64_t>(Map(2, PROT_READ, 0, 0, fd, 2 * kPage));
+	uint64_t placed = static_cast<uint64_t>(arena_place(l, 2 * kPage, 3, SPACE_STACK)),
+		 none = static_cast<uint64_t>(Map(9, PROT_NONE));
 	close(fd);
 	auto put = [&](unsigned char add) {
 		EXPECT_EQ(Put(heap + kPage, static_cast<unsigned char>(1 + add)), 0);
@@ -136,6 +139,7 @@ TEST_F(Snapshot, CodeThatWasThereStaysAndCodeThatCameLaterGoes)
 	uint64_t at = static_cast<uint64_t>(Map(8, PROT_READ));
 	ASSERT_EQ(arena_code(l, at + kPage, kPage, PROT_READ | PROT_EXEC), 0);
 	ASSERT_EQ(arena_world_door(l, at + kPage, code.data(), kPage), 0);
+	arena_code_done(l, at + kPage);
 	ASSERT_EQ(snapshot_take(l), 0);
 	EXPECT_EQ(arena_munmap(l, at, 8 * kPage), -EPERM);
 	EXPECT_EQ(arena_munmap(l, at + kPage, kPage), -EPERM);
@@ -166,6 +170,7 @@ TEST_F(Snapshot, TrampolinesThatWereThereStay)
 	auto mappings = Mappings(at, at + kPage);
 	ASSERT_EQ(mappings.size(), 1u);
 	EXPECT_EQ(mappings[0].prot, static_cast<uint32_t>(PROT_READ | PROT_EXEC));
+	arena_code_done(l, at);
 	EXPECT_EQ(arena_munmap(l, at, 4 * kPage), -EPERM);
 	EXPECT_EQ(arena_unplace(l, at), 0) << "the runtime may";
 	EXPECT_EQ(Byte(at), -1);
@@ -302,7 +307,8 @@ TEST_F(SnapshotModel, IsGoneBackToAfterRandomCalls)
 			auto then = pages;
 			for (int again = 0; again < 2; again++) {
 				for (int step = 0; step < 60; step++) {
-					ASSERT_NO_FATAL_FAILURE(Step(random)) << "seed " << seed << ", later step " << step;
+					ASSERT_NO_FATAL_FAILURE(Step(random))
+						<< "seed " << seed << ", later step " << step;
 				}
 				ASSERT_NO_FATAL_FAILURE(Compare()) << "seed " << seed << ", after " << round;
 				ASSERT_EQ(snapshot_restore(l), 0);

@@ -39,7 +39,8 @@ inline std::vector<Mapping> Mappings(uint64_t start, uint64_t end)
 		int key;
 		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*x %*x:%*x %lu", &m.start, &m.end, r, &inode) == 4) {
 			in = m.start < end && m.end > start;
-			m.prot = (r[0] == 'r' ? PROT_READ : 0) | (r[1] == 'w' ? PROT_WRITE : 0) | (r[2] == 'x' ? PROT_EXEC : 0);
+			m.prot = (r[0] == 'r' ? PROT_READ : 0) | (r[1] == 'w' ? PROT_WRITE : 0) |
+				 (r[2] == 'x' ? PROT_EXEC : 0);
 			m.shared = r[3] == 's';
 			m.file = inode != 0;
 			m.key = -1;
@@ -78,7 +79,8 @@ inline ::testing::AssertionResult IsWhole(struct library *l)
 			bool in = a != nullptr && a->start <= at;
 			uint64_t to = a == nullptr ? s->hi : in ? a->end : a->start;
 			if (m.prot != (in ? a->prot : 0)) {
-				snprintf(text, sizeof(text), "%" PRIx64 ": rights %x, known are %x", at, m.prot, in ? a->prot : 0);
+				snprintf(text, sizeof(text), "%" PRIx64 ": rights %x, known are %x", at, m.prot,
+					 in ? a->prot : 0);
 				return ::testing::AssertionFailure() << text;
 			}
 			at = to;
@@ -91,8 +93,9 @@ inline ::testing::AssertionResult IsWhole(struct library *l)
 	return arena_world_poisoned(l) ? ::testing::AssertionFailure() << "poisoned" : ::testing::AssertionSuccess();
 }
 
-class Arena : public ::testing::Test {
-protected:
+class Arena : public ::testing::Test
+{
+      protected:
 	static constexpr uint64_t kPage = 4096;
 
 	void SetUp() override
@@ -137,11 +140,11 @@ protected:
 		return arena_world_space(l)->hi;
 	}
 
-	long Map(uint64_t pages, uint64_t prot = PROT_READ | PROT_WRITE, uint64_t at = 0, uint64_t flags = 0, long fd = -1,
-		 uint64_t offset = 0)
+	long Map(uint64_t pages, uint64_t prot = PROT_READ | PROT_WRITE, uint64_t at = 0, uint64_t flags = 0,
+		 long fd = -1, uint64_t offset = 0)
 	{
-		return arena_mmap(l, at, pages * kPage, prot, (flags & 0xf ? 0 : MAP_PRIVATE) | (fd < 0 ? MAP_ANONYMOUS : 0) | flags,
-				  fd, offset);
+		return arena_mmap(l, at, pages * kPage, prot,
+				  (flags & 0xf ? 0 : MAP_PRIVATE) | (fd < 0 ? MAP_ANONYMOUS : 0) | flags, fd, offset);
 	}
 
 	int Byte(uint64_t at) const

@@ -14,8 +14,9 @@ struct Page {
 	bool file;
 };
 
-class ArenaModel : public Arena {
-protected:
+class ArenaModel : public Arena
+{
+      protected:
 	void Forget(uint64_t start, uint64_t end)
 	{
 		pages.erase(pages.lower_bound(start), pages.lower_bound(end));

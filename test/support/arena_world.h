@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An arena of a domain of the real runtime, without a loader or anybody inside: for C++, which cannot read library.h. */
+/* An arena of a domain of the real runtime, without a loader or anybody inside: for C++, which library.h is not. */
 #ifndef LYCH_TEST_ARENA_WORLD_H
 #define LYCH_TEST_ARENA_WORLD_H
 

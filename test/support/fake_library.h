@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What surrounds the answers to a library domain's system calls (gate/library/calls.h), made small: a plain mapping as arena,
- * no keys, no contexts, one domain. For C++, which cannot read the runtime's own headers.
+ * What surrounds the answers to a library domain's system calls (gate/library/calls.h), made small: a plain mapping
+ * as arena, no keys, no contexts, one domain. For C++, which cannot read the runtime's own headers.
  */
 #ifndef LYCH_TEST_FAKE_LIBRARY_H
 #define LYCH_TEST_FAKE_LIBRARY_H
@@ -21,8 +21,8 @@ int fake_library_new(const char *policy, const char *search, unsigned int fds, c
 void fake_library_free(void);
 
 /*
- * All of the arena is readable and writable but its last page, which is not mapped, and the one before, which is read-only. It has
- * mappings of ours directly before and behind it.
+ * All of the arena is readable and writable but its last page, which is not mapped, and the one before, which is
+ * read-only. It has mappings of ours directly before and behind it.
  */
 char *fake_arena(void);
 char *fake_arena_end(void);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* For tests that link parts of the runtime without library domains: there are none, so most of this is never called. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "../../gate/library/arena.h"
@@ -11,17 +12,21 @@
 #pragma weak arenas_freeze
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
+#pragma weak contexts_fork_child
 #pragma weak inside_read
 #pragma weak library_answer
+#pragma weak library_backtrace
 #pragma weak library_drop
 #pragma weak library_enter
 #pragma weak library_gone
+#pragma weak library_is_stack_guard
 #pragma weak library_leave
 #pragma weak library_quick
 #pragma weak library_reset
 #pragma weak library_settle
 #pragma weak library_take
 #pragma weak library_thread_ends
+#pragma weak library_where
 
 int arena_guarded(struct library *l, void **out, size_t bytes, unsigned int flags)
 {
@@ -49,6 +54,12 @@ void contexts_forget(struct library *l, const struct thread *t)
 	abort();
 }
 
+void contexts_fork_child(struct library *l, const struct thread *self)
+{
+	(void)l, (void)self;
+	abort();
+}
+
 long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
 {
 	(void)l, (void)to, (void)at, (void)bytes;
@@ -59,6 +70,12 @@ enum mediated_end library_answer(struct library *l, struct thread *t, const stru
 				 struct kernel_sigcontext *mc, long *result)
 {
 	(void)l, (void)t, (void)call, (void)mc, (void)result;
+	abort();
+}
+
+void library_backtrace(struct library *l, struct lych_fault *fault)
+{
+	(void)l, (void)fault;
 	abort();
 }
 
@@ -76,6 +93,12 @@ int library_enter(struct lych_domain *d, struct thread *self, struct record *rec
 void library_gone(struct library *l)
 {
 	(void)l;
+}
+
+bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
+{
+	(void)l, (void)at, (void)sp;
+	abort();
 }
 
 void library_leave(struct lych_domain *d)
@@ -111,4 +134,10 @@ int library_take(struct library *l, struct lych_domain *d)
 void library_thread_ends(struct thread *self)
 {
 	(void)self;
+}
+
+int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes)
+{
+	(void)domain, (void)address, (void)exact, (void)out, (void)bytes;
+	return -ENOENT;
 }

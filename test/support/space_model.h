@@ -121,10 +121,11 @@ static inline bool model_did(const struct space_model *m, int may, int rc, int w
 	return rc == 0;
 }
 
-static inline void model_map(struct space_model *m, uint32_t from, uint32_t to, uint32_t prot, uint32_t flags, bool own,
-			     bool no_replace)
+static inline void model_map(struct space_model *m, uint32_t from, uint32_t to, uint32_t prot, uint32_t flags,
+			     bool own, bool no_replace)
 {
-	struct space_wish map = {model_at(from), model_at(to), prot, flags, own ? SPACE_OWN : SPACE_PLAIN, no_replace};
+	struct space_wish map = {model_at(from), model_at(to), prot, flags, own ? SPACE_OWN : SPACE_PLAIN,
+				 no_replace};
 	uint32_t counted = (prot & PROT_WRITE) || (flags & SPACE_COUNTED) ? SPACE_COUNTED : 0;
 	int may = space_may_map(m->table, &map), want = 0;
 
@@ -187,7 +188,8 @@ static inline void model_protect(struct space_model *m, uint32_t from, uint32_t 
 	if (model_did(m, may, space_protect(m->table, start, end, prot), want)) {
 		for (uint32_t i = from; i < to; i++) {
 			m->page[i].prot = prot;
-			m->page[i].flags |= (prot & PROT_WRITE) && !(m->page[i].flags & SPACE_FIXED) ? SPACE_COUNTED : 0;
+			m->page[i].flags |=
+				(prot & PROT_WRITE) && !(m->page[i].flags & SPACE_FIXED) ? SPACE_COUNTED : 0;
 		}
 	}
 }
@@ -238,11 +240,14 @@ static inline void model_break(struct space_model *m, uint64_t at)
 	if (!model_did(m, may, space_break(m->table, at), want)) {
 		return;
 	}
-	model_expect(to == is ? start == end : start == model_at(to < is ? to : is) && end == model_at(to < is ? is : to) &&
-			     grows == (to > is), "other pages for the break");
+	model_expect(to == is ? start == end
+			      : start == model_at(to < is ? to : is) && end == model_at(to < is ? is : to) &&
+					grows == (to > is),
+		     "other pages for the break");
 	for (uint32_t i = to < is ? to : is; i < (to < is ? is : to); i++) {
-		m->page[i] = to > is ? (struct model_page){true, PROT_READ | PROT_WRITE, SPACE_BREAK | SPACE_COUNTED, 0}
-				     : (struct model_page){false, 0, 0, 0};
+		m->page[i] =
+			to > is ? (struct model_page){true, PROT_READ | PROT_WRITE, SPACE_BREAK | SPACE_COUNTED, 0}
+				: (struct model_page){false, 0, 0, 0};
 	}
 	m->break_at = at;
 }
@@ -263,8 +268,9 @@ static inline void model_code(struct space_model *m, uint32_t from, uint32_t to,
 {
 	int want = from >= to || to > MODEL_PAGES || !model_mapped(m, from, to, true) ? -EINVAL : 0, rc;
 
-	if (want == 0 && (model_count(m, 0, MODEL_PAGES, SPACE_CODE) - model_count(m, from, to, SPACE_CODE) + to - from) *
-					 SPACE_PAGE > m->table->code_limit) {
+	if (want == 0 && (model_count(m, 0, MODEL_PAGES, SPACE_CODE) - model_count(m, from, to, SPACE_CODE) + to -
+			  from) * SPACE_PAGE >
+				 m->table->code_limit) {
 		want = -ENOMEM;
 	}
 	rc = space_code(m->table, model_at(from), model_at(to), prot);
@@ -275,6 +281,20 @@ static inline void model_code(struct space_model *m, uint32_t from, uint32_t to,
 			m->page[i] = (struct model_page){true, prot, flags, m->next_id};
 		}
 		m->next_id++;
+	}
+}
+
+static inline void model_unfix(struct space_model *m, uint32_t at)
+{
+	struct model_page p = at < MODEL_PAGES ? m->page[at] : (struct model_page){false, 0, 0, 0};
+	const struct model_page *b = at > 0 && at < MODEL_PAGES ? &m->page[at - 1] : NULL;
+	bool begins = b == NULL || !b->mapped || b->prot != p.prot || b->flags != p.flags || b->id != p.id;
+	int want = p.mapped && (p.flags & SPACE_CODE) && begins ? 0 : -EINVAL;
+
+	model_expect(space_unfix(m->table, model_at(at)) == want, "another answer to unfix");
+	for (uint32_t i = at; want == 0 && i < MODEL_PAGES && m->page[i].mapped && m->page[i].prot == p.prot &&
+			      m->page[i].flags == p.flags && m->page[i].id == p.id; i++) {
+		m->page[i].flags &= ~SPACE_FIXED;
 	}
 }
 
@@ -298,7 +318,8 @@ static inline void model_find(const struct space_model *m, uint32_t pages, uint3
 			want = model_at(i);
 		}
 	}
-	model_expect(space_find(m->table, pages * SPACE_PAGE, align * SPACE_PAGE, model_at(from), model_at(to)) == want,
+	model_expect(space_find(m->table, pages * SPACE_PAGE, align * SPACE_PAGE, model_at(from), model_at(to)) ==
+			     want,
 		     "another place");
 }
 
@@ -312,17 +333,20 @@ static inline void model_compare(const struct space_model *m)
 
 		model_expect(space_holds(s, a->start, a->end), "an area outside");
 		model_expect(b == NULL || b->end <= a->start, "areas that overlap or are not sorted");
-		model_expect(b == NULL || b->end < a->start || b->prot != a->prot || b->flags != a->flags || b->id != a->id,
+		model_expect(b == NULL || b->end < a->start || b->prot != a->prot || b->flags != a->flags ||
+				     b->id != a->id,
 			     "neighbours that agree are two areas");
 	}
 	for (uint32_t i = 0; i < MODEL_PAGES; i++) {
 		const struct space_area *a = space_at(s, model_at(i) + 1);
 
 		model_expect((a != NULL) == m->page[i].mapped, "mapped, or not");
-		model_expect(a == NULL || (a->prot == m->page[i].prot && a->flags == m->page[i].flags && a->id == m->page[i].id),
+		model_expect(a == NULL || (a->prot == m->page[i].prot && a->flags == m->page[i].flags &&
+					   a->id == m->page[i].id),
 			     "another area");
 		model_expect(space_is_free(s, model_at(i), model_at(i + 1)) == !m->page[i].mapped, "free, or not");
-		model_expect(space_is_full(s, MODEL_LO, model_at(i + 1)) == model_mapped(m, 0, i + 1, true), "full, or not");
+		model_expect(space_is_full(s, MODEL_LO, model_at(i + 1)) == model_mapped(m, 0, i + 1, true),
+			     "full, or not");
 	}
 	model_expect(s->counted == model_count(m, 0, MODEL_PAGES, SPACE_COUNTED) * SPACE_PAGE, "another sum");
 	model_expect(s->code == model_count(m, 0, MODEL_PAGES, SPACE_CODE) * SPACE_PAGE, "another sum of code");
@@ -361,11 +385,15 @@ static inline void model_step(struct space_model *m, const uint8_t in[8])
 		model_move(m, from % MODEL_PAGES, in[2] % 9, in[3] % MODEL_PAGES);
 		break;
 	case 11:
-		model_break(m, MODEL_LO - 100 + (uint64_t)(in[1] | in[2] << 8 | in[3] << 16) % ((MODEL_BREAK + 2) * SPACE_PAGE));
+		model_break(m,
+			    MODEL_LO - 100 +
+				    (uint64_t)(in[1] | in[2] << 8 | in[3] << 16) % ((MODEL_BREAK + 2) * SPACE_PAGE));
 		break;
 	case 12:
 		if (in[5] % 4 == 0) {
 			model_fix(m, from, to, in[4] & 1 ? SPACE_STACK : 0);
+		} else {
+			model_unfix(m, from);
 		}
 		break;
 	case 13:

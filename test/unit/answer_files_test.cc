@@ -215,6 +215,26 @@ TEST_F(Files, AllowedForWritingAreMadeChangedAndTakenAway)
 	EXPECT_EQ(Call(SYS_unlinkat, AT_FDCWD, Path(dir + "/sub/.."), AT_REMOVEDIR), -EACCES);
 }
 
+TEST_F(Files, RightsAndTimesAreThoseOfWhoMayWrite)
+{
+	Open("allow write " + dir + "\nallow read " + dir + "/sub");
+	long fd = Get(dir + "/file", O_WRONLY), other = Get(dir + "/sub/deep");
+	EXPECT_EQ(Call(SYS_fchmod, fd, 06711), 0);
+	auto *times = reinterpret_cast<struct timespec *>(fake_arena());
+	times[0] = {1000, 0};
+	times[1] = {2000, 5};
+	EXPECT_EQ(Call(SYS_utimensat, fd, 0, times, 0), 0);
+	struct stat st;
+	ASSERT_EQ(stat((dir + "/file").c_str(), &st), 0);
+	EXPECT_EQ(st.st_mode & 07777, 0711u);
+	EXPECT_EQ(st.st_mtim.tv_sec, 2000);
+	EXPECT_EQ(Call(SYS_fchmod, other, 0777), -EPERM);
+	EXPECT_EQ(Call(SYS_utimensat, other, 0, times, 0), -EPERM);
+	EXPECT_EQ(Call(SYS_utimensat, fd, Path(root + "/secret"), times, 0), -EINVAL);
+	EXPECT_EQ(Call(SYS_utimensat, fd, 0, &errno, 0), -EFAULT);
+	EXPECT_EQ(Call(SYS_fchmod, 1, 0777), -EINVAL);
+}
+
 TEST_F(Files, TheLongestNameDecides)
 {
 	Open("allow write " + dir + "\nallow read " + dir + "/sub");
@@ -577,6 +597,42 @@ TEST_F(Files, LinksThatChangeMeanwhileLeadToAllowedOnesOnly)
 	stop = true;
 	racer.join();
 	EXPECT_GT(reached, 0) << "the control: it is reached at times";
+}
+
+// A second thread of the domain changes a vector between the check and the use: where there is nothing in between.
+TEST_F(Files, AVectorThatChangesMeanwhileIsUsedAsItWasChecked)
+{
+	Open("files-ro:" + dir);
+	long fd = Get(dir + "/file");
+	int own = open((dir + "/file").c_str(), O_RDONLY | O_CLOEXEC);
+	static char mine[64];
+	auto *iov = reinterpret_cast<struct iovec *>(fake_arena());
+	std::atomic<void *> &base = *reinterpret_cast<std::atomic<void *> *>(&iov[0].iov_base);
+	iov[0] = {fake_arena() + 512, 8};
+	std::atomic<bool> stop{false};
+	std::thread racer([&] {
+		while (!stop) {
+			base = mine;
+			base = fake_arena() + 512;
+		}
+	});
+	bool read_it = false, refused = false;
+	for (int i = 0; i < 2000000 && !(i > 20000 && read_it && refused); i++) {
+		long n = Call(SYS_preadv, fd, iov, 1, 0, 0);
+		ASSERT_TRUE(n == 8 || n == -EFAULT) << n;
+		read_it = read_it || n == 8;
+		refused = refused || n == -EFAULT;
+		ASSERT_EQ(mine[0], 0);
+	}
+	EXPECT_TRUE(read_it && refused) << "both were there to be seen";
+	for (int i = 0; i < 2000000 && mine[0] == 0; i++) {
+		ASSERT_EQ(preadv(own, iov, 1, 0), 8);
+	}
+	stop = true;
+	racer.join();
+	EXPECT_STREQ(mine, "contents") << "the control: as the kernel takes it";
+	memset(mine, 0, sizeof(mine));
+	close(own);
 }
 
 TEST_F(Files, AreAsBeforeAfterAReset)

@@ -39,9 +39,12 @@ Process Walk(const uint64_t *at)
 	Process p;
 	uint64_t argc = *at++;
 
-	for (uint64_t i = 0; i < argc; i++) {
+	for (uint64_t i = 0; i < argc; i++, at++) {
+		if (*at == 0) {
+			continue; // GoogleTest takes away what is its own
+		}
 		p.strings.push_back(Text(*at));
-		p.argv.push_back(Text(*at++));
+		p.argv.push_back(Text(*at));
 	}
 	EXPECT_EQ(*at, 0u);
 	at++;

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: Apache-2.0
-// Policies of library domains, lychgate-policy(5): what is understood, what is refused with its line, what is printed.
+// SPDX-License-Identifier: Apache-2.0 Policies of library domains, lychgate-policy(5): what is understood, what is
+// refused with its line, what is printed.
 #include <gmock/gmock.h>
 #include <seccomp.h>
 #include <sys/syscall.h>

@@ -10,8 +10,9 @@
 namespace
 {
 
-class Areas : public ::testing::Test {
-protected:
+class Areas : public ::testing::Test
+{
+      protected:
 	void SetUp() override
 	{
 		Start(64, 1000);
@@ -20,8 +21,8 @@ protected:
 	void Start(size_t room, uint64_t limit_pages)
 	{
 		memory.assign((sizeof(space) + room * sizeof(space_area)) / 8 + 1, 0);
-		s = space_start(memory.data(), sizeof(space) + room * sizeof(space_area), MODEL_LO, MODEL_HI, limit_pages * SPACE_PAGE,
-				1000 * SPACE_PAGE);
+		s = space_start(memory.data(), sizeof(space) + room * sizeof(space_area), MODEL_LO, MODEL_HI,
+				limit_pages * SPACE_PAGE, 1000 * SPACE_PAGE);
 		ASSERT_NE(s, nullptr);
 	}
 
@@ -79,7 +80,8 @@ TEST_F(Areas, OfNothingAreRefusedAndSoIsATableForNone)
 
 TEST_F(Areas, AtTheEdgesAndAcrossThemAreNotInside)
 {
-	struct space_wish wraps = {MODEL_HI - SPACE_PAGE, 0, 3, 0, 0, false}, all = {0, UINT64_MAX - 4095, 3, 0, 0, false};
+	struct space_wish wraps = {MODEL_HI - SPACE_PAGE, 0, 3, 0, 0, false},
+			  all = {0, UINT64_MAX - 4095, 3, 0, 0, false};
 
 	EXPECT_EQ(space_map(s, &wraps), -EINVAL);
 	EXPECT_EQ(space_map(s, &all), -ENOMEM);

@@ -12,6 +12,8 @@ LYCH_CACHE=$work/cache
 . "$LYCH_ROOT/test/vm/machine.sh"
 # shellcheck source=test/packages/packages.sh
 . "$LYCH_ROOT/test/packages/packages.sh"
+# shellcheck source=test/library/real/libraries.sh
+. "$LYCH_ROOT/test/library/real/libraries.sh"
 failures=0
 
 check() {
@@ -128,6 +130,14 @@ check "packages of which one is new in the list are missing" missing "$(ready ly
 lych_package_names | sed 's/$/ 1.0-1/' >"$LYCH_CACHE/packages/list"
 check "packages that are there in any version are not fetched again" ready "$(ready lych_fetch_packages)"
 check "packages have names" "libcvc5-1 libflame1" "$(lych_package_names | head -n 2 | paste -sd ' ')"
+
+check "libraries that nobody fetched are missing" missing "$(ready lych_libraries_ready)"
+mkdir -p "$LYCH_CACHE/libraries"
+lych_library_names | sed '1d; s/$/ 1.0-1/' >"$LYCH_CACHE/libraries/list"
+check "libraries of which one is new in the table are missing" missing "$(ready lych_libraries_ready)"
+{ lych_library_names && echo libother1; } | sed 's/$/ 1.0-1/' >"$LYCH_CACHE/libraries/list"
+check "libraries that are there in any version are not fetched again" ready "$(ready lych_fetch_libraries)"
+check "libraries have names" "zlib1g" "$(lych_library_names | tail -n 1)"
 
 # ---- results ----
 cat >"$work/log.out" <<-'EOF'

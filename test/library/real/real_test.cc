@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Libraries of Debian as they are, in library domains: each does a piece of work with answers that are known, and the same
+// work called directly, by a process of its own that knows of no domain; what both noted must be the same.
+#include <gtest/gtest.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "needs_pku.h"
+#include "table.h"
+
+extern char **environ;
+
+namespace
+{
+
+std::string folder()
+{
+	const char *given = getenv("LYCH_LIBRARIES");
+	return given != nullptr ? given : LYCH_LIBRARIES;
+}
+
+bool fetched() { return access((folder() + "/list").c_str(), R_OK) == 0; }
+
+std::string of_command(const std::vector<std::string> &words, int *status)
+{
+	std::string setting = "LD_LIBRARY_PATH=" + folder() + "/lib", out;
+	std::vector<char *> argv, env;
+	posix_spawn_file_actions_t actions;
+	int pipes[2];
+	pid_t pid;
+	char buffer[4096];
+	for (const std::string &word : words) {
+		argv.push_back(const_cast<char *>(word.c_str()));
+	}
+	argv.push_back(nullptr);
+	for (char **e = environ; *e != nullptr; e++) {
+		env.push_back(*e);
+	}
+	env.push_back(setting.data());
+	env.push_back(nullptr);
+	EXPECT_EQ(pipe(pipes), 0);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], 1);
+	posix_spawn_file_actions_addclose(&actions, pipes[0]);
+	posix_spawn_file_actions_addclose(&actions, pipes[1]);
+	*status = -1;
+	int rc = posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), env.data());
+	close(pipes[1]);
+	posix_spawn_file_actions_destroy(&actions);
+	EXPECT_EQ(rc, 0);
+	for (ssize_t n; rc == 0 && (n = read(pipes[0], buffer, sizeof(buffer))) > 0;) {
+		out.append(buffer, static_cast<size_t>(n));
+	}
+	close(pipes[0]);
+	if (rc == 0) {
+		waitpid(pid, status, 0);
+	}
+	return out;
+}
+
+class RealLibraries : public NeedsPku, public testing::WithParamInterface<RealLibrary>
+{
+      protected:
+	// Half of each test needs no keys.
+	void SetUp() override {}
+	void start()
+	{
+		NeedsPku::SetUp();
+		if (!IsSkipped() && !HasFatalFailure()) {
+			static const int started = lych_init(nullptr);
+			ASSERT_EQ(started, 0) << lych_why();
+		}
+	}
+};
+
+} // namespace
+
+TEST_P(RealLibraries, ComputeInsideWhatTheyComputeOutside)
+{
+	const RealLibrary &library = GetParam();
+	if (!fetched()) {
+		GTEST_SKIP() << folder() << " is not there: ./dev setup fetches it";
+	}
+	int status = -1;
+	std::string direct = of_command({"/proc/self/exe", "--direct", library.name}, &status);
+	ASSERT_EQ(status, 0) << direct;
+	ASSERT_NE(direct, "");
+	start();
+	if (IsSkipped() || HasFatalFailure()) {
+		return;
+	}
+
+	std::string search = folder() + "/lib";
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.search = search.c_str();
+	opts.heap_bytes = 256 << 20;
+	try {
+		std::unique_ptr<World> world = inside_world(library.soname, &opts);
+		library.work(*world);
+		EXPECT_EQ(world->notes(), direct);
+	} catch (const std::exception &e) {
+		FAIL() << e.what();
+	}
+}
+
+INSTANTIATE_TEST_SUITE_P(Debian, RealLibraries, testing::ValuesIn(kRealLibraries),
+			 [](const auto &test) { return std::string(test.param.name); });
+
+static int direct(const char *name)
+{
+	for (const RealLibrary &library : kRealLibraries) {
+		if (strcmp(library.name, name) == 0) {
+			try {
+				std::unique_ptr<World> world = direct_world(library.soname);
+				library.work(*world);
+				fputs(world->notes().c_str(), stdout);
+				return 0;
+			} catch (const std::exception &e) {
+				printf("%s\n", e.what());
+			}
+		}
+	}
+	return 1;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc == 3 && strcmp(argv[1], "--direct") == 0) {
+		return direct(argv[2]);
+	}
+	testing::InitGoogleTest(&argc, argv);
+	return RUN_ALL_TESTS();
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Libraries of Debian 12 that are run in library domains, unmodified. libraries.sh reads the names of the packages out of the
+// rows, so each row begins a line.
+#ifndef LYCH_REAL_TABLE_H
+#define LYCH_REAL_TABLE_H
+
+#include <ostream>
+
+#include "world.h"
+
+struct RealLibrary {
+	const char *name;
+	const char *soname;
+	const char *packages; // separated by blanks; those they depend on come by themselves
+	void (*work)(World &);
+	const char *tested;
+	bool callbacks, threads; // used in the work
+};
+
+inline std::ostream &operator<<(std::ostream &out, const RealLibrary &library) { return out << library.name; }
+
+// clang-format off
+inline const RealLibrary kRealLibraries[] = {
+	{"zlib", "libz.so.1", "zlib1g", work_zlib, "one shot, as gzip in pieces, check sums, a broken stream", true, false},
+	{"bzip2", "libbz2.so.1.0", "libbz2-1.0", work_bzip2, "a published file, one shot, in pieces", true, false},
+	{"zstd", "libzstd.so.1", "libzstd1", work_zstd, "a frame written by hand, one shot, with two threads", true, true},
+	{"brotli", "libbrotlienc.so.1", "libbrotli1", work_brotli, "two libraries, in pieces", true, false},
+	{"expat", "libexpat.so.1", "libexpat1", work_expat, "events, entities, an error with its place", true, false},
+	{"libyaml", "libyaml-0.so.2", "libyaml-0-2", work_yaml, "events, an error", true, false},
+	{"jansson", "libjansson.so.4", "libjansson4", work_jansson, "text to values and back, a variadic function, an error", true, false},
+	{"lua", "liblua5.4.so.0", "liblua5.4-0", work_lua, "programs, coroutines, errors, a function of the host's", true, false},
+	{"sqlite", "libsqlite3.so.0", "libsqlite3-0", work_sqlite, "a database in memory, an SQL function of the host's", true, false},
+	{"pcre2", "libpcre2-8.so.0", "libpcre2-8-0", work_pcre2, "matches, replacements, callouts, a limit; compiling to machine code is refused", true, false},
+	{"libpng", "libpng16.so.16", "libpng16-16", work_png, "written, read in rows and as it comes, a broken check sum", true, false},
+	{"libjpeg", "libjpeg.so.62", "libjpeg62-turbo", work_jpeg, "grey and colour, half a file", true, false},
+	{"libwebp", "libwebp.so.7", "libwebp7", work_webp, "lossless, lossy, with threads", true, true},
+	{"giflib", "libgif.so.7", "libgif7", work_gif, "the published first example; written and read back", true, false},
+	{"libtiff", "libtiff.so.6", "libtiff6", work_tiff, "LZW, Deflate and PackBits, variadic functions", true, false},
+	{"freetype", "libfreetype.so.6", "libfreetype6", work_freetype, "a font of one square: its outline, its bitmap", true, false},
+	{"libxml2", "libxml2.so.2", "libxml2", work_xml2, "a tree, XPath, an error, a writer of the host's", true, false},
+	{"libarchive", "libarchive.so.13", "libarchive13", work_archive, "tar in gzip, xz and zstd, zip", true, false},
+	{"libsodium", "libsodium.so.23", "libsodium23", work_sodium, "published vectors of hashes and signatures, guarded memory", false, false},
+	{"libcrypto", "libcrypto.so.3", "libssl3", work_crypto, "published vectors, keys made and used", true, false},
+};
+// clang-format on
+
+#endif // LYCH_REAL_TABLE_H
