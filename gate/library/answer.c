@@ -88,6 +88,9 @@ bool library_quick(struct library *l, struct thread *t, const struct mediated *c
 	if (policy_foreign(call)) {
 		return calls_quick(l, t, call, result);
 	}
+	if ((uint64_t)call->nr < LYCH_USAGE_CALLS) {
+		atomic_fetch_add_explicit(&l->calls[call->nr], 1, memory_order_relaxed);
+	}
 	switch (call->nr) {
 	case LYCH_SYS_INSIDE:
 		*end = of_the_stub(l, t, call, mc, result);

@@ -577,3 +577,21 @@ void arena_usage(struct library *l, uint64_t *counted, uint64_t *limit)
 	*counted = __atomic_load_n(&l->arena->space.counted, __ATOMIC_RELAXED);
 	*limit = l->arena->space.limit;
 }
+
+void arena_mapped(struct library *l, uint64_t *mapped, uint64_t *code)
+{
+	const struct space *s = &l->arena->space;
+	uint64_t mask;
+
+	*mapped = *code = 0;
+	if (!arena_hold(l, &mask)) {
+		return;
+	}
+	for (uint32_t i = 0; i < s->count; i++) {
+		uint64_t bytes = s->area[i].end - s->area[i].start;
+
+		*mapped += bytes;
+		*code += (s->area[i].flags & SPACE_CODE) != 0 ? bytes : 0;
+	}
+	arena_let_go(l, &mask);
+}

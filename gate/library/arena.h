@@ -115,6 +115,8 @@ LYCH_HIDDEN bool arena_area(struct library *l, uint64_t at, struct space_area *o
 LYCH_HIDDEN size_t arena_below(struct library *l, uint64_t at, struct space_area out[], size_t max);
 /* Bytes that count, and the limit of them. */
 LYCH_HIDDEN void arena_usage(struct library *l, uint64_t *counted, uint64_t *limit);
+/* Bytes that are mapped, and of these code. */
+LYCH_HIDDEN void arena_mapped(struct library *l, uint64_t *mapped, uint64_t *code);
 
 /*
  * Nobody changes the arena between the two, which are for fork handlers and lych_verify: signals are blocked, or no

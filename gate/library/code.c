@@ -72,6 +72,8 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	copy->key = ROOT.backend == LYCH_PKU ? (int)l->domain->key : -1;
 	copy->memo = memo();
 	copy->mode = LYCH_CODE_REPAIR;
+	copy->tell = l->on_code;
+	copy->ctx = l->tell_ctx;
 	rc = lych_code_admit(copy);
 	if (rc != 0) {
 		arena_code_drop(l, copy->at, copy->bytes);
@@ -83,6 +85,9 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	}
 	if (rc == -ENOEXEC) {
 		l->refused_code = true;
+	}
+	if (l->on_file != NULL && copy->name[0] != '\0' && (rc == 0 || rc == -ENOEXEC)) {
+		l->on_file(copy->name, copy->bytes, l->tell_ctx);
 	}
 	return rc;
 }

@@ -151,6 +151,11 @@ static void context_release(struct inside_context *x)
 	atomic_store(&x->use, CONTEXT_FREE);
 }
 
+uint32_t contexts_own(const struct library *l)
+{
+	return atomic_load(&l->contexts->own);
+}
+
 int context_tid(struct library *l, const struct thread *t)
 {
 	const struct inside_context *x = context_of(l, t);
@@ -611,6 +616,9 @@ static long own_begin(struct birth *b)
 	}
 	while (atomic_load(&b->answered) == 0) {
 		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
+	}
+	if (b->tid > 0) {
+		atomic_fetch_add(&b->library->threads_made, 1);
 	}
 	return b->tid;
 }

@@ -14,6 +14,7 @@
  *	code.c      what is to be executable
  *	files.c     paths, descriptors
  *	rules.c     policies: text in, decisions out; pure
+ *	usage.c     what is used, for who asks
  *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
@@ -33,6 +34,8 @@
  */
 #ifndef LYCH_LIBRARY_H
 #define LYCH_LIBRARY_H
+
+#include <lychgate/library.h>
 
 #include "../core/runtime.h"
 #include "inside/stub.h"
@@ -60,6 +63,12 @@ struct library {
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
 	bool restless; /* threads of its own have run since the start: there is no state that a reset could go back to */
+	/* Options of lych_open: who is told of code. */
+	void (*on_file)(const char *path, uint64_t bytes, void *ctx);
+	void (*on_code)(const struct lych_code_item *item, void *ctx);
+	void *tell_ctx;
+	_Atomic uint32_t threads_made;
+	_Atomic uint32_t calls[LYCH_USAGE_CALLS]; /* made, by number */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -162,6 +171,8 @@ LYCH_HIDDEN bool contexts_run(struct library *l);
 LYCH_HIDDEN void contexts_reset(struct library *l);
 /* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */
 LYCH_HIDDEN void contexts_wait(struct library *l);
+/* Threads of its own that run inside. */
+LYCH_HIDDEN uint32_t contexts_own(const struct library *l);
 /* tid of t as the domain sees it. */
 LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
 /* set_tid_address: the word that is cleared when the thread ends. */

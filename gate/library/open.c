@@ -131,6 +131,9 @@ static int library_new(struct library **out, const struct lych_library_opts *o, 
 	}
 	l->limit_bytes = o->heap_bytes;
 	l->threads = o->threads;
+	l->on_file = o->on_file;
+	l->on_code = o->on_code;
+	l->tell_ctx = o->tell_ctx;
 	l->rules = monitor_alloc(sizeof(*l->rules));
 	if (l->rules != NULL) {
 		rc = rules_parse(l->rules, o->policy, why, sizeof(why));
@@ -475,6 +478,9 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	}
 	if (rc == 0) {
 		rc = keep(l);
+	}
+	if (o.on_opened != NULL) {
+		o.on_opened(*out, rc, o.tell_ctx);
 	}
 	if (rc != 0) {
 		int unused = lych_domain_free(*out); /* its one call has ended */

@@ -46,6 +46,17 @@ struct lych_library_opts {
 	const char *search;
 	/* The dynamic loader. NULL: the one of this system, /lib64/ld-linux-x86-64.so.2. */
 	const char *loader;
+	/*
+	 * What opening it needs, for who wants to know. Each gets tell_ctx, and must return; with LYCH_NONE none is called.
+	 * on_file: code of this file is mapped, so many bytes; on_code: of that, each sequence that could undo the protection, and
+	 * what was done (as lych_init_opts.on_code; path and offset are the file's). Both on the thread that maps it, also after
+	 * lych_open. on_opened: lych_open is about to return status, and did begin; if that is a failure, the domain is there until
+	 * this returns, to ask lych_fault, lych_fault_print, lych_refused and lych_library_usage about it.
+	 */
+	void (*on_file)(const char *path, uint64_t bytes, void *tell_ctx);
+	void (*on_code)(const struct lych_code_item *item, void *tell_ctx);
+	void (*on_opened)(struct lych_domain *domain, int status, void *tell_ctx);
+	void *tell_ctx;
 };
 
 /*
@@ -81,6 +92,22 @@ LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *l
  * errors of LYCH_CALL. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out, const char *name, const char *version);
+
+/* What code inside a domain of lych_open has, and has done since it was made. */
+#define LYCH_USAGE_CALLS 512
+struct lych_usage {
+	uint64_t limit_bytes, used_bytes; /* heap_bytes; what of it is used */
+	uint64_t mapped_bytes;            /* everything, files and code too */
+	uint64_t code_bytes;
+	uint32_t threads, threads_made;   /* of its own: now; ever */
+	uint32_t calls[LYCH_USAGE_CALLS]; /* system calls made, by number, those of x86-64 */
+};
+
+/*
+ * lych_library_usage fills *out. 0, or -EINVAL: not a domain of lych_open, or of one with LYCH_NONE, which is not told from
+ * the rest of the process; others as lych_attach. Thread-safe. Not async-signal-safe.
+ */
+LYCH_API LYCH_MUST_CHECK int lych_library_usage(struct lych_domain *domain, struct lych_usage *out);
 
 /*
  * What LYCH_SYM makes of a function: how it is called, and by which name it is found. Static; must live as long as the

@@ -43,6 +43,9 @@ struct lych_refusal {
  */
 LYCH_API size_t lych_refused(struct lych_domain *domain, struct lych_refusal *out, size_t max);
 
+/* "read"; NULL: no call that the runtime knows has this number. Static. Async-signal-safe. */
+LYCH_API const char *lych_call_name(long nr);
+
 /*
  * lych_policy_text writes the policy of a domain of lych_open as text, lychgate-policy(5), together with what a report run has
  * allowed beyond it so far: as the policy of the next run that allows the same. As snprintf: at most bytes, with a NUL

@@ -27,6 +27,7 @@ enum {
 int cmd_scan(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_repair(int argc, char **argv);
+int cmd_try(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* ---- colour --------------------------------------------------------------------------------- */

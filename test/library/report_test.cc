@@ -2,6 +2,7 @@
 // What is told of a fault in a library domain: the way to it, with names, whatever the library did to mislead.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <string>
@@ -227,6 +228,81 @@ TEST_F(Reports, HaveNoNamesOfADomainThatIsGone)
 	EXPECT_EQ(lych_fault_where(&copy, -1, text, sizeof(text)), -ENOENT);
 	ASSERT_EQ(Close(broken), 0);
 	EXPECT_EQ(lych_fault_where(&copy, 0, text, sizeof(text)), -ENOENT);
+}
+
+struct Told {
+	std::vector<std::string> files;
+	std::vector<std::string> code;
+	int opened = 1;
+	size_t calls = 0;
+	bool there = false;
+};
+
+lych_library_opts Telling(Told *told)
+{
+	lych_library_opts opts = {};
+
+	opts.size = sizeof(opts);
+	opts.tell_ctx = told;
+	opts.on_file = [](const char *path, uint64_t bytes, void *ctx) {
+		EXPECT_GT(bytes, 0u);
+		static_cast<Told *>(ctx)->files.emplace_back(path);
+	};
+	opts.on_code = [](const lych_code_item *item, void *ctx) {
+		static_cast<Told *>(ctx)->code.push_back(std::string(item->what) + " " + item->done);
+	};
+	opts.on_opened = [](lych_domain *domain, int status, void *ctx) {
+		auto *t = static_cast<Told *>(ctx);
+		struct lych_usage usage;
+
+		t->opened = status;
+		t->there = lych_library_usage(domain, &usage) == 0;
+		for (uint32_t made : usage.calls) {
+			t->calls += made;
+		}
+	};
+	return opts;
+}
+
+TEST_F(Reports, OfOpeningSayWhatItTakes)
+{
+	Told told;
+	lych_library_opts opts = Telling(&told);
+	lych_domain *broken = Open(LYCH_BROKEN, &opts);
+	ASSERT_NE(broken, nullptr);
+	EXPECT_EQ(told.opened, 0);
+	EXPECT_GT(told.calls, 20u);
+	ASSERT_GE(told.files.size(), 4u);
+	EXPECT_THAT(told.files, ::testing::Contains(LYCH_BROKEN));
+	EXPECT_THAT(told.code, ::testing::Contains("wrpkru trapped")) << "glibc's pkey_set";
+
+	struct lych_usage before, after;
+	ASSERT_EQ(lych_library_usage(broken, &before), 0);
+	EXPECT_GT(before.code_bytes, 1u << 20);
+	EXPECT_GT(before.mapped_bytes, before.code_bytes);
+	EXPECT_GE(before.limit_bytes, before.used_bytes);
+	EXPECT_EQ(before.threads_made, 0u);
+	EXPECT_NE(LYCH_CALL(broken, nullptr, broken_thread, 0), 0);
+	ASSERT_EQ(lych_domain_reset(broken), 0);
+	ASSERT_EQ(lych_library_usage(broken, &after), 0);
+	EXPECT_EQ(after.threads_made, 1u);
+	EXPECT_EQ(after.threads, 0u);
+	EXPECT_GT(after.calls[SYS_clone3] + after.calls[SYS_clone], before.calls[SYS_clone3] + before.calls[SYS_clone]);
+	EXPECT_EQ(lych_library_usage(nullptr, &after), -EINVAL);
+}
+
+TEST_F(Reports, OfALibraryThatDoesNotOpenAreMadeWhileItsDomainIsThere)
+{
+	Told told;
+	lych_library_opts opts = Telling(&told);
+	lych_domain *none = nullptr;
+
+	EXPECT_EQ(lych_open(&none, "libnobodyhasit.so.7", &opts), -ENOENT);
+	EXPECT_EQ(told.opened, -ENOENT);
+	EXPECT_TRUE(told.there);
+	EXPECT_GT(told.calls, 20u);
+	EXPECT_STREQ(lych_call_name(0), "read");
+	EXPECT_EQ(lych_call_name(100000), nullptr);
 }
 
 } // namespace
