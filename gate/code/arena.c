@@ -58,7 +58,7 @@ static char *map(size_t bytes)
 	}
 	munlock(at, bytes);
 	/* Little of it is used: a huge page would be zeroed for the first byte, and copied for a child's. It may not be known. */
-	madvise(at, bytes, MADV_NOHUGEPAGE);
+	sys3(SYS_madvise, at, bytes, MADV_NOHUGEPAGE);
 	if (mprotect(at, bytes, PROT_READ | PROT_WRITE) != 0) {
 		munmap(at, bytes);
 		return NULL;

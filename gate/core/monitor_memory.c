@@ -48,7 +48,7 @@ void *monitor_alloc(size_t bytes)
 		return NULL;
 	}
 	/* Tables are sparse: a huge page would be zeroed for the first entry. A kernel without them refuses. */
-	madvise(at, bytes, MADV_NOHUGEPAGE);
+	sys3(SYS_madvise, at, bytes, MADV_NOHUGEPAGE);
 	if (!started) {
 		early[earlies].at = at;
 		early[earlies++].bytes = bytes;
