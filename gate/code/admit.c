@@ -81,7 +81,7 @@ static int make_world(struct admit *a, const struct code_maps *maps)
 {
 	const struct lych_code_copy *copy = a->copy;
 	const struct code_map *before = code_at(maps, copy->at - 1), *behind = code_at(maps, a->end);
-	int rc;
+	int rc = 0;
 
 	a->start = before != NULL ? copy->at - CODE_PAGE : copy->at;
 	a->stop = behind != NULL ? a->end + CODE_PAGE : a->end;
@@ -91,8 +91,12 @@ static int make_world(struct admit *a, const struct code_maps *maps)
 		return -ENOMEM;
 	}
 	a->content = a->bytes + (copy->at - a->start);
-	memcpy(a->content, copy->content, copy->bytes);
-	rc = take_neighbour(a, before, a->start);
+	if (copy->content != NULL) {
+		memcpy(a->content, copy->content, copy->bytes);
+	} else {
+		rc = copy->read(a->content, copy->bytes, copy->read_ctx);
+	}
+	rc = rc != 0 ? rc : take_neighbour(a, before, a->start);
 	a->world.items[a->world.count++] = (struct code_map){.start = copy->at,
 							     .end = a->end,
 							     .off = copy->off,
@@ -543,7 +547,7 @@ static bool whole_pages(uint64_t at, uint64_t bytes)
 
 static bool makes_sense(const struct lych_code_copy *copy)
 {
-	return whole_pages(copy->at, copy->bytes) && copy->at >= CODE_PAGE && copy->bytes > 0 && copy->content != NULL &&
+	return whole_pages(copy->at, copy->bytes) && copy->at >= CODE_PAGE && copy->bytes > 0 && (copy->content != NULL || copy->read != NULL) &&
 	       copy->name != NULL && (copy->off & (CODE_PAGE - 1)) == 0 && copy->off <= INT64_MAX - copy->bytes &&
 	       whole_pages(copy->room, copy->room_bytes) &&
 	       (copy->room >= copy->at + copy->bytes || copy->room + copy->room_bytes <= copy->at) &&

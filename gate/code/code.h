@@ -59,6 +59,9 @@ struct lych_code_copy {
 	uint64_t at;         /* where it will run. What is mapped there is replaced at once */
 	size_t bytes;
 	const void *content; /* what is to run: memory of the host that nobody else writes. What is looked at is what runs */
+	/* With NULL content: writes it to zeroed memory, once. Its error, if any, is lych_code_admit's. */
+	int (*read)(void *to, size_t bytes, void *read_ctx);
+	void *read_ctx;
 	const char *name;    /* path, for messages and /proc/PID/maps; "": anonymous memory */
 	uint64_t off;        /* of content in the file */
 	const void *file;    /* all of the file, ELF or not, in such memory, too: it explains the code. NULL: nothing does */

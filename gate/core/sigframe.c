@@ -75,6 +75,25 @@ static void settle_image(uint8_t *image, const struct frame_sw *sw)
 	write32(image + sw->xstate_bytes, FRAME_MAGIC2);
 }
 
+/* Some kilobytes with each signal and system call of a domain, aligned: less than a string instruction takes to begin. */
+static void image_copy(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+	typedef uint64_t block __attribute__((vector_size(16), may_alias));
+	size_t i = 0;
+
+	for (; bytes - i >= 4 * sizeof(block); i += 4 * sizeof(block)) {
+		const block *source = (const block *)(const void *)(from + i);
+		block *target = (block *)(void *)(to + i);
+		block a = source[0], b = source[1], c = source[2], d = source[3];
+
+		target[0] = a;
+		target[1] = b;
+		target[2] = c;
+		target[3] = d;
+	}
+	memcpy(to + i, from + i, bytes - i);
+}
+
 int sigframe_copy(struct sigframe *to, size_t to_bytes, const struct sigframe *from, uint64_t low, uint64_t high)
 {
 	uint64_t at = (uint64_t)from;
@@ -99,7 +118,7 @@ int sigframe_copy(struct sigframe *to, size_t to_bytes, const struct sigframe *f
 		return -EFAULT;
 	}
 	memcpy(to, &head, sizeof(head));
-	memcpy(image, (const uint8_t *)image_at, sw.xstate_bytes);
+	image_copy(image, (const uint8_t *)image_at, sw.xstate_bytes);
 	settle_image(image, &sw);
 	to->uc.mc.fpstate = image;
 	to->uc.flags = FRAME_HAS_XSAVE | FRAME_SS_SAVED | FRAME_SS_STRICT;

@@ -144,26 +144,50 @@ static void path_of(long fd, char out[PATH_BYTES])
 	out[bytes > 0 ? bytes : 0] = '\0';
 }
 
-static long code_of_file(struct library *l, uint64_t at, uint64_t bytes, uint8_t *content, long fd, uint64_t off)
+struct from_file {
+	long fd;
+	uint64_t off;
+};
+
+static int read_code(void *to, size_t bytes, void *ctx)
 {
+	const struct from_file *from = ctx;
+
+	return (int)read_file(from->fd, to, bytes, from->off);
+}
+
+static int code_of_file(struct library *l, uint64_t at, uint64_t bytes, long fd, uint64_t off)
+{
+	struct from_file from = {fd, off};
 	char path[PATH_BYTES];
+	struct lych_code_copy copy = {.at = at, .bytes = bytes, .read = read_code, .read_ctx = &from, .name = path, .off = off};
 	struct stat st;
 	void *file = MAP_FAILED;
-	long rc = read_file(fd, content, bytes, off);
+	int rc;
 
-	if (rc != 0) {
-		return rc;
-	}
 	path_of(fd, path);
-	/* Only the child that plans looks at it: what changes there can mislead nobody else. */
+	/* Only the child that plans looks at it, or what is kept for the next plan: what changes there can mislead nobody else. */
 	if (sys2(SYS_fstat, fd, &st) == 0 && st.st_size > 0) {
 		file = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, (int)fd, 0);
 	}
-	rc = library_code_of(l, at, content, bytes, path, file != MAP_FAILED ? file : NULL,
-			     file != MAP_FAILED ? (uint64_t)st.st_size : 0, off);
+	if (file != MAP_FAILED) {
+		copy.file = file;
+		copy.file_bytes = (uint64_t)st.st_size;
+	}
+	rc = admit(l, &copy);
 	if (file != MAP_FAILED) {
 		munmap(file, (size_t)st.st_size);
 	}
+	return rc;
+}
+
+/* No file's: zeros, which the domain may want as well as anybody. */
+static int code_of_nothing(struct library *l, uint64_t at, uint64_t bytes)
+{
+	uint8_t *content = monitor_alloc(bytes);
+	int rc = content != NULL ? library_code_of(l, at, content, bytes, "", NULL, 0, 0) : -ENOMEM;
+
+	monitor_free(content, bytes);
 	return rc;
 }
 
@@ -183,7 +207,6 @@ static long inside_error(long rc)
 
 static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd, uint64_t off)
 {
-	uint8_t *content;
 	long rc;
 
 	if ((prot & PROT_WRITE) != 0) {
@@ -198,10 +221,7 @@ static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t pr
 		return rc;
 	}
 	at = (uint64_t)rc;
-	content = monitor_alloc(bytes);
-	rc = content == NULL ? -ENOMEM : fd < 0 ? library_code_of(l, at, content, bytes, "", NULL, 0, 0)
-						: code_of_file(l, at, bytes, content, fd, off);
-	monitor_free(content, bytes);
+	rc = fd < 0 ? code_of_nothing(l, at, bytes) : code_of_file(l, at, bytes, fd, off);
 	if (rc != 0) {
 		arena_munmap(l, at, bytes);
 		return inside_error(rc);

@@ -73,6 +73,7 @@ struct contexts {
 	struct caught caught;
 	_Atomic uint32_t own;   /* threads of the domain's own that run inside */
 	_Atomic uint32_t alive; /* threads of the host that serve them */
+	_Atomic uint32_t used;  /* none from here on has been in use since the last reset */
 	struct inside_context at[CONTEXTS];
 };
 
@@ -93,6 +94,7 @@ int contexts_new(struct library *l)
 	if (c == NULL) {
 		return -ENOMEM;
 	}
+	atomic_store(&c->used, FIRST);
 	l->contexts = c;
 	return 0;
 }
@@ -114,8 +116,9 @@ static struct slot *slot_of(const struct library *l, struct thread *t)
 static struct inside_context *context_of(const struct library *l, const struct thread *t)
 {
 	struct contexts *c = l->contexts;
+	uint32_t used = atomic_load(&c->used);
 
-	for (size_t i = 0; i < CONTEXTS; i++) {
+	for (size_t i = 0; i < used; i++) {
 		if (atomic_load(&c->at[i].thread) == t && atomic_load(&c->at[i].use) != CONTEXT_FREE) {
 			return &c->at[i];
 		}
@@ -128,8 +131,11 @@ static struct inside_context *context_claim(struct library *l, enum context_use 
 	struct contexts *c = l->contexts;
 
 	for (size_t i = FIRST; i < CONTEXTS; i++) {
-		uint32_t is_free = CONTEXT_FREE;
+		uint32_t is_free = CONTEXT_FREE, used = atomic_load(&c->used);
 
+		/* Before it can have a thread. */
+		while (used <= i && !atomic_compare_exchange_weak(&c->used, &used, (uint32_t)i + 1)) {
+		}
 		if (atomic_compare_exchange_strong(&c->at[i].use, &is_free, use)) {
 			c->at[i].call = NULL;
 			c->at[i].beginning = c->at[i].ending = false;
@@ -477,9 +483,12 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 
 void contexts_reset(struct library *l)
 {
-	for (size_t i = FIRST; i < CONTEXTS; i++) {
+	uint32_t used = atomic_load(&l->contexts->used);
+
+	for (size_t i = FIRST; i < used; i++) {
 		context_release(&l->contexts->at[i]);
 	}
+	atomic_store(&l->contexts->used, FIRST);
 }
 
 /* ---- threads of the domain's own ----------------------------------------------------------------------------------- */

@@ -61,7 +61,7 @@ static uint64_t place_of(const struct index *index, const struct lych_symbol_ref
 	return ((uintptr_t)ref >> 3) * 0x9e3779b97f4a7c15ull >> 32 & (index->places - 1);
 }
 
-const struct lych_binding *symbols_find(struct symbols *_Atomic *symbols, const struct lych_symbol_ref *ref)
+static inline const struct lych_binding *find(struct symbols *_Atomic *symbols, const struct lych_symbol_ref *ref)
 {
 	const struct symbols *s = atomic_load_explicit(symbols, memory_order_acquire);
 	struct index *index;
@@ -80,6 +80,11 @@ const struct lych_binding *symbols_find(struct symbols *_Atomic *symbols, const 
 			return &found->binding;
 		}
 	}
+}
+
+const struct lych_binding *symbols_find(struct symbols *_Atomic *symbols, const struct lych_symbol_ref *ref)
+{
+	return find(symbols, ref);
 }
 
 static void index_put(struct index *index, struct found *found)
@@ -228,7 +233,8 @@ static void unlock(void)
 	}
 }
 
-const struct lych_binding *lych_symbol_binding(struct lych_domain *domain, const struct lych_symbol_ref *ref, int *status)
+static __attribute__((noinline)) const struct lych_binding *look_up(struct lych_domain *domain, const struct lych_symbol_ref *ref,
+								   int *status)
 {
 	const struct lych_binding *binding = NULL;
 	struct symbols *_Atomic *symbols = NULL;
@@ -256,4 +262,15 @@ const struct lych_binding *lych_symbol_binding(struct lych_domain *domain, const
 		*status = rc;
 	}
 	return binding;
+}
+
+const struct lych_binding *lych_symbol_binding(struct lych_domain *domain, const struct lych_symbol_ref *ref, int *status)
+{
+	const struct lych_binding *binding = NULL;
+
+	/* As all calls but the first. Without the runtime nobody is here. */
+	if (domain != NULL && thread_here() != NULL && domain->library != NULL) {
+		binding = find(&domain->library->symbols, ref);
+	}
+	return binding != NULL ? binding : look_up(domain, ref, status);
 }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
@@ -277,4 +278,108 @@ int hostile_stray(void)
 
 	__asm__("movl $0x00ef010f, %0" : "=r"(value));
 	return value;
+}
+
+static uint64_t fs_base()
+{
+	uint64_t at;
+
+	__asm__ volatile("rdfsbase %0" : "=r"(at));
+	return at;
+}
+
+long hostile_step(long (*callback)(long), long a)
+{
+	uint64_t mine = fs_base();
+	long result = callback(a);
+
+	return fs_base() == mine ? result + 1 : -1;
+}
+
+uint64_t hostile_fs(void)
+{
+	return fs_base();
+}
+
+void hostile_linger(void)
+{
+	for (volatile int i = 0; i < 50; i++) {
+	}
+}
+
+namespace {
+
+long call(long nr, uint64_t a, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0)
+{
+	long rc;
+	register uint64_t r10 __asm__("r10") = d;
+	register uint64_t r8 __asm__("r8") = e;
+
+	__asm__ volatile("syscall" : "=a"(rc) : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8) : "rcx", "r11", "memory");
+	return rc;
+}
+
+} // namespace
+
+int hostile_wrong_call(uint64_t host)
+{
+	constexpr long kInside = 0x0c796368;
+	constexpr uint64_t kThread = 0x90f00;
+	static char stack[65536];
+	uint64_t top = reinterpret_cast<uint64_t>(stack) + 65536, mine = fs_base();
+	const struct {
+		long nr;
+		uint64_t arg[5];
+		long want;
+	} calls[] = {
+		{kInside, {2, mine}, -EPERM},
+		{kInside, {2, host}, -EPERM},
+		{kInside, {3}, -EPERM},
+		{kInside, {4, mine}, -EPERM},
+		{kInside, {77}, -ENOSYS},
+		{SYS_arch_prctl, {0x1002, 0}, -EPERM},
+		{SYS_arch_prctl, {0x1002, host}, -EPERM},
+		{SYS_arch_prctl, {0x1002, uint64_t{1} << 63}, -EPERM},
+		{SYS_arch_prctl, {0x1002, ~uint64_t{0}}, -EPERM},
+		{SYS_arch_prctl, {0x1003, host}, -EFAULT},
+		{SYS_arch_prctl, {0x1001, mine}, -EINVAL},
+		{SYS_clone, {SIGCHLD}, -EPERM},
+		{SYS_clone, {0x4100, top}, -EPERM},
+		{SYS_clone, {kThread & ~uint64_t{0x80000}, top, 0, 0, mine}, -EPERM},
+		{SYS_clone, {kThread | 0x10000000, top, 0, 0, mine}, -EPERM},
+		{SYS_clone, {kThread | uint64_t{1} << 40, top, 0, 0, mine}, -EPERM},
+		{SYS_clone, {kThread, 0, 0, 0, mine}, -EINVAL},
+		{SYS_clone, {kThread, 100, 0, 0, mine}, -EINVAL},
+		{SYS_clone, {kThread, host, 0, 0, mine}, -EINVAL},
+		{SYS_clone, {kThread, top, 0, 0, host}, -EINVAL},
+		{SYS_clone, {kThread, top, 0, 0, uint64_t{1} << 63}, -EINVAL},
+		{SYS_clone, {kThread, top, 0, 0, ~uint64_t{0} - 8}, -EINVAL},
+		{SYS_clone, {kThread | 0x100000, top, host, 0, mine}, -EFAULT},
+		{SYS_clone, {kThread | 0x1000000, top, 0, host, mine}, -EFAULT},
+	};
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		const auto &c = calls[i];
+
+		if (call(c.nr, c.arg[0], c.arg[1], c.arg[2], c.arg[3], c.arg[4]) != c.want || fs_base() != mine) {
+			return static_cast<int>(i) + 1;
+		}
+	}
+	/* cleared when the thread ends */
+	call(SYS_set_tid_address, host);
+	return 0;
+}
+
+static void *end_with_word(void *host)
+{
+	call(SYS_set_tid_address, reinterpret_cast<uint64_t>(host));
+	return nullptr;
+}
+
+int hostile_thread_with_word(uint64_t host)
+{
+	pthread_t thread;
+
+	/* Nobody hears of its end. */
+	return pthread_create(&thread, nullptr, end_with_word, reinterpret_cast<void *>(host)) == 0 ? pthread_detach(thread) : -1;
 }

@@ -33,6 +33,14 @@ int hostile_map_code(void *at, int rounds);
 int hostile_unmap_meanwhile(void *at);
 int hostile_unmap(void *at);
 int hostile_stray(void); /* 0xef010f */
+/* callback(a) + 1, or -1: the fs base was not what it had been afterwards. */
+long hostile_step(long (*callback)(long), long a);
+uint64_t hostile_fs(void);
+void hostile_linger(void);
+/* Calls about threads with addresses of the host: 0, or which one was answered otherwise than by an error. */
+int hostile_wrong_call(uint64_t host);
+/* A thread that has the word at host cleared when it ends. */
+int hostile_thread_with_word(uint64_t host);
 
 #ifdef __cplusplus
 }

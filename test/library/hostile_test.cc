@@ -4,7 +4,9 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <dirent.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include <lychgate/lychgate.h>
 
@@ -40,6 +43,8 @@ LYCH_SYM(in, hostile_map_code, int, (void *, int));
 LYCH_SYM(in, hostile_unmap_meanwhile, int, (void *));
 LYCH_SYM(in, hostile_unmap, int, (void *));
 LYCH_SYM(in, hostile_stray, int, (void));
+LYCH_SYM(in, hostile_wrong_call, int, (uint64_t));
+LYCH_SYM(in, hostile_thread_with_word, int, (uint64_t));
 
 namespace {
 
@@ -401,5 +406,118 @@ TEST_F(Hostile, ThreadsOfAConstructorOutliveTheStateThatIsKept)
 	ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
 	EXPECT_EQ(n, 6);
 }
+
+TEST_F(Hostile, CallsAboutThreadsTakeNoAddressOfTheHost)
+{
+	lych_domain *in = OpenHostile();
+	ASSERT_NE(in, nullptr);
+	static uint64_t words[64];
+	int n = -1;
+	long sum = 0;
+
+	memset(words, 0x5a, sizeof(words));
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_wrong_call, reinterpret_cast<uint64_t>(&words[32])), 0);
+		EXPECT_EQ(n, 0);
+		ASSERT_EQ(LYCH_CALL(in, &n, hostile_thread_with_word, reinterpret_cast<uint64_t>(&words[32])), 0);
+		EXPECT_EQ(n, 0);
+	}
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_threads_stay, 1000), 0);
+	EXPECT_LE(n, 16);
+	EXPECT_GE(n, 13) << "the limit";
+	ASSERT_EQ(LYCH_CALL(in, &sum, hostile_eight, 1, 2, 3, 4, 5, 6, 7, 8), 0);
+	ExpectResets(in);
+	ASSERT_EQ(LYCH_CALL(in, &n, hostile_threads_stay, 1000), 0);
+	EXPECT_EQ(n, 16);
+	ASSERT_EQ(Close(in), 0);
+	for (uint64_t word : words) {
+		EXPECT_EQ(word, 0x5a5a5a5a5a5a5a5a);
+	}
+}
+
+size_t Entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	size_t n = 0;
+
+	while (dir != nullptr && readdir(dir) != nullptr) {
+		n++;
+	}
+	closedir(dir);
+	return n;
+}
+
+/* Kilobytes of addresses. */
+size_t Addresses()
+{
+	std::ifstream status("/proc/self/status");
+	std::string line;
+
+	while (std::getline(status, line)) {
+		if (line.rfind("VmSize:", 0) == 0) {
+			return strtoul(line.c_str() + 7, nullptr, 10);
+		}
+	}
+	return 0;
+}
+
+struct Shortage {
+	const char *name;
+	__rlimit_resource resource;
+	rlim_t first, step;
+	int steps;
+};
+
+class Short : public Hostile, public ::testing::WithParamInterface<Shortage> {};
+
+TEST_P(Short, OpenLeavesNothingWhereItFails)
+{
+	const Shortage &p = GetParam();
+	struct rlimit before = {};
+	int failed = 0;
+
+	ASSERT_EQ(Close(OpenHostile()), 0);
+	ASSERT_EQ(Close(OpenHostile()), 0);
+	size_t fds = Entries("/proc/self/fd"), threads = Entries("/proc/self/task"), kilobytes = Addresses();
+	ASSERT_EQ(getrlimit(p.resource, &before), 0);
+	for (int i = 0; i < p.steps; i++) {
+		lych_domain *d = nullptr;
+		struct rlimit now = before;
+
+		now.rlim_cur = (p.resource == RLIMIT_AS ? kilobytes * 1024 : p.resource == RLIMIT_NOFILE ? fds - 2 : 0) + p.first +
+			       static_cast<rlim_t>(i) * p.step;
+		ASSERT_EQ(setrlimit(p.resource, &now), 0);
+		int rc = lych_open(&d, LYCH_HOSTILE, nullptr);
+		std::string why = lych_why();
+		ASSERT_EQ(setrlimit(p.resource, &before), 0);
+		if (rc != 0) {
+			failed++;
+			EXPECT_EQ(d, nullptr);
+		} else {
+			EXPECT_EQ(lych_domain_free(d), 0);
+		}
+		EXPECT_EQ(Entries("/proc/self/fd"), fds) << rc << " " << why;
+		EXPECT_EQ(Entries("/proc/self/task"), threads) << rc << " " << why;
+		EXPECT_LT(Addresses(), kilobytes + 4096) << rc << " " << why;
+	}
+	EXPECT_GT(failed, 0);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+	/* As many as before. */
+	std::vector<lych_domain *> all;
+	for (lych_domain *d = nullptr; lych_open(&d, LYCH_HOSTILE, nullptr) == 0;) {
+		all.push_back(d);
+	}
+	EXPECT_GE(all.size(), 12u) << lych_why();
+	for (lych_domain *d : all) {
+		EXPECT_EQ(lych_domain_free(d), 0);
+	}
+}
+
+INSTANTIATE_TEST_SUITE_P(Hostile, Short,
+			 ::testing::Values(Shortage{"OfDescriptors", RLIMIT_NOFILE, 0, 1, 7},
+					   Shortage{"OfAddresses", RLIMIT_AS, 4096, 1900 << 20, 4},
+					   Shortage{"OfAddressesAtTheEnd", RLIMIT_AS, 8447ULL << 20, 1 << 20, 16},
+					   Shortage{"OfTheSizeOfFiles", RLIMIT_FSIZE, 0, 65536, 4}),
+			 [](const auto &test) { return std::string(test.param.name); });
 
 } // namespace

@@ -209,6 +209,27 @@ TEST(Admitting, TakesItsCopyOnce)
 	});
 }
 
+TEST(Admitting, ReadsTheCodeWhereItIsToldHow)
+{
+	with_copy(some_code(), [] {
+		static int rc;
+		copy->arg.content = nullptr;
+		copy->arg.read_ctx = copy;
+		copy->arg.read = [](void *to, size_t bytes, void *ctx) {
+			const Bytes &code = static_cast<Copy *>(ctx)->original();
+			EXPECT_EQ(bytes, code.size());
+			memcpy(to, code.data(), bytes);
+			return rc;
+		};
+		rc = -EIO;
+		EXPECT_EQ(copy->admit(), -EIO);
+		EXPECT_STREQ(perms_at(copy->arg.at), "---p");
+		rc = 0;
+		EXPECT_EQ(copy->admit(), 0) << fake_why;
+		EXPECT_EQ(reinterpret_cast<int (*)()>(copy->at(64))(), 0xef010f);
+	});
+}
+
 TEST(Admitting, TakesBackWhatIsNextToCodeThatCameMeanwhile)
 {
 	in_child([] {

@@ -346,7 +346,7 @@ lych_vm_boot() {
 	"${lych_command[@]}" -nodefaults -no-user-config -display none -no-reboot -machine pc \
 		-accel "tcg,thread=$thread" \
 		-cpu "$model" -smp "$cpus" -m "$memory" -kernel "$image" -initrd "$work/initrd" "${machine[@]}" \
-		-append "console=ttyS0 panic=-1 oops=panic no_timer_check" </dev/null >"$work/qemu.log" 2>&1 &
+		-append "console=ttyS0 panic=-1 oops=panic no_timer_check cryptomgr.notests" </dev/null >"$work/qemu.log" 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # the process as it is now
 	trap "kill -KILL $pid 2>/dev/null; rm -rf '$work'" EXIT

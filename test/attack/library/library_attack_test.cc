@@ -20,7 +20,8 @@ void Inside(const attack *a)
 		EXPECT_NE(result, ATTACK_DONE) << "not stopped";
 		EXPECT_LE(result, 0);
 	} else {
-		EXPECT_EQ(rc, -EFAULT) << "the call has ended in another way than by a fault";
+		// a fault of another thread inside ends this one's call, too
+		EXPECT_TRUE(rc == -EFAULT || (rc == -ECANCELED && a->end == END_ANY)) << rc;
 	}
 	switch (a->end) {
 	case END_REFUSED:
@@ -67,7 +68,9 @@ void Control(const attack *a)
 	});
 	switch (a->control) {
 	case CONTROL_LACKING:
-		EXPECT_TRUE(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 3)) << Ending(status);
+		EXPECT_TRUE(status == 0 || (WIFEXITED(status) && WEXITSTATUS(status) == 3) ||
+			    (WIFSIGNALED(status) && (WTERMSIG(status) == SIGILL || WTERMSIG(status) == SIGSEGV)))
+			<< Ending(status);
 		break;
 	case CONTROL_EXITS:
 		EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 33) << Ending(status);

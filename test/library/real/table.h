@@ -41,6 +41,12 @@ inline const RealLibrary kRealLibraries[] = {
 	{"libarchive", "libarchive.so.13", "libarchive13", work_archive, "tar in gzip, xz and zstd, zip", true, false},
 	{"libsodium", "libsodium.so.23", "libsodium23", work_sodium, "published vectors of hashes and signatures, guarded memory", false, false},
 	{"libcrypto", "libcrypto.so.3", "libssl3", work_crypto, "published vectors, keys made and used", true, false},
+	{"libvorbis", "libvorbis.so.0", "libvorbis0a libvorbisenc2 libvorbisfile3", work_vorbis, "encoded, and decoded by way of the host's reader", true, false},
+	{"libopus", "libopus.so.0", "libopus0", work_opus, "encoded and decoded, variadic functions", false, false},
+	{"libstb", "libstb.so.0", "libstb0", work_stb, "PNG written and read, Vorbis that libvorbis has made, noise", true, false},
+	{"re2", "libre2.so.9", "libre2-9", work_re2, "C++: matches, groups, replacements in a std::string", false, false},
+	{"icu", "libicui18n.so.72", "libicu72", work_icu, "C++ with 30 MB of data: case, collation, words, expressions", false, false},
+	{"openblas", "libopenblas.so.0", "libopenblas0-pthread", work_openblas, "matrices with two threads, LAPACK", false, true},
 };
 // clang-format on
 

@@ -198,3 +198,18 @@ std::string to_hex(const void *at, size_t n)
 	}
 	return out;
 }
+
+std::vector<float> sample_tone(size_t n, int rate)
+{
+	// A recurrence: sine of the C library could differ between machines.
+	std::vector<float> out;
+	const double step = 2 * 3.14159265358979 * 440 / rate, factor = 2 - step * step;
+	double before = -step / 2, now = 0;
+	for (size_t i = 0; i < n; i++) {
+		double next = factor * now - before;
+		out.push_back(static_cast<float>(now));
+		before = now;
+		now = next;
+	}
+	return out;
+}

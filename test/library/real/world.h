@@ -86,6 +86,8 @@ class World
 			throw std::runtime_error(what);
 		}
 	}
+	// How long a call inside may take; 0: for ever.
+	uint64_t patience_ms = 0;
 	const std::string &notes() const { return notes_; }
 
 	// F is the type of the function called, R(A...).
@@ -98,6 +100,15 @@ class World
 	template <class R, class... A> R call_as(const char *name, bool is_variadic, A... args);
 
       private:
+	void ended(const char *name, int status, uint64_t before)
+	{
+		if (patience_ms != 0) {
+			lych_deadline_over(before);
+		}
+		if (status != 0) {
+			throw std::runtime_error(complaint(name, status));
+		}
+	}
 	struct Bound {
 		void *fn = nullptr;
 		lych_binding binding = {};
@@ -126,19 +137,16 @@ template <class R, class... A> R World::call_as(const char *name, bool is_variad
 				   : reinterpret_cast<R (*)(A...)>(bound->fn)(args...);
 	}
 	int status = 0;
-	lych_hidden h = LYCH_I_HIDDEN(domain(), &bound->binding, &status, 0);
+	uint64_t before = 0;
+	lych_hidden h = LYCH_I_HIDDEN(domain(), &bound->binding, &status, patience_ms != 0 ? lych_deadline_in(patience_ms, &before) : 0);
 	void (*gate)() = lych_gate;
 	if constexpr (std::is_void<R>::value) {
 		reinterpret_cast<void (*)(lych_hidden, lych_detail::wire<A>...)>(gate)(h, LYCH_I_UP(A, args)...);
-		if (status != 0) {
-			throw std::runtime_error(complaint(name, status));
-		}
+		ended(name, status, before);
 	} else {
 		lych_detail::low<R> r =
 			reinterpret_cast<lych_detail::wire<R> (*)(lych_hidden, lych_detail::wire<A>...)>(gate)(h, LYCH_I_UP(A, args)...);
-		if (status != 0) {
-			throw std::runtime_error(complaint(name, status));
-		}
+		ended(name, status, before);
 		return LYCH_I_DOWN(R, r);
 	}
 }
@@ -169,6 +177,10 @@ std::vector<uint8_t> sample_bytes(size_t n, unsigned seed);
 std::vector<uint8_t> sample_picture(int width, int height);
 std::vector<uint8_t> from_hex(const std::string &hex);
 std::string to_hex(const void *at, size_t n);
+// 440 Hz, of amplitude 1/2.
+std::vector<float> sample_tone(size_t n, int rate);
+// Ogg Vorbis, mono at 22050 Hz, made by libvorbisenc, which w has loaded, as libvorbis and libogg.
+std::string encode_vorbis(World &w, const std::vector<float> &samples);
 // Text of words, which can be compressed.
 std::string sample_text(size_t n);
 uint64_t hash_of(const void *at, size_t n);
@@ -194,5 +206,11 @@ LYCH_REAL_WORK(xml2);
 LYCH_REAL_WORK(archive);
 LYCH_REAL_WORK(sodium);
 LYCH_REAL_WORK(crypto);
+LYCH_REAL_WORK(vorbis);
+LYCH_REAL_WORK(opus);
+LYCH_REAL_WORK(stb);
+LYCH_REAL_WORK(re2);
+LYCH_REAL_WORK(icu);
+LYCH_REAL_WORK(openblas);
 
 #endif // LYCH_REAL_WORLD_H
