@@ -461,7 +461,7 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	struct contexts *c = l->contexts;
 	uint32_t own = 0, ending = 0;
 
-	for (size_t i = 0; i < CONTEXTS; i++) {
+	for (size_t i = 0; c != NULL && i < CONTEXTS; i++) {
 		struct inside_context *x = &c->at[i];
 		bool mine = atomic_load(&x->thread) == self;
 
@@ -473,6 +473,9 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 			own += atomic_load(&x->use) == CONTEXT_OWN;
 			ending += x->ending;
 		}
+	}
+	if (c == NULL) {
+		return; /* it was just being made */
 	}
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
