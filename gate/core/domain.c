@@ -466,12 +466,15 @@ int lych_domain_reset(struct lych_domain *d)
 		return rc;
 	}
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
-	if (d != NULL && d->library != NULL && d->library->restless) {
-		why_set("library: threads that its constructors began cannot be brought back: close it, and open it again");
-		return -EOPNOTSUPP;
-	}
 	lock();
-	rc = is_domain(d) ? close_domain(d, self) : -EINVAL;
+	if (!is_domain(d)) {
+		rc = -EINVAL;
+	} else if (d->library != NULL && d->library->restless) {
+		why_set("library: threads that its constructors began cannot be brought back: close it, and open it again");
+		rc = -EOPNOTSUPP;
+	} else {
+		rc = close_domain(d, self);
+	}
 	if (rc != 0) {
 		goto out;
 	}
