@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <lychgate/library.h>
 
@@ -46,6 +47,7 @@
 #define ADDRESSES ((uint64_t)8 << 30)
 #define LEAVE_MS 1000
 #define SEARCH_BYTES 8192
+#define PATH_BYTES 4096
 
 static void lock(void)
 {
@@ -115,6 +117,24 @@ static int readable(char out[SEARCH_BYTES], const char *search, const char *libr
 			 slash != NULL ? (int)(slash - library) : 0, library);
 
 	return n >= SEARCH_BYTES ? -EINVAL : 0;
+}
+
+/* As dlopen has it: a name with a slash in it is a path, here from the working directory. The one inside is another. */
+static int absolute(char out[PATH_BYTES], const char *library)
+{
+	char folder[PATH_BYTES] = "";
+	int n;
+
+	if (library[0] != '/' && strchr(library, '/') != NULL && getcwd(folder, sizeof(folder)) == NULL) {
+		why_set("library: the working directory cannot be told: name %.200s by its whole path", library);
+		return -EINVAL;
+	}
+	n = snprintf(out, PATH_BYTES, "%s%s%s", folder, folder[0] != '\0' ? "/" : "", library);
+	if (n >= PATH_BYTES) {
+		why_set("library: its path is too long");
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* -EINVAL: the policy, or where to look. */
@@ -432,6 +452,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 {
 	struct lych_library_opts o;
 	struct lych_domain_opts d = {.size = sizeof(d), .kind = LYCH_KIND_LIBRARY};
+	char path[PATH_BYTES];
 	struct library *l;
 	struct thread *self;
 	int rc;
@@ -449,6 +470,10 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	}
 	why_set("%s", "");
 	rc = options(&o, opts);
+	if (rc == 0) {
+		rc = absolute(path, library);
+		library = path;
+	}
 	if (rc == 0) {
 		rc = thread_self(&self);
 	}
@@ -507,6 +532,7 @@ static int library_of(struct lych_domain *d, struct library **out)
 
 int lych_load(struct lych_domain *domain, const char *library)
 {
+	char path[PATH_BYTES];
 	struct library *l;
 	int rc;
 
@@ -515,7 +541,10 @@ int lych_load(struct lych_domain *domain, const char *library)
 	}
 	rc = library != NULL && library[0] != '\0' ? library_of(domain, &l) : -EINVAL;
 	if (rc == 0) {
-		rc = load(l, library);
+		rc = absolute(path, library);
+	}
+	if (rc == 0) {
+		rc = load(l, path);
 	}
 	if (rc == 0 && !l->restless) {
 		rc = domain_pause(domain);

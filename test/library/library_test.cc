@@ -252,6 +252,28 @@ TEST_F(Library, HasNoFilesUnlessItsPolicySaysSo)
 	EXPECT_NE(n, 0);
 }
 
+TEST_F(Library, IsFoundByAPathFromTheWorkingDirectory)
+{
+	std::string path = LYCH_INSIDE, folder = path.substr(0, path.rfind('/'));
+	char before[4096];
+	int n = 0;
+
+	ASSERT_NE(getcwd(before, sizeof(before)), nullptr);
+	ASSERT_EQ(chdir(folder.c_str()), 0);
+	lych_domain *in = Open("./inside.so");
+	ASSERT_EQ(chdir(before), 0);
+	ASSERT_NE(in, nullptr);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
+	EXPECT_EQ(n, 42);
+	// another one, by its path and by its name, into the same domain
+	ASSERT_EQ(lych_load(in, "libz.so.1"), 0) << lych_why();
+	ASSERT_EQ(lych_load(in, path.c_str()), 0) << lych_why();
+	void *at = nullptr;
+	EXPECT_EQ(lych_symbol(in, &at, "crc32", nullptr), 0);
+	EXPECT_EQ(lych_symbol(in, &at, "crc33", nullptr), -ENOENT);
+	EXPECT_EQ(at, nullptr);
+}
+
 TEST_F(Library, ThatIsNotThereIsToldByName)
 {
 	lych_domain *none = nullptr;
