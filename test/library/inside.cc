@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -57,6 +58,17 @@ double inside_mean(double a, double b, int n)
 int inside_count()
 {
 	return ++counted;
+}
+
+int inside_meet(int n)
+{
+	static int here;
+
+	__atomic_fetch_add(&here, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&here, __ATOMIC_SEQ_CST) < n) {
+		sched_yield();
+	}
+	return counted;
 }
 
 int inside_next_value()

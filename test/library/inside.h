@@ -24,6 +24,7 @@ int inside_apply(int (*fn)(int), int n);
 int inside_sort(int *values, size_t n, int (*compare)(const void *, const void *));
 int inside_errno_of_open(const char *path);
 long inside_thread_sum(int threads, int n); /* -errno of pthread_create */
+int inside_meet(int n); /* waits until n threads are in it; how often this one has called inside_count */
 int inside_cpp(int n);                        /* throws and catches n times */
 
 /* What a call does not survive. */

@@ -36,6 +36,7 @@ using Step = int (*)(int);
 LYCH_SYM(in, inside_apply, int, (Step, int));
 LYCH_SYM(in, inside_errno_of_open, int, (const char *));
 LYCH_SYM(in, inside_thread_sum, long, (int, int));
+LYCH_SYM(in, inside_meet, int, (int));
 LYCH_SYM(in, inside_cpp, int, (int));
 LYCH_SYM(in, inside_peek, int, (const volatile unsigned char *));
 LYCH_SYM(in, inside_poke, void, (volatile unsigned char *));
@@ -147,6 +148,32 @@ TEST_F(Library, ThreadsOfTheHostHaveThreadLocalStorageEach)
 		t.join();
 	}
 	EXPECT_EQ(wrong, 0);
+}
+
+TEST_F(Library, HasSixtyFourThreadsOfTheHostInsideAtOnce)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	std::atomic<int> wrong{0};
+	std::vector<std::thread> threads;
+
+	for (int i = 0; i < 64; i++) {
+		threads.emplace_back([in, i, &wrong] {
+			int n = 0;
+			for (int k = 0; k < i % 4; k++) {
+				wrong += LYCH_CALL(in, &n, inside_count) != 0;
+			}
+			// none gets out before all are in; and what is thread-local is each one's own
+			if (LYCH_CALL_TIMEOUT(in, 60000, &n, inside_meet, 64) != 0 || n != i % 4) {
+				wrong++;
+			}
+		});
+	}
+	for (auto &t : threads) {
+		t.join();
+	}
+	EXPECT_EQ(wrong, 0);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
 }
 
 TEST_F(Library, MakesThreadsOfItsOwn)
