@@ -148,12 +148,15 @@ static void other_sib(struct variants *v, const struct spot *spot)
 {
 	const struct insn *in = &spot->in;
 	size_t at = in->modrm_off + 1u;
-	uint8_t sib = spot->bytes[at], base = sib & 7, index = sib >> 3 & 7;
+	uint8_t sib, base, index;
 	uint8_t *bytes;
 
 	if (in->encoding != INSN_LEGACY || in->sib_len == 0) {
 		return;
 	}
+	sib = spot->bytes[at];
+	base = sib & 7;
+	index = sib >> 3 & 7;
 	if (index == 4 && (in->rex & REX_X) == 0) {
 		/* there is no index: it does not matter by what it is multiplied */
 		for (unsigned scale = 0; scale < 4; scale++) {
