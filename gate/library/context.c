@@ -55,7 +55,7 @@ struct inside_context {
 	struct inside_start start;
 	struct record *call;  /* that began it, while it is being begun, and for as long as an own one runs */
 	bool beginning; /* start is what INSIDE_BEGIN loads */
-	bool ending;    /* its exit is no fault */
+	struct record *ending; /* the call in which its exit is no fault; NULL: there is none */
 };
 
 /* A clone that was not carried out. */
@@ -138,7 +138,8 @@ static struct inside_context *context_claim(struct library *l, enum context_use 
 		}
 		if (atomic_compare_exchange_strong(&c->at[i].use, &is_free, use)) {
 			c->at[i].call = NULL;
-			c->at[i].beginning = c->at[i].ending = false;
+			c->at[i].beginning = false;
+			c->at[i].ending = NULL;
 			return &c->at[i];
 		}
 	}
@@ -434,7 +435,7 @@ void library_thread_ends(struct thread *self)
 		/* The library does not go meanwhile. */
 		atomic_fetch_add(&d->library->contexts->alive, 1);
 		unlock();
-		x->ending = true;
+		x->ending = self->top + 1; /* a call out of a callback below it is another one */
 		(void)call_plain(d->library, "pthread_exit", d->library->table.finish, lych_deadline_in(FINISH_MS, &before), NULL);
 		lych_deadline_over(before);
 		atomic_fetch_sub(&d->library->contexts->alive, 1);
@@ -471,7 +472,7 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 			context_release(x);
 		} else {
 			own += atomic_load(&x->use) == CONTEXT_OWN;
-			ending += x->ending;
+			ending += x->ending != NULL;
 		}
 	}
 	if (c == NULL) {
@@ -719,7 +720,7 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	const struct inside_context *x = context_of(l, t);
 	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
 
-	return own || (x != NULL && x->ending) ? MEDIATED_RETURN : MEDIATED_EXIT;
+	return own || (x != NULL && x->ending == t->top) ? MEDIATED_RETURN : MEDIATED_EXIT;
 }
 
 bool contexts_run(struct library *l)

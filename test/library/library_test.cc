@@ -173,6 +173,10 @@ TEST_F(Library, HasSixtyFourThreadsOfTheHostInsideAtOnce)
 		t.join();
 	}
 	EXPECT_EQ(wrong, 0);
+	// they have ended inside, too, and that was no fault
+	int n = 0;
+	EXPECT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
+	EXPECT_EQ(n, 42);
 	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
 }
 
