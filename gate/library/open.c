@@ -83,7 +83,7 @@ static int options(struct lych_library_opts *out, const struct lych_library_opts
 	out->fds = out->fds == 0 ? FDS_DEFAULT : out->fds;
 	out->callbacks = out->callbacks == 0 ? CALLBACKS_DEFAULT : out->callbacks;
 	if (out->heap_bytes > LIMIT_MAX || out->stack_bytes > LIMIT_MAX || out->threads > THREADS_MOST || out->fds > FDS_MOST ||
-	    out->callbacks > LYCH_CALLBACK_THUNKS ) {
+	    out->callbacks > LYCH_CALLBACK_THUNKS) {
 		why_set("an option of lych_open is out of range");
 		return -EINVAL;
 	}

@@ -36,7 +36,7 @@ struct lych_library_opts {
 	unsigned int callbacks; /* how many lych_callback there may be, at most 256; 0: 64 */
 	unsigned int threads;   /* that code inside may have running at once; 0: 16. UINT_MAX: none */
 	unsigned int fds;       /* files that code inside may have open; 0: 64. At most 1024 */
-	bool vault;             /* the host may not read it either */
+	bool vault;             /* the host may not read it either. Not in this version: -EOPNOTSUPP */
 	bool lock_memory;
 	bool zero_on_free;
 	/* What its system calls may do: a preset, or the text of lychgate-policy(5). NULL: "pure". */
