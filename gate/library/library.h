@@ -24,7 +24,9 @@
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
  * thread of the domain does meanwhile. Mapped or not, and with which protection, is the domain's own business: the runtime
  * never dereferences such a pointer, but has the kernel copy (inside_read, inside_write), which gives -EFAULT. The heap of
- * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change.
+ * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change. And where the kernel
+ * itself reads or writes what the domain points at, it does so under the domain's PKRU (view_call), but for vectors and messages,
+ * which have to be copies (arena_call).
  *
  * Calls are answered in one of two places:
  *
