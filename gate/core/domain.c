@@ -532,6 +532,45 @@ int lych_domain_cancel(struct lych_domain *d)
 	}
 }
 
+int domain_grant(struct lych_domain *d, int key, enum rights rights)
+{
+	int rc;
+
+	lock();
+	rc = is_domain(d) ? 0 : -EINVAL;
+	unlock();
+	if (rc == 0) {
+		rc = domain_pause(d);
+	}
+	if (rc != 0 && rc != -EOWNERDEAD) {
+		return rc;
+	}
+	lock();
+	if (rc == 0) {
+		d->not_view = ~view_with(~d->not_view, key, rights);
+		domain_go_on(d);
+	} else if (atomic_load(&d->state) == DOMAIN_POISONED && !d->ending && !d->leaving && !threads_inside(d, false)) {
+		d->not_view = ~view_with(~d->not_view, key, rights);
+		rc = 0;
+	} else {
+		rc = -EBUSY;
+	}
+	unlock();
+	return rc;
+}
+
+bool domains_have(int key)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		const struct lych_domain *d = &ROOT.monitor->domains[i];
+
+		if (atomic_load(&d->state) != DOMAIN_FREE && view_rights(~d->not_view, key) != RIGHTS_NONE) {
+			return true;
+		}
+	}
+	return false;
+}
+
 int lych_domain_key(const struct lych_domain *d)
 {
 	struct thread *self;
