@@ -14,6 +14,7 @@
 #pragma weak contexts_forget
 #pragma weak contexts_fork_child
 #pragma weak inside_read
+#pragma weak inside_write
 #pragma weak library_answer
 #pragma weak library_backtrace
 #pragma weak library_drop
@@ -21,6 +22,7 @@
 #pragma weak library_gone
 #pragma weak library_is_stack_guard
 #pragma weak library_leave
+#pragma weak library_own_call
 #pragma weak library_quick
 #pragma weak library_reset
 #pragma weak library_settle
@@ -66,6 +68,12 @@ long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
 	abort();
 }
 
+long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes)
+{
+	(void)l, (void)at, (void)from, (void)bytes;
+	abort();
+}
+
 enum mediated_end library_answer(struct library *l, struct thread *t, const struct mediated *call,
 				 struct kernel_sigcontext *mc, long *result)
 {
@@ -104,6 +112,12 @@ bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
 void library_leave(struct lych_domain *d)
 {
 	(void)d;
+	abort();
+}
+
+bool library_own_call(const struct library *l, void (*fn)(void))
+{
+	(void)l, (void)fn;
 	abort();
 }
 
