@@ -55,6 +55,9 @@
 .macro write_pkru
 #ifdef LYCH_SOFT
 	mov	%eax, %gs:GATE_SOFT
+#ifdef LYCH_SITE_INSN
+	LYCH_SITE_INSN
+#endif
 #elif defined(LYCH_SITE_INSN)
 	LYCH_SITE_INSN
 #else
@@ -1621,6 +1624,8 @@ function V(lych_signal_entry)
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	site_imm 0, 0, 0, 0, 0
+#elif defined(LYCH_SITE_INSN)
+	LYCH_SITE_INSN
 #endif
 	/* rule 3. Everything is open; nothing is believed: gs must be an area that names itself. */
 	rdgsbase %r8
