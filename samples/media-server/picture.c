@@ -27,15 +27,29 @@ struct sums {
 	uint32_t count[MEDIA_EDGE];
 };
 
+/* The first of width pixels that falls into pixel at of small ones. */
+static uint32_t first_of(uint32_t at, uint32_t width, uint32_t small)
+{
+	return (uint32_t)(((uint64_t)at * width + small - 1) / small);
+}
+
 static void add_row(struct sums *sums, const uint8_t *row, uint32_t width, uint32_t small)
 {
-	for (uint32_t x = 0; x < width; x++) {
-		uint32_t at = (uint32_t)((uint64_t)x * small / width);
+	for (uint32_t at = 0, x = 0; at < small; at++) {
+		const uint32_t begin = x, end = first_of(at + 1, width, small);
+		uint64_t r = 0, g = 0, b = 0, a = 0;
 
-		for (unsigned int c = 0; c < 4; c++) {
-			sums->channel[at][c] += row[4 * (size_t)x + c];
+		for (; x < end; x++) {
+			r += row[4 * (size_t)x];
+			g += row[4 * (size_t)x + 1];
+			b += row[4 * (size_t)x + 2];
+			a += row[4 * (size_t)x + 3];
 		}
-		sums->count[at]++;
+		sums->channel[at][0] += r;
+		sums->channel[at][1] += g;
+		sums->channel[at][2] += b;
+		sums->channel[at][3] += a;
+		sums->count[at] += end - begin;
 	}
 }
 
@@ -66,16 +80,14 @@ int picture_from(struct job *job, const uint8_t *pixels, uint32_t width, uint32_
 	if (sums == NULL || row == NULL || job->picture == NULL) {
 		goto out;
 	}
-	for (uint32_t y = 0; y < height; y++) {
-		uint32_t to = (uint32_t)((uint64_t)y * h / height);
-
+	for (uint32_t y = 0, to = 0; y < height; y++) {
 		rc = job_take(job, row, pixels + 4 * (size_t)width * y, 4 * (size_t)width);
 		if (rc != 0) {
 			goto out;
 		}
 		add_row(sums, row, width, w);
-		if (y + 1 == height || (uint64_t)(y + 1) * h / height != to) {
-			end_row(sums, job->picture + 4 * (size_t)w * to, w);
+		if (y + 1 == first_of(to + 1, height, h)) {
+			end_row(sums, job->picture + 4 * (size_t)w * to++, w);
 		}
 	}
 out:
