@@ -8,7 +8,8 @@
  *	space.c     which parts of the arena are what: pure
  *	arena.c     mmap and its kin of code inside, carried out
  *	snapshot.c  the state that a reset goes back to
- *	context.c   thread-local storage for threads of the host; threads of the domain's own
+ *	context.c   thread-local storage for threads of the host
+ *	own_threads.c threads of the domain's own
  *	answer.c    system calls: which of them end a call, begin a thread, or are somebody else's
  *	calls.c     what answers the others
  *	code.c      what is to be executable
@@ -156,7 +157,7 @@ LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, 
 LYCH_HIDDEN int library_code_of(struct library *l, uint64_t at, const void *content, uint64_t bytes, const char *path,
 				const void *file, uint64_t file_bytes, uint64_t off);
 
-/* ---- context.c --------------------------------------------------------------------------------------------------- */
+/* ---- context.c, own_threads.c ------------------------------------------------------------------------------------ */
 
 /* The arena is there, nothing inside it has run. -ENOMEM. */
 LYCH_HIDDEN int contexts_new(struct library *l);
