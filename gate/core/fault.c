@@ -153,6 +153,8 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 	}
 	if (frame != NULL) {
 		fault_registers(fault, domain, frame);
+	}
+	if (frame != NULL && kind != LYCH_FAULT_DEADLINE) { /* by then the signal is the kick, or none */
 		fault_classify(fault, domain, frame);
 	}
 	if (kind != LYCH_FAULT_NONE) {

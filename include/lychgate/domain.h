@@ -44,8 +44,8 @@ enum lych_backend {
  *	lych_domain_reset        frees all blocks; of a library domain -EOPNOTSUPP, and nothing is changed
  *	lych_domain_cancel       -EOPNOTSUPP
  *	lych_domain_allow        has no effect; lych_refused, lych_verify: 0; lych_fault: LYCH_FAULT_NONE; keys: -1
- *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds and
- *	                         stack_bytes mean nothing. A library that two domains open is there once
+ *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds,
+ *	                         stack_bytes and open_timeout_ms mean nothing. A library that two domains open is there once
  *	regions                  are always open
  */
 
