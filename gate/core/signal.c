@@ -78,7 +78,10 @@ static int must_end(const struct context *c, struct record *call)
 		return -ETIMEDOUT;
 	}
 	if (canceled != 0) {
-		fault_note(c->area, NULL, LYCH_FAULT_CANCELED);
+		fault_note(c->area, c->frame, LYCH_FAULT_CANCELED);
+		if (call->domain->library != NULL) {
+			domain_poison(call->domain); /* locks of its own C library may be held for good */
+		}
 		return canceled;
 	}
 	return 0;

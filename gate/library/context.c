@@ -110,6 +110,13 @@ uint32_t contexts_own(const struct library *l)
 	return atomic_load(&l->contexts->own);
 }
 
+bool context_is_own(const struct library *l, const struct thread *t)
+{
+	const struct inside_context *x = context_of(l, t);
+
+	return x != NULL && atomic_load(&x->use) == CONTEXT_OWN;
+}
+
 int context_tid(struct library *l, const struct thread *t)
 {
 	const struct inside_context *x = context_of(l, t);

@@ -196,6 +196,8 @@ LYCH_HIDDEN bool context_keep(struct library *l, struct thread *t, const struct 
 LYCH_HIDDEN void contexts_wait(struct library *l);
 /* Threads of its own that run inside. */
 LYCH_HIDDEN uint32_t contexts_own(const struct library *l);
+/* Is t one of them? Async-signal-safe. */
+LYCH_HIDDEN bool context_is_own(const struct library *l, const struct thread *t);
 /* tid of t as the domain sees it. */
 LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
 /* set_tid_address: the word that is cleared when the thread ends. */

@@ -184,6 +184,10 @@ int library_take(struct library *l, struct lych_domain *d)
 
 	l->domain = d;
 	rc = arena_new(l, ADDRESSES + 4 * l->limit_bytes, l->limit_bytes, (int)d->key);
+	if (rc == -ENOMEM) {
+		why_set("library: no range of %llu MiB of addresses is free (RLIMIT_AS?)",
+			(unsigned long long)(ADDRESSES + 4 * l->limit_bytes) >> 20);
+	}
 	if (rc == 0) {
 		rc = contexts_new(l);
 		if (rc != 0) {
@@ -408,6 +412,15 @@ static int load(struct library *l, const char *library, uint64_t end_ns)
 	return rc;
 }
 
+/* What has no reason of its own. */
+static int told(int rc)
+{
+	if (rc == -ENOMEM && lych_why()[0] == '\0') {
+		why_set("library: no memory, or no addresses (RLIMIT_AS?)");
+	}
+	return rc;
+}
+
 int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts)
 {
 	struct lych_library_opts o;
@@ -445,7 +458,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		rc = library_new(&l, &o, library);
 	}
 	if (rc != 0) {
-		return rc;
+		return told(rc);
 	}
 	d.name = o.name != NULL ? o.name : strrchr(library, '/') != NULL ? strrchr(library, '/') + 1 : library;
 	d.heap_bytes = o.heap_bytes;
@@ -456,7 +469,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	rc = domain_new(out, &d, l);
 	if (rc != 0) {
 		library_free(l);
-		return rc;
+		return told(rc);
 	}
 	end_ns = end_of(l);
 	rc = start(l, &o, end_ns);
@@ -469,6 +482,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	if (rc == -ECANCELED || rc == -EOWNERDEAD) { /* nobody else knows the domain */
 		rc = why_fault(*out, -EFAULT, "a thread that a constructor began");
 	}
+	rc = told(rc);
 	if (o.on_opened != NULL) {
 		o.on_opened(*out, rc, o.tell_ctx);
 	}

@@ -212,7 +212,8 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 /*
  * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
  * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
- * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
+ * not meant. A library domain is poisoned when a call was cut in the middle, as its own C library may hold locks then that nobody
+ * would give back: reset it. Threads of its own are not calls, and go on until then. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
  * is to end, too, so that each might wait for the other. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not
  * async-signal-safe.
  */

@@ -202,6 +202,11 @@ __attribute__((constructor)) void start()
 #ifdef STARTS_LOOPS
 	starts_loop();
 #endif
+#ifdef STARTS_SLOW
+	const timespec half = {0, 500000000};
+	nanosleep(&half, nullptr);
+	return;
+#endif
 #ifdef STARTS_FAULTS
 	begin(faults, 0);
 	pause_for_ever();

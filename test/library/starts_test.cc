@@ -2,10 +2,14 @@
 // Libraries whose constructors start threads: what a reset brings back has them, too.
 #include <gtest/gtest.h>
 #include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <string>
+#include <thread>
 
 #include <lychgate/lychgate.h>
 
@@ -23,6 +27,24 @@ LYCH_SYM(in, starts_loop, void, (void));
 LYCH_SYM(in, starts_wait, void, (void));
 LYCH_SYM(in, inside_add, int, (int, int));
 LYCH_SYM(in, inside_thread_sum, long, (int, int));
+
+namespace {
+
+std::atomic<int> threads_left{-1}; /* how many may be made; negative: any number */
+
+} // namespace
+
+/* Stands before that of the C library. */
+extern "C" int pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	static const auto real = reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+
+	if (threads_left >= 0 && threads_left-- == 0) {
+		threads_left = 0;
+		return EAGAIN;
+	}
+	return real(out, attr, fn, arg);
+}
 
 namespace {
 
@@ -161,6 +183,73 @@ TEST_F(Starts, StateAfterLoadingMoreHasTheThreadsAsTheyAreThen)
 		EXPECT_EQ(n, 0);
 		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
 	}
+}
+
+TEST_F(Starts, ResetFailsAsAWholeWhereThreadsCannotBeMade)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	lych_usage usage;
+	int n = 0;
+
+	for (int left = 0; left < 6; left += 2) {
+		threads_left = left;
+		int rc = lych_domain_reset(in);
+		threads_left = -1;
+		ASSERT_EQ(rc, -ENOMEM);
+		EXPECT_NE(std::string(lych_why()).find("threads"), std::string::npos) << lych_why();
+		EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD);
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+		ASSERT_EQ(lych_library_usage(in, &usage), 0);
+		EXPECT_EQ(usage.threads, 6u);
+		ExpectWorks(in);
+	}
+}
+
+TEST_F(Starts, CancelEndsCallsAndNoThreadsOfItsOwn)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	lych_usage usage;
+
+	ASSERT_EQ(lych_domain_cancel(in), 0);
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.threads, 6u);
+	ExpectWorks(in);
+	std::atomic<int> status{1};
+	std::thread waiter([&] { status = LYCH_CALL(in, nullptr, starts_wait); });
+	while (status == 1) {
+		EXPECT_EQ(lych_domain_cancel(in), 0);
+		sched_yield();
+	}
+	waiter.join();
+	EXPECT_EQ(status, -ECANCELED);
+	int n = 0;
+	EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD) << "what it held is held for good";
+	EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_CANCELED);
+	EXPECT_GE(lych_fault(in)->nframes, 1);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ExpectWorks(in);
+}
+
+TEST_F(Starts, LoadingEndsForOneThreadOnlyWhenItHasEnded)
+{
+	lych_domain *in = Open(LYCH_INSIDE);
+	ASSERT_NE(in, nullptr);
+	std::atomic<int> slow{1};
+	std::thread first([&] { slow = lych_load(in, LYCH_STARTS_SLOW); });
+
+	/* It waits for the lock of the loader inside, and looks for files when the other one's constructor has returned. */
+	usleep(100000);
+	int rc = lych_load(in, "libz.so.1");
+	EXPECT_TRUE(rc == 0 || rc == -EBUSY) << rc << lych_why();
+	first.join();
+	EXPECT_TRUE(slow == 0 || slow == -EBUSY) << slow;
+	EXPECT_EQ(lych_load(in, "libz.so.1"), 0) << lych_why();
+	ASSERT_EQ(lych_domain_reset(in), 0);
+	void *at = nullptr;
+	EXPECT_EQ(lych_symbol(in, &at, "crc32", nullptr), 0);
+	EXPECT_EQ(lych_symbol(in, &at, "starts_ask", nullptr), 0);
 }
 
 TEST_F(Starts, AConstructorThatNeverEndsIsEndedAndNamed)
