@@ -24,7 +24,9 @@
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
  * thread of the domain does meanwhile. Mapped or not, and with which protection, is the domain's own business: the runtime
  * never dereferences such a pointer, but has the kernel copy (inside_read, inside_write), which gives -EFAULT. The heap of
- * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change.
+ * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change. And where the kernel
+ * itself reads or writes what the domain points at, it does so under the domain's PKRU (view_call), but for vectors and messages,
+ * which have to be copies (arena_call).
  *
  * Calls are answered in one of two places:
  *
@@ -62,6 +64,7 @@ struct library {
 	uint32_t threads, fds;
 	uint32_t open_ms; /* open_timeout_ms; UINT_MAX: none */
 	bool ready;   /* the loader is done */
+	bool opened;  /* lych_open is: from here on the host's data may be inside */
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
 	bool restless; /* threads of its own did not stop: there is no state that a reset could go back to */
@@ -95,7 +98,8 @@ LYCH_HIDDEN long inside_text(const struct library *l, char *to, uint64_t at, siz
 
 struct kernel_sigcontext;
 
-/* domain.c: as lych_domain_new, with checked options; library is that of a LYCH_KIND_LIBRARY, else NULL. */
+/* domain.c: as lych_domain_new, with checked options; library is that of a LYCH_KIND_LIBRARY, or of a LYCH_KIND_VAULT that is one,
+ * too; else NULL. */
 LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
 
 /*
@@ -119,6 +123,8 @@ LYCH_HIDDEN int library_reset(struct lych_domain *d);
 LYCH_HIDDEN int library_again(struct lych_domain *d);
 /* The gate's slow way: self has a stack and thread-local storage in d. As lych_gate_slow. */
 LYCH_HIDDEN int library_enter(struct lych_domain *d, struct thread *self, struct record *record);
+/* Is fn what the runtime itself calls there? A vault may be entered at these, too. */
+LYCH_HIDDEN bool library_own_call(const struct library *l, void (*fn)(void));
 /* The calling thread ends, and is attached still: so do the threads inside that were made for it. */
 LYCH_HIDDEN void library_thread_ends(struct thread *self);
 

@@ -88,10 +88,6 @@ static int options(struct lych_library_opts *out, const struct lych_library_opts
 		why_set("an option of lych_open is out of range");
 		return -EINVAL;
 	}
-	if (out->vault) {
-		why_set("a library that is a vault, too, cannot be had in this version");
-		return -EOPNOTSUPP;
-	}
 	return 0;
 }
 
@@ -216,6 +212,14 @@ void library_settle(struct lych_domain *d)
 	if (d->library != NULL) {
 		contexts_wait(d->library);
 	}
+}
+
+bool library_own_call(const struct library *l, void (*fn)(void))
+{
+	uint64_t at = (uintptr_t)fn;
+
+	return at == l->begin || (l->ready && (at == l->table.load || at == l->table.symbol || at == l->table.spawn ||
+					       at == l->table.finish || at == l->table.leave));
 }
 
 void library_gone(struct library *l)
@@ -377,6 +381,16 @@ static int load_error(long err)
 	}
 }
 
+/* What the stub says of why a library was not loaded. Before lych_open is done nothing of the host's is in a vault, so that this
+ * is no secret; later it may be one. */
+static bool reason(struct library *l, char out[WHY_BYTES], const char *why)
+{
+	if (l->domain->kind == LYCH_KIND_VAULT) {
+		return !l->opened && inside_read(l, out, (uintptr_t)why, WHY_BYTES - 1) == 0;
+	}
+	return lych_copy_out(l->domain, out, why, WHY_BYTES - 1) == 0;
+}
+
 static int load(struct library *l, const char *library, uint64_t end_ns)
 {
 	struct lych_domain *d = l->domain;
@@ -400,8 +414,8 @@ static int load(struct library *l, const char *library, uint64_t end_ns)
 			/* Code that was refused is a better reason than that it could not be mapped. */
 			if (l->refused_code) {
 				rc = -ENOEXEC;
-			} else if (lych_copy_out(d, copy, why, sizeof(copy) - 1) == 0) {
-				why_not_loaded(library, copy);
+			} else {
+				why_not_loaded(library, reason(l, copy, why) ? copy : "cannot be loaded, and a vault does not say why");
 			}
 		}
 	}
@@ -424,7 +438,7 @@ static int told(int rc)
 int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts)
 {
 	struct lych_library_opts o;
-	struct lych_domain_opts d = {.size = sizeof(d), .kind = LYCH_KIND_LIBRARY};
+	struct lych_domain_opts d = {.size = sizeof(d)};
 	uint64_t end_ns;
 	char path[PATH_BYTES];
 	struct library *l;
@@ -461,6 +475,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		return told(rc);
 	}
 	d.name = o.name != NULL ? o.name : strrchr(library, '/') != NULL ? strrchr(library, '/') + 1 : library;
+	d.kind = o.vault ? LYCH_KIND_VAULT : LYCH_KIND_LIBRARY;
 	d.heap_bytes = o.heap_bytes;
 	d.stack_bytes = o.stack_bytes;
 	d.callbacks = o.callbacks;
@@ -478,6 +493,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	}
 	if (rc == 0) {
 		rc = library_keep(l, true);
+		l->opened = true;
 	}
 	if (rc == -ECANCELED || rc == -EOWNERDEAD) { /* nobody else knows the domain */
 		rc = why_fault(*out, -EFAULT, "a thread that a constructor began");

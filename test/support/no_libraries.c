@@ -17,6 +17,7 @@
 #pragma weak context_keep
 #pragma weak inside_read
 #pragma weak library_again
+#pragma weak inside_write
 #pragma weak library_answer
 #pragma weak library_backtrace
 #pragma weak library_drop
@@ -24,6 +25,7 @@
 #pragma weak library_gone
 #pragma weak library_is_stack_guard
 #pragma weak library_leave
+#pragma weak library_own_call
 #pragma weak library_quick
 #pragma weak library_reset
 #pragma weak library_settle
@@ -87,6 +89,12 @@ int library_again(struct lych_domain *d)
 	abort();
 }
 
+long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes)
+{
+	(void)l, (void)at, (void)from, (void)bytes;
+	abort();
+}
+
 enum mediated_end library_answer(struct library *l, struct thread *t, const struct mediated *call,
 				 struct kernel_sigcontext *mc, long *result)
 {
@@ -125,6 +133,12 @@ bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
 void library_leave(struct lych_domain *d)
 {
 	(void)d;
+	abort();
+}
+
+bool library_own_call(const struct library *l, void (*fn)(void))
+{
+	(void)l, (void)fn;
 	abort();
 }
 
