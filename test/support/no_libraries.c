@@ -13,6 +13,7 @@
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
 #pragma weak contexts_fork_child
+#pragma weak context_is_own
 #pragma weak context_keep
 #pragma weak inside_read
 #pragma weak library_again
@@ -61,6 +62,12 @@ void contexts_forget(struct library *l, const struct thread *t)
 void contexts_fork_child(struct library *l, const struct thread *self)
 {
 	(void)l, (void)self;
+	abort();
+}
+
+bool context_is_own(const struct library *l, const struct thread *t)
+{
+	(void)l, (void)t;
 	abort();
 }
 
