@@ -87,11 +87,13 @@ LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);
  * begin as PROT_NONE, and whoever maps something there, or changes its rights, keeps the key on it.
  * ledger_change: same key, other protection, for pages that are all in ranges of one key, else -EINVAL; -ENOMEM.
  * ledger_remove unmaps and forgets. What lies between at and the end and is no range of ours is unmapped, too.
+ * ledger_forget forgets and leaves the pages as they are; the caller has taken the key from them. 0, -ENOMEM.
  * ledger_retire: see keys_give_back. 0, or -EIO when a page keeps the key.
  */
 LYCH_HIDDEN int ledger_add(void *at, size_t bytes, int key, int prot);
 LYCH_HIDDEN int ledger_change(void *at, size_t bytes, int prot);
 LYCH_HIDDEN void ledger_remove(void *at, size_t bytes);
+LYCH_HIDDEN int ledger_forget(void *at, size_t bytes);
 LYCH_HIDDEN int ledger_retire(int key);
 /* The key of the page at lies in, -1: not ours. Lock-free: right also when it interrupts a change on this thread. */
 LYCH_HIDDEN int ledger_key_of(const void *at);
