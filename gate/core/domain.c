@@ -471,7 +471,8 @@ int lych_domain_reset(struct lych_domain *d)
 	if (!is_domain(d)) {
 		rc = -EINVAL;
 	} else if (d->library != NULL && d->library->restless) {
-		why_set("library: threads that its constructors began cannot be brought back: close it, and open it again");
+		why_set("library: a thread that its constructors began did not stop when its state was to be kept: close it, and "
+			"open it again");
 		rc = -EOPNOTSUPP;
 	} else {
 		rc = close_domain(d, self);
@@ -485,8 +486,8 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc == 0) {
 		rc = library_reset(d);
 	}
-	d->ending = false;
 	if (rc != 0) {
+		d->ending = false;
 		atomic_store(&d->state, DOMAIN_POISONED);
 		rc = -ENOMEM;
 		goto out;
@@ -494,6 +495,17 @@ int lych_domain_reset(struct lych_domain *d)
 	d->next_id = fresh_id(d->kind);
 	atomic_store(&d->state, DOMAIN_READY);
 	atomic_store(&d->id, d->next_id);
+	if (d->library != NULL) {
+		unlock();
+		rc = library_again(d);
+		lock();
+	}
+	d->ending = false;
+	if (rc != 0) {
+		why_set("library: no threads for those that its constructors began");
+		domain_poison(d);
+		rc = -ENOMEM;
+	}
 out:
 	unlock();
 	return rc;

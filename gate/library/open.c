@@ -28,7 +28,6 @@
 #include "arena.h"
 #include "files.h"
 #include "library.h"
-#include "loader.h"
 #include "none.h"
 #include "rules.h"
 #include "snapshot.h"
@@ -46,6 +45,7 @@
 /* Address space beside what the limit says: files of libraries, guards, what is reserved and never used. */
 #define ADDRESSES ((uint64_t)8 << 30)
 #define LEAVE_MS 1000
+#define REST_NS 10000000000ULL /* for its own threads to stop */
 #define SEARCH_BYTES 8192
 #define PATH_BYTES 4096
 
@@ -236,6 +236,11 @@ int library_reset(struct lych_domain *d)
 	return rc;
 }
 
+int library_again(struct lych_domain *d)
+{
+	return contexts_again(d->library);
+}
+
 void library_leave(struct lych_domain *d)
 {
 	struct library *l = d->library;
@@ -287,81 +292,14 @@ static int why_fault(struct lych_domain *d, int rc, const char *what)
 	return rc;
 }
 
-/* Somewhere that all code reaches, and is reached from. */
-static int place(void *ctx, uint64_t *at, uint64_t bytes, uint64_t align)
-{
-	struct library *l = ctx;
-	uint64_t spare = align > LYCH_PAGE ? align : 0;
-	long found = arena_place(l, bytes + spare, PROT_NONE, SPACE_TRAMPOLINES);
-
-	if (found < 0) {
-		return -ENOMEM;
-	}
-	/* Nothing of the domain runs yet: it is still free. */
-	arena_unplace(l, (uint64_t)found);
-	*at = spare != 0 ? ((uint64_t)found + align - 1) & ~(align - 1) : (uint64_t)found;
-	found = arena_mmap(l, *at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	return found < 0 ? (int)found : 0;
-}
-
-static int map(void *ctx, uint64_t at, uint64_t bytes, int prot)
-{
-	long rc = arena_mmap(ctx, at, bytes, (uint64_t)prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-
-	return rc < 0 ? (int)rc : 0;
-}
-
-static int write_bytes(void *ctx, uint64_t at, const void *from, uint64_t bytes)
-{
-	return (int)inside_write(ctx, at, from, bytes);
-}
-
-static int copy(void *ctx, uint64_t at, const void *from, uint64_t bytes, int prot)
-{
-	int rc = map(ctx, at, bytes, PROT_READ | PROT_WRITE);
-
-	if (rc == 0) {
-		rc = write_bytes(ctx, at, from, bytes);
-	}
-	if (rc == 0 && prot != (PROT_READ | PROT_WRITE)) {
-		rc = (int)arena_mprotect(ctx, at, bytes, (uint64_t)prot);
-	}
-	return rc;
-}
-
-static int code(void *ctx, const struct loader_code *c)
-{
-	int rc = map(ctx, c->at, c->len, PROT_READ);
-
-	return rc != 0 ? rc : library_code_of(ctx, c->at, c->bytes, c->len, c->path, c->file, c->file_bytes, c->off);
-}
-
-static void *scratch(void *ctx, uint64_t bytes)
-{
-	(void)ctx;
-	return monitor_alloc(bytes);
-}
-
-static void release(void *ctx, void *memory, uint64_t bytes)
-{
-	(void)ctx;
-	monitor_free(memory, bytes);
-}
-
 static int start(struct library *l, const struct lych_library_opts *o)
 {
-	const struct loader_ops ops = {l, place, map, copy, code, write_bytes, scratch, release};
-	struct loader_start where;
 	struct inside_start first;
-	int rc = loader_begin(&where, &ops, o, lych_domain_name(l->domain));
+	int rc = loader_into(l, o, &first);
 
-	if (rc == 0) {
-		rc = (int)inside_read(l, &first, where.start, sizeof(first));
-	}
 	if (rc != 0) {
 		return rc;
 	}
-	l->begin = where.enter;
 	files_loading(l, true);
 	rc = why_fault(l->domain, context_main(l, &first), "the dynamic loader");
 	files_loading(l, false);
@@ -446,20 +384,41 @@ static int load(struct library *l, const char *library)
 	return rc;
 }
 
-/* With the state of now a reset is done: nobody is inside. */
-static int keep(struct library *l)
+/*
+ * With the state of now a reset is done. Its own threads are stopped meanwhile; first: nobody but them can be inside. Else -EBUSY, as
+ * domain_pause, and when one of them is in a callback.
+ */
+static int keep(struct library *l, bool first)
 {
-	int rc;
+	uint64_t end_ns = monotonic_ns() + REST_NS;
+	int rc = 0;
 
-	/* They would be in the memory that a reset brings back, and nowhere else. */
-	l->restless = l->restless || contexts_run(l);
-	if (l->restless) {
-		return 0;
+	if (threads_inside(l->domain, true)) {
+		return -EBUSY;
 	}
-	lock();
-	files_snapshot(l);
-	rc = snapshot_take(l);
-	unlock();
+	rc = contexts_rest(l, end_ns);
+	if (rc == -ETIMEDOUT || rc == -ENOTSUP) {
+		l->restless = l->restless || first;
+		return first ? 0 : -EBUSY;
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	rc = first ? 0 : domain_pause(l->domain);
+	if (rc == 0) {
+		lock();
+		files_snapshot(l);
+		rc = snapshot_take(l);
+		if (rc == 0) {
+			contexts_kept(l);
+			l->restless = false;
+		}
+		unlock();
+		if (!first) {
+			domain_go_on(l->domain);
+		}
+	}
+	contexts_go_on(l);
 	return rc;
 }
 
@@ -518,7 +477,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		rc = load(l, library);
 	}
 	if (rc == 0) {
-		rc = keep(l);
+		rc = keep(l, true);
 		l->opened = true;
 	}
 	if (o.on_opened != NULL) {
@@ -563,12 +522,8 @@ int lych_load(struct lych_domain *domain, const char *library)
 	if (rc == 0) {
 		rc = load(l, path);
 	}
-	if (rc == 0 && !l->restless) {
-		rc = domain_pause(domain);
-		if (rc == 0) {
-			rc = keep(l);
-			domain_go_on(domain);
-		}
+	if (rc == 0) {
+		rc = keep(l, false);
 	}
 	return rc;
 }

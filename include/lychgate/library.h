@@ -187,6 +187,14 @@ struct lych_symbol_ref {
 LYCH_API const struct lych_binding *lych_symbol_binding(struct lych_domain *domain, const struct lych_symbol_ref *ref,
 							int *status);
 
+/* What LYCH_SYM_FIND does. */
+static inline int lych_symbol_find(struct lych_domain *domain, const struct lych_symbol_ref *ref)
+{
+	int status = 0;
+
+	return lych_symbol_binding(domain, ref, &status) != NULL ? 0 : status;
+}
+
 LYCH_END_DECLS
 
 /*
@@ -196,13 +204,15 @@ LYCH_END_DECLS
  *	-ENOENT   the domain's libraries have no such function
  *	-EINVAL   not a domain of lych_open
  * Where fn is a macro the name is what it stands for; a name that the declaration gives by asm ("name") is not seen.
- * Looking it up is a call of its own, which the time of LYCH_CALL_TIMEOUT does not limit.
+ * Looking it up is a call of its own, which the time of LYCH_CALL_TIMEOUT does not limit. LYCH_SYM_FIND(domain, fn) does it
+ * beforehand, as long as nothing hostile was inside: 0, or as the call. Not for one that is NULL.
  *
  * LYCH_SYM_VERSION: the symbol of that version, "GLIBC_2.14".
  * LYCH_SYM_VARIADIC: one use of a variadic function, as LYCH_BIND_VARIADIC.
  * LYCH_SYM_POINTER: for LYCH_POINTER, as LYCH_BIND_POINTER; looked up by that.
  */
 #define LYCH_SYM(domain, fn, ret, types) LYCH_I_SYM_(LYCH_I_CAT3(domain, _, fn), fn, NULL, ret, types)
+#define LYCH_SYM_FIND(domain, fn) lych_symbol_find(domain, &LYCH_I_CAT(lych_ref_, LYCH_I_CAT3(domain, _, fn)))
 #define LYCH_SYM_VERSION(domain, fn, version, ret, types) \
 	LYCH_I_SYM_(LYCH_I_CAT3(domain, _, fn), fn, version, ret, types)
 #define LYCH_I_SYM_(id, fn, version, ret, types) LYCH_I_SYM(id, fn, version, ret, types)

@@ -13,7 +13,9 @@
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
 #pragma weak contexts_fork_child
+#pragma weak context_keep
 #pragma weak inside_read
+#pragma weak library_again
 #pragma weak inside_write
 #pragma weak library_answer
 #pragma weak library_backtrace
@@ -62,9 +64,21 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	abort();
 }
 
+bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame)
+{
+	(void)l, (void)t, (void)frame;
+	abort();
+}
+
 long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
 {
 	(void)l, (void)to, (void)at, (void)bytes;
+	abort();
+}
+
+int library_again(struct lych_domain *d)
+{
+	(void)d;
 	abort();
 }
 
