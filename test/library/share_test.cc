@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -298,7 +299,7 @@ TEST_F(Share, IsRefusedForWhatIsNotTheHostsToGive)
 		{"a part of it again", in, again, 2 * kPage, LYCH_SHARE_WRITE, -EBUSY},
 		{"what another one has", other, again, kPage, LYCH_SHARE_READ, -EINVAL},
 		{"the stack", in, page(&here), kPage, LYCH_SHARE_WRITE, -EINVAL},
-		{"a part of the stack above", in, page(&here) + 2 * kPage, kPage, LYCH_SHARE_WRITE, -EINVAL},
+		{"what the kernel has put on the stack", in, page(reinterpret_cast<void *>(getauxval(AT_RANDOM))), kPage, LYCH_SHARE_WRITE, -EINVAL},
 		{"another thread's stack", in, page(stack), kPage, LYCH_SHARE_WRITE, -EINVAL},
 		{"a part of it below", in, page(stack) - 16 * kPage, kPage, LYCH_SHARE_WRITE, -EINVAL},
 		{"thread-local storage", in, page(&errno), kPage, LYCH_SHARE_WRITE, -EINVAL},
@@ -520,24 +521,70 @@ TEST_F(Share, IsNotTheDomainsToMapOrProtect)
 	ExpectAllIsAsTheLedgerSays();
 }
 
+// They have no right to the domain's key, until they touch what has it.
+TEST_F(Share, IsReachedByThreadsThatAreOlderThanTheDomain)
+{
+	unsigned char *at = Map(1);
+	std::atomic<int> step{0}, got{-1};
+	std::atomic<long> told{1};
+	int two[2];
+	ASSERT_EQ(pipe(two), 0);
+	std::thread older([&] {
+		while (step < 1) {
+			usleep(1000);
+		}
+		told = write(two[1], at, 1) == 1 ? 1 : -errno; /* the kernel's hand, before anything attaches it */
+		got = *static_cast<volatile unsigned char *>(at);
+		told = told * 1000 + (write(two[1], at, 1) == 1 ? 1 : -errno);
+		step = 2;
+		while (step < 3) {
+			usleep(1000);
+		}
+		*static_cast<volatile unsigned char *>(at) = 6;
+	});
+	lych_domain *in = OpenInside();
+	int n = 0;
+	at[0] = 5;
+	if (in != nullptr) {
+		EXPECT_EQ(lych_share(in, at, kPage, LYCH_SHARE_WRITE), 0) << lych_why();
+	}
+	step = 1;
+	while (step < 2) {
+		usleep(1000);
+	}
+	EXPECT_EQ(got, 5);
+	EXPECT_EQ(told, -EFAULT * 1000 + 1) << "as library.h says";
+	step = 3;
+	older.join();
+	ASSERT_NE(in, nullptr);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, at), 0);
+	EXPECT_EQ(n, 6);
+	close(two[0]);
+	close(two[1]);
+}
+
 TEST_F(Share, BeginsAndEndsWhileTheLibraryRuns)
 {
 	lych_domain *in = OpenInside();
 	ASSERT_NE(in, nullptr);
 	unsigned char *at = Map(2), *held = Map(1);
 	std::atomic<bool> over{false};
-	std::atomic<int> wrong{0};
+	std::atomic<int> wrong{0}, calls{0};
 	auto *sum = static_cast<long *>(lych_calloc(in, 1, sizeof(long)));
 
 	memset(held, 1, kPage);
 	ASSERT_EQ(lych_share(in, held, kPage, LYCH_SHARE_WRITE), 0);
-	std::thread caller([in, held, sum, &over, &wrong] {
+	std::thread caller([in, held, sum, &over, &wrong, &calls] {
 		while (!over) {
 			long is = 0;
 			wrong += LYCH_CALL(in, LYCH_NOTHING, inside_sum_to, held, kPage, sum) != 0 ||
 				 lych_copy_out(in, &is, sum, sizeof(is)) != 0 || is != static_cast<long>(kPage);
+			calls++;
 		}
 	});
+	while (calls < 2) { // it has a stack there
+		usleep(1000);
+	}
 	size_t before = 0, after = 0;
 	auto mappings = [] {
 		std::ifstream maps("/proc/self/maps");
