@@ -17,6 +17,7 @@
  *	rules.c     policies: text in, decisions out; pure
  *	usage.c     what is used, for who asks
  *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
+ *	share.c     pages of the host that it may use
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
@@ -74,6 +75,7 @@ struct library {
 	void *tell_ctx;
 	_Atomic uint32_t threads_made;
 	_Atomic uint32_t calls[LYCH_USAGE_CALLS]; /* made, by number */
+	struct shares *shares; /* share.c: pages of the host; NULL: there never were any */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -156,6 +158,11 @@ LYCH_HIDDEN bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t
  * "libf.so+0x1012". Not exact: it is what follows a call. 0, or -ENOENT: no file's, or no such domain. Takes monitor->lock.
  */
 LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes);
+
+/* ---- share.c ----------------------------------------------------------------------------------------------------- */
+
+/* With monitor->lock, nobody is inside: no page of the host has the domain's key any more. */
+LYCH_HIDDEN void shares_free(struct library *l);
 
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
