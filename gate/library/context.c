@@ -13,7 +13,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
-#include <linux/sched.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -23,59 +23,9 @@
 #include "../core/signal_levels.h"
 #include "../core/thread.h"
 #include "../memory/memory.h"
-#include "arena.h"
-#include "library.h"
+#include "context_parts.h"
 
-#define CONTEXTS 1024
-#define MAIN 0
-#define SPAWNER 1
-#define FIRST 2
-/* No thread has it: tids are below 2^22, and what a mutex notes of its owner is 30 bits. */
-#define SPAWNER_TID 0x3ffffff0
-/* Of a caught thread's stack, the gate's own frame is below it. */
-#define BELOW 512
 #define FINISH_MS 1000
-#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS)
-#define KNOWN_FLAGS (THREAD_FLAGS | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | \
-		     CLONE_DETACHED)
-
-enum context_use {
-	CONTEXT_FREE,
-	CONTEXT_HOST, /* of a thread of the host */
-	CONTEXT_OWN,  /* of a thread of the domain's own */
-};
-
-struct inside_context {
-	_Atomic uint32_t use;
-	int tid;
-	struct thread *_Atomic thread; /* who has it; NULL: nobody */
-	uint64_t id;        /* of the domain, then */
-	uint64_t fs;
-	uint64_t clear_tid; /* 0: none */
-	struct inside_start start;
-	struct record *call;  /* that began it, while it is being begun, and for as long as an own one runs */
-	bool beginning; /* start is what INSIDE_BEGIN loads */
-	struct record *ending; /* the call in which its exit is no fault; NULL: there is none */
-};
-
-/* A clone that was not carried out. */
-struct caught {
-	bool is;
-	uint64_t fs, clear_tid;
-	struct inside_start start;
-};
-
-/* In monitor memory. */
-struct contexts {
-	struct thread *_Atomic making; /* who makes a context of the host's; NULL: nobody. Taken before monitor->lock */
-	_Atomic uint32_t made;         /* changes when making is given back: a futex */
-	struct thread *_Atomic maker;
-	struct caught caught;
-	_Atomic uint32_t own;   /* threads of the domain's own that run inside */
-	_Atomic uint32_t alive; /* threads of the host that serve them */
-	_Atomic uint32_t used;  /* none from here on has been in use since the last reset */
-	struct inside_context at[CONTEXTS];
-};
 
 static void lock(void)
 {
@@ -102,18 +52,13 @@ int contexts_new(struct library *l)
 void contexts_free(struct library *l)
 {
 	if (l->contexts != NULL) {
+		contexts_kept_free(l);
 		monitor_free(l->contexts, sizeof(*l->contexts));
 		l->contexts = NULL;
 	}
 }
 
-static struct slot *slot_of(const struct library *l, struct thread *t)
-{
-	return &t->slots[l->domain->key];
-}
-
-/* The one that t uses now. Async-signal-safe. */
-static struct inside_context *context_of(const struct library *l, const struct thread *t)
+struct inside_context *context_of(const struct library *l, const struct thread *t)
 {
 	struct contexts *c = l->contexts;
 	uint32_t used = atomic_load(&c->used);
@@ -126,7 +71,17 @@ static struct inside_context *context_of(const struct library *l, const struct t
 	return NULL;
 }
 
-static struct inside_context *context_claim(struct library *l, enum context_use use)
+void context_clear(struct inside_context *x)
+{
+	x->call = NULL;
+	x->beginning = false;
+	x->ending = NULL;
+	x->again = NULL;
+	atomic_store(&x->stopped, false);
+	atomic_store(&x->never, false);
+}
+
+struct inside_context *context_claim(struct library *l, enum context_use use)
 {
 	struct contexts *c = l->contexts;
 
@@ -137,16 +92,14 @@ static struct inside_context *context_claim(struct library *l, enum context_use 
 		while (used <= i && !atomic_compare_exchange_weak(&c->used, &used, (uint32_t)i + 1)) {
 		}
 		if (atomic_compare_exchange_strong(&c->at[i].use, &is_free, use)) {
-			c->at[i].call = NULL;
-			c->at[i].beginning = false;
-			c->at[i].ending = NULL;
+			context_clear(&c->at[i]);
 			return &c->at[i];
 		}
 	}
 	return NULL;
 }
 
-static void context_release(struct inside_context *x)
+void context_release(struct inside_context *x)
 {
 	atomic_store(&x->thread, NULL);
 	atomic_store(&x->use, CONTEXT_FREE);
@@ -195,15 +148,11 @@ static int call_plain(struct library *l, const char *name, uint64_t fn, uint64_t
 	return inside_call(l, name, fn, (const uint64_t[3]){0}, deadline_ns, result);
 }
 
-/* With monitor->lock: self gets a stack, and calls run with that fs base. */
-static int slot_take(struct library *l, struct thread *self, uint64_t fs)
+int context_slot_take(struct library *l, struct thread *self, uint64_t fs)
 {
-	int rc = memory_stack_new(l->domain, self);
-
-	if (rc == 0) {
-		slot_of(l, self)->fs = fs;
-	}
-	return rc;
+	/* From when it has a stack a handler of the host may call the domain. */
+	__atomic_store_n(&context_slot(l, self)->fs, fs, __ATOMIC_SEQ_CST);
+	return memory_stack_new(l->domain, self);
 }
 
 static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
@@ -211,7 +160,7 @@ static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
 	int rc;
 
 	lock();
-	rc = slot_take(l, self, fs);
+	rc = context_slot_take(l, self, fs);
 	unlock();
 	return rc;
 }
@@ -248,7 +197,7 @@ int context_main(struct library *l, const struct inside_start *start)
 	x->id = atomic_load(&l->domain->id);
 	atomic_store(&x->use, CONTEXT_HOST);
 	rc = begin(l, self, x, 0);
-	x->fs = slot_of(l, self)->fs;
+	x->fs = context_slot(l, self)->fs;
 	return rc != 0 || l->ready ? rc : -EFAULT;
 }
 
@@ -280,9 +229,9 @@ static int become(struct library *l, struct thread *self, struct inside_context 
 	x->clear_tid = caught->clear_tid;
 	x->start = caught->start;
 	x->id = atomic_load(&l->domain->id);
-	slot_of(l, self)->fs = x->fs;
+	context_slot(l, self)->fs = x->fs;
 	rc = begin(l, self, x, deadline_ns);
-	slot_of(l, self)->fs = x->fs;
+	context_slot(l, self)->fs = x->fs;
 	return rc;
 }
 
@@ -349,7 +298,7 @@ int context_spawner(struct library *l)
 		rc = become(l, self, x, SPAWNER_TID, 0);
 		atomic_store(&x->thread, NULL);
 		atomic_store(&main->thread, self);
-		slot_of(l, self)->fs = main->fs;
+		context_slot(l, self)->fs = main->fs;
 	}
 	making_end(c);
 	return rc;
@@ -382,8 +331,8 @@ static int make(struct library *l, struct thread *self, uint64_t deadline_ns)
 			context_release(x);
 		}
 		/* The next call begins anew. */
-		slot_of(l, self)->id = SLOT_NOBODY;
-		slot_of(l, self)->fs = 0;
+		context_slot(l, self)->id = SLOT_NOBODY;
+		context_slot(l, self)->fs = 0;
 	}
 	return rc;
 }
@@ -428,7 +377,7 @@ void library_thread_ends(struct thread *self)
 			    ? context_of(d->library, self)
 			    : NULL;
 		if (x == NULL || x == &d->library->contexts->at[MAIN] ||
-		    slot_of(d->library, self)->id != (atomic_load(&d->id) & ~1ULL)) {
+		    context_slot(d->library, self)->id != (atomic_load(&d->id) & ~1ULL)) {
 			unlock();
 			continue;
 		}
@@ -480,198 +429,18 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	}
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
+	atomic_store(&c->resting, 0);
 	if (atomic_load(&c->making) != self) {
 		making_end(c);
 	}
 }
 
-void contexts_reset(struct library *l)
+/* ---- what system calls ask of them --------------------------------------------------------------------------------- */
+
+/* Registers are those of a copy (sigframe.h). */
+static struct sigframe *frame_of(struct kernel_sigcontext *mc)
 {
-	uint32_t used = atomic_load(&l->contexts->used);
-
-	for (size_t i = FIRST; i < used; i++) {
-		context_release(&l->contexts->at[i]);
-	}
-	atomic_store(&l->contexts->used, FIRST);
-}
-
-/* ---- threads of the domain's own ----------------------------------------------------------------------------------- */
-
-/* For a new thread, on the stack of the one that makes it until it has answered. */
-struct birth {
-	struct library *library;
-	const struct inside_start *start;
-	uint64_t fs, clear_tid, parent_tid, child_tid;
-	uint64_t mask; /* of signals, for the thread */
-	_Atomic uint32_t answered;
-	long tid; /* or -errno */
-};
-
-static void answer_birth(struct birth *b, long tid)
-{
-	b->tid = tid;
-	atomic_store(&b->answered, 1);
-	sys3(SYS_futex, &b->answered, FUTEX_WAKE_PRIVATE, 1);
-}
-
-/* With monitor->lock. Callbacks come from anywhere on the thread's own stack, which is all of the arena as far as we know. */
-static int own_slot(struct library *l, struct thread *self, const struct birth *b)
-{
-	struct slot *slot = slot_of(l, self);
-	int rc = slot_take(l, self, b->fs);
-
-	if (rc == 0) {
-		slot->low = l->start;
-		slot->top = l->end;
-		slot->sp = (b->start->rsp - BELOW) & ~15ULL;
-	}
-	return rc;
-}
-
-static int own_prepare(struct library *l, struct thread *self, const struct birth *b, struct inside_context **out)
-{
-	struct inside_context *x = context_claim(l, CONTEXT_OWN);
-	int tid = (int)atomic_load(&self->tid);
-	int rc = -ENOMEM;
-
-	if (x == NULL) {
-		return -EAGAIN;
-	}
-	lock();
-	if (atomic_load(&l->domain->id) != 0) {
-		rc = own_slot(l, self, b);
-	}
-	unlock();
-	if ((rc == 0 && b->parent_tid != 0 && inside_write(l, b->parent_tid, &tid, sizeof(tid)) != 0) ||
-	    (rc == 0 && b->child_tid != 0 && inside_write(l, b->child_tid, &tid, sizeof(tid)) != 0)) {
-		rc = -EFAULT;
-	}
-	if (rc != 0) {
-		context_release(x);
-		return rc;
-	}
-	x->tid = tid;
-	x->fs = b->fs;
-	x->clear_tid = b->clear_tid;
-	x->start = *b->start;
-	x->id = atomic_load(&l->domain->id);
-	x->beginning = true;
-	atomic_store(&x->thread, self);
-	*out = x;
-	return 0;
-}
-
-static void *own_thread(void *arg)
-{
-	struct birth *b = arg;
-	struct library *l = b->library;
-	struct contexts *c = l->contexts;
-	struct inside_context *x = NULL;
-	struct thread *self;
-	uint64_t mask;
-	int rc = thread_self(&self);
-
-	if (rc == 0) {
-		rc = own_prepare(l, self, b, &x);
-	}
-	mask = b->mask;
-	answer_birth(b, rc != 0 ? rc : x->tid);
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	if (rc == 0) {
-		uint64_t clear_tid;
-
-		rc = call_plain(l, "thread", l->begin, 0, NULL);
-		/* As the kernel does it, for who joins. Nothing is read there any more when the domain has ended. */
-		clear_tid = x->clear_tid;
-		context_release(x);
-		if (rc == 0 && clear_tid != 0) {
-			const int none = 0;
-
-			if (inside_write(l, clear_tid, &none, sizeof(none)) == 0) {
-				sys3(SYS_futex, clear_tid, FUTEX_WAKE_PRIVATE, 1);
-			}
-		}
-	}
-	atomic_fetch_sub(&c->own, 1);
-	atomic_fetch_sub(&c->alive, 1); /* from here on the library may be gone */
-	return NULL;
-}
-
-static long own_begin(struct birth *b)
-{
-	struct contexts *c = b->library->contexts;
-	pthread_attr_t attr;
-	pthread_t thread;
-	int rc;
-
-	if (atomic_fetch_add(&c->own, 1) >= b->library->threads) {
-		atomic_fetch_sub(&c->own, 1);
-		return -EAGAIN;
-	}
-	atomic_fetch_add(&c->alive, 1);
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	rc = pthread_create(&thread, &attr, own_thread, b);
-	pthread_attr_destroy(&attr);
-	if (rc != 0) {
-		atomic_fetch_sub(&c->own, 1);
-		atomic_fetch_sub(&c->alive, 1);
-		return -EAGAIN;
-	}
-	while (atomic_load(&b->answered) == 0) {
-		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
-	}
-	if (b->tid > 0) {
-		atomic_fetch_add(&b->library->threads_made, 1);
-	}
-	return b->tid;
-}
-
-/* A handler of the host that leaves by siglongjmp would take the birth away under the new thread. */
-static long own_start(struct birth *b)
-{
-	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK);
-	long tid;
-
-	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &b->mask, sizeof(b->mask));
-	tid = own_begin(b);
-	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &b->mask, NULL, sizeof(b->mask));
-	return tid;
-}
-
-long context_clone(struct library *l, struct thread *t, const struct mediated *call, const struct kernel_sigcontext *mc)
-{
-	struct contexts *c = l->contexts;
-	uint64_t flags = call->arg[0], stack = call->arg[1], fs = call->arg[4];
-	struct birth b = {.library = l, .fs = fs};
-	/* As the kernel has it: what the caller has, but for these. */
-	struct inside_start start = {.rip = mc->rip, .rsp = stack, .rax = 0, .rbx = mc->rbx, .rcx = mc->rip, .rdx = mc->rdx,
-				     .rsi = mc->rsi, .rdi = mc->rdi, .rbp = mc->rbp, .r8 = mc->r8, .r9 = mc->r9, .r10 = mc->r10,
-				     .r11 = mc->rflags, .r12 = mc->r12, .r13 = mc->r13, .r14 = mc->r14, .r15 = mc->r15};
-
-	if ((flags & THREAD_FLAGS) != THREAD_FLAGS || (flags & ~(uint64_t)KNOWN_FLAGS) != 0) {
-		return -EPERM; /* a process, or something that is neither */
-	}
-	if (!library_holds(l, stack - BELOW - LYCH_PAGE, BELOW + LYCH_PAGE) || !library_holds(l, fs, 64)) {
-		return -EINVAL;
-	}
-	b.start = &start;
-	b.parent_tid = flags & CLONE_PARENT_SETTID ? call->arg[2] : 0;
-	b.child_tid = flags & CLONE_CHILD_SETTID ? call->arg[3] : 0;
-	b.clear_tid = flags & CLONE_CHILD_CLEARTID && library_holds(l, call->arg[3], sizeof(int)) ? call->arg[3] : 0;
-	if (atomic_load(&c->maker) != t) {
-		return own_start(&b);
-	}
-	if (c->caught.is) {
-		return -EAGAIN;
-	}
-	/* The SPAWNER itself is made by MAIN; all others are of the thread that makes them. */
-	int tid = slot_of(l, t)->fs == c->at[MAIN].fs ? SPAWNER_TID : (int)atomic_load(&t->tid);
-	if (b.parent_tid != 0 && inside_write(l, b.parent_tid, &tid, sizeof(tid)) != 0) {
-		return -EFAULT;
-	}
-	c->caught = (struct caught){.is = true, .fs = fs, .clear_tid = b.clear_tid, .start = start};
-	return tid;
+	return (struct sigframe *)(void *)((char *)mc - offsetof(struct sigframe, uc.mc));
 }
 
 bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext *mc)
@@ -684,6 +453,13 @@ bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext
 	}
 	x->beginning = false;
 	x->call = t->top;
+	if (x->again != NULL) {
+		const struct kept *k = x->again;
+
+		x->again = NULL;
+		context_slot(l, t)->sp = k->sp;
+		return kept_restore(frame_of(mc), k);
+	}
 	s = &x->start;
 	mc->rip = s->rip;
 	mc->rsp = s->rsp;
@@ -703,7 +479,7 @@ bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext
 	mc->r14 = s->r14;
 	mc->r15 = s->r15;
 	if (atomic_load(&x->use) == CONTEXT_OWN) {
-		slot_of(l, t)->sp = s->rsp & ~15ULL; /* the gate's own frame is not needed any more */
+		context_slot(l, t)->sp = s->rsp & ~15ULL; /* the gate's own frame is not needed any more */
 	}
 	return true;
 }
@@ -721,24 +497,6 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
 
 	return own || (x != NULL && x->ending == t->top) ? MEDIATED_RETURN : MEDIATED_EXIT;
-}
-
-bool contexts_run(struct library *l)
-{
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct contexts *c = l->contexts;
-
-	for (;;) {
-		for (size_t i = FIRST; i < CONTEXTS; i++) {
-			if (atomic_load(&c->at[i].use) == CONTEXT_OWN) {
-				return true;
-			}
-		}
-		if (atomic_load(&c->alive) == 0) {
-			return false;
-		}
-		sys2(SYS_nanosleep, &pause, NULL);
-	}
 }
 
 void contexts_wait(struct library *l)

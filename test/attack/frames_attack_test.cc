@@ -162,7 +162,7 @@ long Scribbles(prey *p)
 TEST_P(Rewritten, RegistersToGoOnWithAreTheDomainsAndItsRightsAreNot)
 {
 	auto *seen = static_cast<int *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
-	for (int round = 0; round < 4; round++) {
+	for (int round = 0; round < 4 || (seen[0] == 0 && round < 100); round++) {
 		IN_A_CHILD({
 			ASSERT_TRUE(Start(GetParam()));
 			Ended first = Attack([](prey *p) -> long {
@@ -220,7 +220,7 @@ TEST_P(Rewritten, FramesOfTheHostEndTheProcessAtTheWorst)
 {
 	auto *saw = static_cast<host_saw *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 	int ends = 0;
-	for (int round = 0; round < 2; round++) {
+	for (int round = 0; round < 2 || (On61() && ends == 0 && round < 100); round++) {
 		int status = ChildStatus([&] {
 			ASSERT_TRUE(Start(GetParam()));
 			struct sigaction act = {};

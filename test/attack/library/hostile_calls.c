@@ -512,14 +512,17 @@ long attack_sigio(struct prey *p)
 
 long attack_limits(struct prey *p)
 {
-	struct rlimit zero = {0, 0};
 	long best = -EPERM;
 
 	for (int what = 0; what < 16; what++) {
 		if (what == RLIMIT_CORE || what == RLIMIT_NOFILE || what == RLIMIT_CPU || what == RLIMIT_MEMLOCK) {
-			best = raw(SYS_setrlimit, what, L(&zero)) >= 0 ? ATTACK_DONE : best;
-			best = raw(SYS_prlimit64, p->pid, what, L(&zero), 0) >= 0 ? ATTACK_DONE : best;
-			best = raw(SYS_prlimit64, 0, what, L(&zero), L(p->own)) >= 0 ? ATTACK_DONE : best;
+			/* No time at all would kill the process at the next tick, before it can tell. */
+			rlim_t least = what == RLIMIT_CPU ? 100000 : 0;
+			struct rlimit less = {least, least};
+
+			best = raw(SYS_setrlimit, what, L(&less)) >= 0 ? ATTACK_DONE : best;
+			best = raw(SYS_prlimit64, p->pid, what, L(&less), 0) >= 0 ? ATTACK_DONE : best;
+			best = raw(SYS_prlimit64, 0, what, L(&less), L(p->own)) >= 0 ? ATTACK_DONE : best;
 		}
 	}
 	return best;

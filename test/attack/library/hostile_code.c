@@ -258,7 +258,7 @@ long attack_written_during_the_scan(struct prey *p)
 	if (pthread_create(&thread, NULL, reads, &r) != 0) {
 		return -EAGAIN;
 	}
-	for (int i = 0; i < 60 && found != ATTACK_DONE; i++) {
+	for (int i = 0; i < (p->low == p->own ? 60000 : 60) && found != ATTACK_DONE; i++) {
 		for (int k = 0; k < 10000 && *(volatile char *)r.at == 0; k++) {
 			raw(SYS_sched_yield);
 		}

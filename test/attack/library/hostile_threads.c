@@ -112,9 +112,12 @@ long attack_clone3(struct prey *p)
 	return rc > 0 ? ATTACK_DONE : rc;
 }
 
-/* Only the control can look whether it worked; inside the host does. */
+/* Only the control can look whether it worked; inside the host does. The kernel writes when the thread ends, which takes its time. */
 static long changed(struct prey *p, long rc)
 {
+	for (int i = 0; i < 30000 && p->low == p->own && *(volatile uint64_t *)p->secret == PREY_SECRET; i++) {
+		waits(1);
+	}
 	return p->low == p->own && *(volatile uint64_t *)p->secret != PREY_SECRET ? ATTACK_DONE : rc < 0 ? rc : 0;
 }
 
@@ -194,10 +197,13 @@ long attack_robust_list(struct prey *p)
 {
 	long rc = by_a_thread(p, sets_robust_list);
 
-	for (int i = 0; p->low == p->own && i < PREY_WORDS; i++) {
-		if (p->words[4 * i] & 0x40000000) { /* FUTEX_OWNER_DIED */
-			return ATTACK_DONE;
+	for (int k = 0; k < 30000 && p->low == p->own; k++) {
+		for (int i = 0; i < PREY_WORDS; i++) {
+			if (*(volatile uint32_t *)&p->words[4 * i] & 0x40000000) { /* FUTEX_OWNER_DIED */
+				return ATTACK_DONE;
+			}
 		}
+		waits(1);
 	}
 	return rc;
 }
