@@ -84,6 +84,16 @@ int media_stop(void)
 	return failed;
 }
 
+struct lych_domain *media_domain(const char *format)
+{
+	for (unsigned int i = 0; i < LIBRARIES; i++) {
+		if (strcmp(libraries[i].format, format) == 0) {
+			return libraries[i].domain;
+		}
+	}
+	return NULL;
+}
+
 uint64_t media_resets(void)
 {
 	return resets;
