@@ -42,6 +42,18 @@ LYCH_HIDDEN uint32_t lych_pkru_read_soft(void);
  */
 LYCH_HIDDEN void lych_grant_first_pku(void);
 
+/*
+ * A raw system call, call[0], with call[1] to call[6], under GATE_NOT_VIEW, the view of the domain on top: the kernel reads and
+ * writes for it what the domain itself could. lych_view_call runs as the host (an answer: ~GATE_NOT_HOST is in force before and
+ * behind it, and signals may come); lych_view_call_monitor in lych_signal. Sites. Between _narrow and _narrow_end a host's
+ * context has a domain's rights: no more are given to it there. With the pku backend only.
+ */
+LYCH_HIDDEN long lych_view_call(const long call[7]);
+LYCH_HIDDEN long lych_view_call_monitor(const long call[7]);
+LYCH_HIDDEN extern const char lych_view_call_narrow[], lych_view_call_narrow_end[];
+/* Which of them it is: only lych_signal runs with all rights. Without keys a bare system call. */
+LYCH_HIDDEN long view_call(const long call[7]);
+
 /* Raises SIGILL at lych_restore_trap, which must not be blocked: strangers.c. */
 LYCH_HIDDEN long lych_restore_ask(uint32_t clear, uint32_t set, bool chosen);
 LYCH_HIDDEN extern const char lych_restore_trap[];

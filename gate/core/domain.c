@@ -159,7 +159,8 @@ static int domain_make(struct lych_domain *d, const struct lych_domain_opts *opt
 	}
 	d->key = (uint32_t)key;
 	d->slot = MON_SLOTS + (uint32_t)key * SLOT_SIZE;
-	d->not_view = ~view_of_domain(opts->kind, key, (int)ROOT.gate_key);
+	/* A vault may read the host; a library that is one, too, may not. */
+	d->not_view = ~view_of_domain(library != NULL ? LYCH_KIND_LIBRARY : opts->kind, key, (int)ROOT.gate_key);
 	rc = opts->kind == LYCH_KIND_VAULT || threads_allow(key) ? tables_new(d, opts) : -EBUSY;
 	if (rc == 0 && library != NULL) {
 		rc = library_take(library, d);
@@ -228,8 +229,8 @@ int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struc
 	if (rc != 0) {
 		return rc;
 	}
-	if (refusal(o->kind) != NULL) {
-		why_set("%s", refusal(o->kind));
+	if (refusal(library != NULL ? LYCH_KIND_LIBRARY : o->kind) != NULL) {
+		why_set("%s", refusal(library != NULL ? LYCH_KIND_LIBRARY : o->kind));
 		return -EOPNOTSUPP;
 	}
 	rc = floor_start();
@@ -470,7 +471,8 @@ int lych_domain_reset(struct lych_domain *d)
 	if (!is_domain(d)) {
 		rc = -EINVAL;
 	} else if (d->library != NULL && d->library->restless) {
-		why_set("library: threads that its constructors began cannot be brought back: close it, and open it again");
+		why_set("library: a thread that its constructors began did not stop when its state was to be kept: close it, and "
+			"open it again");
 		rc = -EOPNOTSUPP;
 	} else {
 		rc = close_domain(d, self);
@@ -484,8 +486,8 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc == 0) {
 		rc = library_reset(d);
 	}
-	d->ending = false;
 	if (rc != 0) {
+		d->ending = false;
 		atomic_store(&d->state, DOMAIN_POISONED);
 		rc = -ENOMEM;
 		goto out;
@@ -493,6 +495,17 @@ int lych_domain_reset(struct lych_domain *d)
 	d->next_id = fresh_id(d->kind);
 	atomic_store(&d->state, DOMAIN_READY);
 	atomic_store(&d->id, d->next_id);
+	if (d->library != NULL) {
+		unlock();
+		rc = library_again(d);
+		lock();
+	}
+	d->ending = false;
+	if (rc != 0) {
+		why_set("library: no threads for those that its constructors began");
+		domain_poison(d);
+		rc = -ENOMEM;
+	}
 out:
 	unlock();
 	return rc;
@@ -530,6 +543,45 @@ int lych_domain_cancel(struct lych_domain *d)
 		round.ask = false; /* calls that begin from now on are not meant */
 		one_millisecond();
 	}
+}
+
+int domain_grant(struct lych_domain *d, int key, enum rights rights)
+{
+	int rc;
+
+	lock();
+	rc = is_domain(d) ? 0 : -EINVAL;
+	unlock();
+	if (rc == 0) {
+		rc = domain_pause(d);
+	}
+	if (rc != 0 && rc != -EOWNERDEAD) {
+		return rc;
+	}
+	lock();
+	if (rc == 0) {
+		d->not_view = ~view_with(~d->not_view, key, rights);
+		domain_go_on(d);
+	} else if (atomic_load(&d->state) == DOMAIN_POISONED && !d->ending && !d->leaving && !threads_inside(d, false)) {
+		d->not_view = ~view_with(~d->not_view, key, rights);
+		rc = 0;
+	} else {
+		rc = -EBUSY;
+	}
+	unlock();
+	return rc;
+}
+
+bool domains_have(int key)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		const struct lych_domain *d = &ROOT.monitor->domains[i];
+
+		if (atomic_load(&d->state) != DOMAIN_FREE && view_rights(~d->not_view, key) != RIGHTS_NONE) {
+			return true;
+		}
+	}
+	return false;
 }
 
 int lych_domain_key(const struct lych_domain *d)
@@ -636,21 +688,29 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 }
 
 /* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
- * gate's; where there is no room the gate refuses. */
-static void words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
+ * gate's; where there is no room the gate refuses. -EXFULL: where a thread of a library's own has its stack nothing is. */
+static int words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
 {
 	const struct slot *slot = &self->slots[d->key];
 	uint64_t bytes = record->binding->words * 8ULL;
 	uint64_t to = (slot->sp - bytes) & ~15ULL;
+	const void *from = (const void *)(uintptr_t)(record->rsp + record->args_off);
 	uint32_t before;
 
 	if (bytes == 0 || to < slot->low || to > slot->sp) {
-		return;
+		return 0;
 	}
-	before = vault_open(d);
-	memcpy((void *)(uintptr_t)to, (const void *)(uintptr_t)(record->rsp + record->args_off), bytes);
-	vault_close(d, before);
+	if (d->library != NULL) {
+		if (inside_write(d->library, to, from, bytes) != 0) {
+			return -EXFULL;
+		}
+	} else {
+		before = vault_open(d);
+		memcpy((void *)(uintptr_t)to, from, bytes);
+		vault_close(d, before);
+	}
 	record->flags |= RECF_WORDS;
+	return 0;
 }
 
 int lych_gate_slow(struct lych_domain *d, struct record *record)
@@ -677,12 +737,13 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 	}
 	lock();
 	rc = prepare(d, self, record);
-	if (rc == 0 && d->functions != NULL && !may_enter_at(d->functions, record->binding->fn)) {
+	if (rc == 0 && d->functions != NULL && !may_enter_at(d->functions, record->binding->fn) &&
+	    (d->library == NULL || !library_own_call(d->library, record->binding->fn))) {
 		rc = -EACCES;
 	}
 	unlock();
 	if (rc == 0 && d->functions != NULL) {
-		words_to_vault(d, self, record);
+		rc = words_to_vault(d, self, record);
 	}
 	if (rc == 0 && ROOT.backend == LYCH_MPROTECT) {
 		rc = backend_mprotect_enter(d);

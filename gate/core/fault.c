@@ -45,6 +45,7 @@ void fault_clear(struct lych_domain *domain)
 	struct fault_slot *slot = slot_of(domain);
 
 	memset(&slot->fault, 0, sizeof(slot->fault));
+	memset(slot->secret_gpr, 0, sizeof(slot->secret_gpr));
 	slot->fault.key = -1;
 	atomic_store(&slot->reporter, 0);
 	domain->fault = slot;
@@ -52,7 +53,10 @@ void fault_clear(struct lych_domain *domain)
 
 void fault_no_reporter(struct lych_domain *domain)
 {
-	atomic_store(&slot_of(domain)->reporter, 0);
+	struct fault_slot *slot = slot_of(domain);
+
+	memset(slot->secret_gpr, 0, sizeof(slot->secret_gpr));
+	atomic_store(&slot->reporter, 0);
 }
 
 static enum lych_access access_of(const struct kernel_sigcontext *mc)
@@ -111,15 +115,19 @@ void fault_classify(struct lych_fault *out, struct lych_domain *domain, const st
 	}
 }
 
-/* Those of a vault stay with it, but for rip. */
-static void fault_registers(struct lych_fault *out, const struct lych_domain *domain, const struct sigframe *frame)
+/* Those of a vault stay with it, but for rip: for the way there through a library they are kept until it has been found. */
+static void fault_registers(struct fault_slot *slot, const struct lych_domain *domain, const struct sigframe *frame)
 {
+	struct lych_fault *out = &slot->fault;
 	const struct kernel_sigcontext *mc = &frame->uc.mc;
 	const uint64_t gpr[16] = {mc->rax, mc->rbx, mc->rcx, mc->rdx, mc->rsi, mc->rdi, mc->rbp, mc->rsp,
 				  mc->r8,  mc->r9,  mc->r10, mc->r11, mc->r12, mc->r13, mc->r14, mc->r15};
 
 	out->rip = mc->rip;
 	if (domain->kind == LYCH_KIND_VAULT) {
+		if (domain->library != NULL) {
+			memcpy(slot->secret_gpr, gpr, sizeof(gpr));
+		}
 		return;
 	}
 	out->rsp = mc->rsp;
@@ -141,6 +149,7 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 		return;
 	}
 	memset(fault, 0, offsetof(struct lych_fault, count));
+	memset(slot->secret_gpr, 0, sizeof(slot->secret_gpr));
 	fault->key = -1;
 	fault->tid = tid;
 	copy_text(fault->domain, sizeof(fault->domain), domain->name);
@@ -152,7 +161,7 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 		fault->last_foreign = (last & REFUSED_FOREIGN) != 0;
 	}
 	if (frame != NULL) {
-		fault_registers(fault, domain, frame);
+		fault_registers(slot, domain, frame);
 		fault_classify(fault, domain, frame);
 	}
 	if (kind != LYCH_FAULT_NONE) {
@@ -250,7 +259,12 @@ static void report(struct fault_slot *slot, struct lych_domain *domain, struct l
 	if (fault->address != 0) {
 		(void)fault_mapping_of(fault->address, fault->mapping, sizeof(fault->mapping));
 	}
-	if (fault->gpr[7] != 0 && domain->library != NULL) {
+	if (slot->secret_gpr[7] != 0) {
+		memcpy(fault->gpr, slot->secret_gpr, sizeof(fault->gpr));
+		explicit_bzero(slot->secret_gpr, sizeof(slot->secret_gpr));
+		library_backtrace(domain->library, fault);
+		explicit_bzero(fault->gpr, sizeof(fault->gpr));
+	} else if (fault->gpr[7] != 0 && domain->library != NULL) {
 		library_backtrace(domain->library, fault);
 	} else if (fault->gpr[7] != 0) {
 		fault_backtrace(fault, is_of_domain, &whose);

@@ -11,6 +11,7 @@ struct sigframe;
 struct fault_slot {
 	_Atomic int reporter; /* the thread that noted it and has not reported it yet; 0: none */
 	struct lych_fault fault;
+	uint64_t secret_gpr[16]; /* of a vault, as fault.gpr, while there is a reporter: nobody else is told */
 };
 
 /* lych_domain_new calls it: nothing has happened here yet. Sets domain->fault. */

@@ -14,6 +14,11 @@
 #define FOLLOW_PAUSES 20000 /* of 50 us, and the kernel's slack */
 #define KICK_EVERY 1024
 
+uint32_t thread_view_less(uint32_t view)
+{
+	return view | ROOT.monitor->deny_bits;
+}
+
 uint32_t thread_view(uint32_t view)
 {
 	return (view & ~ROOT.monitor->allow_bits) | ROOT.monitor->deny_bits;

@@ -55,6 +55,9 @@
 .macro write_pkru
 #ifdef LYCH_SOFT
 	mov	%eax, %gs:GATE_SOFT
+#ifdef LYCH_SITE_INSN
+	LYCH_SITE_INSN
+#endif
 #elif defined(LYCH_SITE_INSN)
 	LYCH_SITE_INSN
 #else
@@ -1621,6 +1624,8 @@ function V(lych_signal_entry)
 	xor	%ecx, %ecx
 	xor	%edx, %edx
 	site_imm 0, 0, 0, 0, 0
+#elif defined(LYCH_SITE_INSN)
+	LYCH_SITE_INSN
 #endif
 	/* rule 3. Everything is open; nothing is believed: gs must be an area that names itself. */
 	rdgsbase %r8
@@ -1791,6 +1796,70 @@ label lych_resume_soft_end
 label lych_resume_pku_end
 #endif
 function_end V(lych_resume)
+
+#ifndef LYCH_SOFT
+/* ---- a system call with a domain's rights ------------------------------------------------------------------- */
+
+/*
+ * long lych_view_call(const long call[7]): as the host, which has its rights again behind it; long lych_view_call_monitor:
+ * with all rights and signals blocked, as lych_signal runs. What says that no domain has jumped to the second write is
+ * the selector: it is BLOCK as long as code of a domain runs (rule 4). Nothing lies between the two that needs memory.
+ */
+.macro view_call name:req
+function \name
+	.cfi_startproc
+	endbr64
+	push	%rbx
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %rbx, 0
+	push	%r12
+	.cfi_adjust_cfa_offset 8
+	.cfi_rel_offset %r12, 0
+	mov	(%rdi), %rbx
+	mov	16(%rdi), %rsi
+	mov	24(%rdi), %r12
+	mov	32(%rdi), %r10
+	mov	40(%rdi), %r8
+	mov	48(%rdi), %r9
+	mov	8(%rdi), %rdi
+.Ld0_\name:
+	load_view GATE_NOT_VIEW
+	site_gs	GATE_NOT_VIEW
+label \name\()_narrow
+	mov	%r12, %rdx
+	mov	%rbx, %rax
+	syscall
+	mov	%rax, %rbx
+.Lh0_\name:
+.ifc \name, lych_view_call
+	load_view GATE_NOT_HOST
+	site_gs	GATE_NOT_HOST
+.else
+	xor	%eax, %eax
+	xor	%ecx, %ecx
+	xor	%edx, %edx
+	site_imm 0, 0, 0, 0, 0
+.endif
+label \name\()_narrow_end
+	cmpb	$SELECTOR_ALLOW, %gs:GATE_SELECTOR
+	jne	.Ltrap
+	mov	%rbx, %rax
+	pop	%r12
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %r12
+	pop	%rbx
+	.cfi_adjust_cfa_offset -8
+	.cfi_restore %rbx
+	ret
+	restart	.Ld0_\name, \name\()_narrow, .Ld0_\name
+	restart	.Lh0_\name, \name\()_narrow_end, .Lh0_\name
+	.cfi_endproc
+function_end \name
+.endm
+
+	view_call lych_view_call
+	view_call lych_view_call_monitor
+#endif
 
 /* ---- rights of the host: regions, attaching --------------------------------------------------------------- */
 

@@ -121,4 +121,12 @@ LYCH_HIDDEN void *monitor_early_block(size_t i, size_t *bytes);
  * inside lych_signal as well: takes no lock. */
 LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
 
+/*
+ * domain.c. What the domain's view has for a key that is not its own: 0, -EINVAL (not a domain that lives), -EBUSY (somebody is
+ * inside, or about to reset or free it; nothing is changed). Takes monitor->lock; by an attached thread.
+ */
+LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, int key, enum rights rights);
+/* Does any domain have rights to it beside its owner's? With monitor->lock. */
+LYCH_HIDDEN bool domains_have(int key);
+
 #endif /* LYCH_KEYS_H */

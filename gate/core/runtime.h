@@ -146,7 +146,7 @@ struct lych_domain {
 	uint32_t key;
 	/* from here on C only */
 	_Atomic uint32_t state; /* enum domain_state */
-	uint32_t kind;          /* enum lych_kind */
+	uint32_t kind;          /* enum lych_kind; of a library that is a vault: LYCH_KIND_VAULT */
 	uint64_t next_id;       /* id it has when it is ready: id is 0 while it is not */
 	char name[32];
 	struct domain_memory *memory; /* gate/memory/ */

@@ -125,7 +125,7 @@ _Noreturn void signal_go_on(struct context *c)
 			signal_broken();
 		}
 		status = must_end(c->area, call);
-		if (status != 0) {
+		if (status != 0 || (call->domain->library != NULL && context_keep(call->domain->library, c->thread, c->frame))) {
 			signal_end_call(c->area, c->frame, status);
 		} else {
 			resume_domain(c);

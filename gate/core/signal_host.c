@@ -37,12 +37,21 @@ static uint32_t bits_of_vaults(void)
 	return bits;
 }
 
+/* In a system call with a domain's rights no more are given; the host's are read anew behind it. */
+static uint32_t view_now(const struct sigframe *frame, uint32_t view)
+{
+	uint64_t rip = frame->uc.mc.rip;
+	bool narrow = rip >= (uint64_t)lych_view_call_narrow && rip < (uint64_t)lych_view_call_narrow_end;
+
+	return narrow ? thread_view_less(view) : thread_view(view);
+}
+
 void signal_host_rights(const struct thread *t, struct sigframe *frame)
 {
 	if (ROOT.xsave_pkru != 0) {
 		uint32_t never = ROOT.frames_whole ? 0 : bits_of_vaults() & ~t->vault_open;
 
-		sigframe_set_pkru(frame, ROOT.xsave_pkru, thread_view(sigframe_pkru(frame, ROOT.xsave_pkru)) | never);
+		sigframe_set_pkru(frame, ROOT.xsave_pkru, view_now(frame, sigframe_pkru(frame, ROOT.xsave_pkru)) | never);
 	}
 }
 
@@ -58,7 +67,7 @@ void signal_follow(struct context *c)
 
 		if (!level->domain_context) {
 			signal_host_rights(c->thread, level->frame);
-			level->pkru = thread_view(level->pkru);
+			level->pkru = view_now(level->frame, level->pkru);
 		}
 	}
 	thread_followed(c->thread, epoch);

@@ -97,6 +97,7 @@ LYCH_HIDDEN LYCH_MUST_CHECK bool threads_allow(int key);
  */
 LYCH_HIDDEN void thread_pkru_update(uint32_t clear, uint32_t set); /* PKRU of the calling thread (asm.h), by backend */
 LYCH_HIDDEN uint32_t thread_view(uint32_t view);
+LYCH_HIDDEN uint32_t thread_view_less(uint32_t view); /* without what is denied: for a context that is to get nothing */
 LYCH_HIDDEN uint64_t thread_follow(struct thread *t);
 LYCH_HIDDEN void thread_followed(struct thread *t, uint64_t epoch);
 

@@ -11,6 +11,8 @@
 #include "calls.h"
 #include "library.h"
 
+#define SYSCALL_BYTES 2 /* the instruction, behind which rip is */
+
 static struct slot *slot_of(const struct library *l, struct thread *t)
 {
 	return &t->slots[l->domain->key];
@@ -121,11 +123,19 @@ bool library_quick(struct library *l, struct thread *t, const struct mediated *c
 enum mediated_end library_answer(struct library *l, struct thread *t, const struct mediated *call,
 				 struct kernel_sigcontext *mc, long *result)
 {
+	enum mediated_end end;
+
 	if (call->nr == SYS_clone) {
 		*result = context_clone(l, t, call, mc);
 		return MEDIATED_RESULT;
 	}
-	return calls_answer(l, t, call, result);
+	end = calls_answer(l, t, call, result);
+	/* There are no signals inside: if it goes on after that, it was stopped (rest.c) before it had done anything. */
+	if (end == MEDIATED_RESULT && *result == -EINTR) {
+		mc->rip -= SYSCALL_BYTES;
+		*result = call->nr;
+	}
+	return end;
 }
 
 bool answer_interrupted(struct library *l, struct thread *t)
@@ -133,5 +143,5 @@ bool answer_interrupted(struct library *l, struct thread *t)
 	const struct record *top = t->top;
 
 	return atomic_load(&top->cancel) != 0 || atomic_load(&l->domain->id) != top->call_id ||
-	       (top->deadline_ns != 0 && monotonic_ns() >= top->deadline_ns);
+	       (top->deadline_ns != 0 && monotonic_ns() >= top->deadline_ns) || context_rests(l, t);
 }

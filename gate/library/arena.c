@@ -87,9 +87,18 @@ void arenas_thaw(void)
 
 /* ---- pages ---------------------------------------------------------------------------------- */
 
+/* Nothing of a vault is in a core file. */
+static int no_dump(const struct library *l, uint64_t start, uint64_t end)
+{
+	return l->domain->kind == LYCH_KIND_VAULT ? (int)sys3(SYS_madvise, start, end - start, MADV_DONTDUMP) : 0;
+}
+
 int arena_tag(struct library *l, uint64_t start, uint64_t end, uint32_t prot)
 {
-	return ledger_tag(start, end - start, l->arena->key, (int)prot);
+	int rc = ledger_tag(start, end - start, l->arena->key, (int)prot);
+
+	/* Whatever is mapped comes by here. */
+	return rc == 0 ? no_dump(l, start, end) : rc;
 }
 
 /*
@@ -279,7 +288,7 @@ int arena_new(struct library *l, uint64_t bytes, uint64_t limit, int key)
 	if (start == 0 || !random_bytes(shift, sizeof(shift))) {
 		goto no_range;
 	}
-	if (ledger_add((void *)(uintptr_t)start, bytes, key, RANGE_ANY) != 0) {
+	if (no_dump(l, start, start + bytes) != 0 || ledger_add((void *)(uintptr_t)start, bytes, key, RANGE_ANY) != 0) {
 		goto no_range;
 	}
 	a->key = key;

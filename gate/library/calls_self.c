@@ -200,7 +200,8 @@ static bool do_random(const struct answer *a, long *result)
 		*result = -EFAULT;
 	} else {
 		/* nothing could interrupt the wait for a machine that has just started */
-		*result = arg[1] == 0 ? 0 : sys3(SYS_getrandom, arg[0], arg[1], (uint32_t)arg[2] | RANDOM_NONBLOCK);
+		const long call[7] = {SYS_getrandom, (long)arg[0], (long)arg[1], (uint32_t)arg[2] | RANDOM_NONBLOCK};
+		*result = arg[1] == 0 ? 0 : view_call(call);
 	}
 	return true;
 }

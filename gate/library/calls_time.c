@@ -24,7 +24,8 @@ static long do_clock(const struct answer *a, int clock)
 	if (outside(a, at, sizeof(struct timespec)) && (at != 0 || a->call->nr == SYS_clock_gettime)) {
 		return -EFAULT;
 	}
-	return sys2(a->call->nr, clock == OWN_THREAD_CLOCK ? CLOCK_THREAD_CPUTIME_ID : clock, at);
+	const long call[7] = {a->call->nr, clock == OWN_THREAD_CLOCK ? CLOCK_THREAD_CPUTIME_ID : clock, (long)at};
+	return view_call(call);
 }
 
 bool clocks_call(const struct answer *a, long *result)

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <linux/futex.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -51,6 +52,7 @@ int contexts_new(struct library *l)
 void contexts_free(struct library *l)
 {
 	if (l->contexts != NULL) {
+		contexts_kept_free(l);
 		monitor_free(l->contexts, sizeof(*l->contexts));
 		l->contexts = NULL;
 	}
@@ -69,6 +71,16 @@ struct inside_context *context_of(const struct library *l, const struct thread *
 	return NULL;
 }
 
+void context_clear(struct inside_context *x)
+{
+	x->call = NULL;
+	x->beginning = false;
+	x->ending = NULL;
+	x->again = NULL;
+	atomic_store(&x->stopped, false);
+	atomic_store(&x->never, false);
+}
+
 struct inside_context *context_claim(struct library *l, enum context_use use)
 {
 	struct contexts *c = l->contexts;
@@ -80,9 +92,7 @@ struct inside_context *context_claim(struct library *l, enum context_use use)
 		while (used <= i && !atomic_compare_exchange_weak(&c->used, &used, (uint32_t)i + 1)) {
 		}
 		if (atomic_compare_exchange_strong(&c->at[i].use, &is_free, use)) {
-			c->at[i].call = NULL;
-			c->at[i].beginning = false;
-			c->at[i].ending = NULL;
+			context_clear(&c->at[i]);
 			return &c->at[i];
 		}
 	}
@@ -140,12 +150,9 @@ static int call_plain(struct library *l, const char *name, uint64_t fn, uint64_t
 
 int context_slot_take(struct library *l, struct thread *self, uint64_t fs)
 {
-	int rc = memory_stack_new(l->domain, self);
-
-	if (rc == 0) {
-		context_slot(l, self)->fs = fs;
-	}
-	return rc;
+	/* From when it has a stack a handler of the host may call the domain. */
+	__atomic_store_n(&context_slot(l, self)->fs, fs, __ATOMIC_SEQ_CST);
+	return memory_stack_new(l->domain, self);
 }
 
 static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
@@ -422,22 +429,19 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	}
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
+	atomic_store(&c->resting, 0);
 	if (atomic_load(&c->making) != self) {
 		making_end(c);
 	}
 }
 
-void contexts_reset(struct library *l)
-{
-	uint32_t used = atomic_load(&l->contexts->used);
-
-	for (size_t i = FIRST; i < used; i++) {
-		context_release(&l->contexts->at[i]);
-	}
-	atomic_store(&l->contexts->used, FIRST);
-}
-
 /* ---- what system calls ask of them --------------------------------------------------------------------------------- */
+
+/* Registers are those of a copy (sigframe.h). */
+static struct sigframe *frame_of(struct kernel_sigcontext *mc)
+{
+	return (struct sigframe *)(void *)((char *)mc - offsetof(struct sigframe, uc.mc));
+}
 
 bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext *mc)
 {
@@ -449,6 +453,13 @@ bool context_begin(struct library *l, struct thread *t, struct kernel_sigcontext
 	}
 	x->beginning = false;
 	x->call = t->top;
+	if (x->again != NULL) {
+		const struct kept *k = x->again;
+
+		x->again = NULL;
+		context_slot(l, t)->sp = k->sp;
+		return kept_restore(frame_of(mc), k);
+	}
 	s = &x->start;
 	mc->rip = s->rip;
 	mc->rsp = s->rsp;
@@ -486,24 +497,6 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	bool own = x != NULL && atomic_load(&x->use) == CONTEXT_OWN && x->call == t->top;
 
 	return own || (x != NULL && x->ending == t->top) ? MEDIATED_RETURN : MEDIATED_EXIT;
-}
-
-bool contexts_run(struct library *l)
-{
-	const struct timespec pause = {.tv_nsec = 1000000};
-	struct contexts *c = l->contexts;
-
-	for (;;) {
-		for (size_t i = FIRST; i < CONTEXTS; i++) {
-			if (atomic_load(&c->at[i].use) == CONTEXT_OWN) {
-				return true;
-			}
-		}
-		if (atomic_load(&c->alive) == 0) {
-			return false;
-		}
-		sys2(SYS_nanosleep, &pause, NULL);
-	}
 }
 
 void contexts_wait(struct library *l)

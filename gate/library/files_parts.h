@@ -81,8 +81,9 @@ LYCH_HIDDEN long file_new(struct library *l, int real, enum file_kind kind, cons
 LYCH_HIDDEN long number_take_away(struct library *l, uint64_t fd);
 
 /*
- * A system call of which an argument points into the arena, wholly: its rights are there for a vault's memory, too.
- * EINTR is given on only when there is a reason.
+ * A system call of which an argument points into the arena, wholly. Made under the domain's own PKRU, so that the kernel
+ * looks at the pointer, too; but for those by vectors and messages, which are copies in memory of the host: of each piece is
+ * known that it lies in the arena. EINTR is given on only when there is a reason.
  */
 LYCH_HIDDEN long arena_call(const struct answer *a, long nr, long p0, long p1, long p2, long p3, long p4, long p5);
 /* The same for f, waiting for events as its domain expects. */

@@ -3,13 +3,13 @@
  * Library domains: a process inside the process. What the parts promise each other.
  *
  *	open.c      lych_open, lych_load, lych_symbol: the order of it
- *	loader.c    maps the dynamic loader and the stub, builds the first stack
+ *	loader.c    maps the dynamic loader and the stub, builds the first stack; loader_arena.c: into an arena
  *	inside/     the stub: the program that the loader starts; it runs in the domain and is not trusted
  *	space.c     which parts of the arena are what: pure
  *	arena.c     mmap and its kin of code inside, carried out
  *	snapshot.c  the state that a reset goes back to
  *	context.c   thread-local storage for threads of the host
- *	own_threads.c threads of the domain's own
+ *	own_threads.c threads of the domain's own; rest.c: those that a reset brings back
  *	answer.c    system calls: which of them end a call, begin a thread, or are somebody else's
  *	calls.c     what answers the others
  *	code.c      what is to be executable
@@ -24,7 +24,9 @@
  * it is freed, whatever is mapped there: so a pointer that lies wholly in the arena is the domain's own, whatever another
  * thread of the domain does meanwhile. Mapped or not, and with which protection, is the domain's own business: the runtime
  * never dereferences such a pointer, but has the kernel copy (inside_read, inside_write), which gives -EFAULT. The heap of
- * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change.
+ * lych_alloc and the stacks of threads of the host lie in the arena, too, in places that the domain cannot change. And where the kernel
+ * itself reads or writes what the domain points at, it does so under the domain's PKRU (view_call), but for vectors and messages,
+ * which have to be copies (arena_call).
  *
  * Calls are answered in one of two places:
  *
@@ -61,9 +63,10 @@ struct library {
 	uint64_t limit_bytes;    /* options of lych_open, with defaults */
 	uint32_t threads, fds;
 	bool ready;   /* the loader is done */
+	bool opened;  /* lych_open is: from here on the host's data may be inside */
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
 	bool refused_code; /* lych_why says which */
-	bool restless; /* threads of its own have run since the start: there is no state that a reset could go back to */
+	bool restless; /* threads of its own did not stop: there is no state that a reset could go back to */
 	/* Options of lych_open: who is told of code. */
 	void (*on_file)(const char *path, uint64_t bytes, void *ctx);
 	void (*on_code)(const struct lych_code_item *item, void *ctx);
@@ -94,7 +97,8 @@ LYCH_HIDDEN long inside_text(const struct library *l, char *to, uint64_t at, siz
 
 struct kernel_sigcontext;
 
-/* domain.c: as lych_domain_new, with checked options; library is that of a LYCH_KIND_LIBRARY, else NULL. */
+/* domain.c: as lych_domain_new, with checked options; library is that of a LYCH_KIND_LIBRARY, or of a LYCH_KIND_VAULT that is one,
+ * too; else NULL. */
 LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
 
 /*
@@ -114,8 +118,12 @@ LYCH_HIDDEN void library_leave(struct lych_domain *d);
 LYCH_HIDDEN void library_settle(struct lych_domain *d);
 /* With monitor->lock, nobody is inside: the state of the last snapshot. 0 or -ENOMEM. */
 LYCH_HIDDEN int library_reset(struct lych_domain *d);
+/* Then, without the lock, when calls get in: its own threads. 0; else the domain is to be poisoned: as contexts_again. */
+LYCH_HIDDEN int library_again(struct lych_domain *d);
 /* The gate's slow way: self has a stack and thread-local storage in d. As lych_gate_slow. */
 LYCH_HIDDEN int library_enter(struct lych_domain *d, struct thread *self, struct record *record);
+/* Is fn what the runtime itself calls there? A vault may be entered at these, too. */
+LYCH_HIDDEN bool library_own_call(const struct library *l, void (*fn)(void));
 /* The calling thread ends, and is attached still: so do the threads inside that were made for it. */
 LYCH_HIDDEN void library_thread_ends(struct thread *self);
 
@@ -157,7 +165,12 @@ LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, 
 LYCH_HIDDEN int library_code_of(struct library *l, uint64_t at, const void *content, uint64_t bytes, const char *path,
 				const void *file, uint64_t file_bytes, uint64_t off);
 
-/* ---- context.c, own_threads.c ------------------------------------------------------------------------------------ */
+/* ---- loader_arena.c ---------------------------------------------------------------------------------------------- */
+
+/* Everything that the first thread begins with: its registers in *first, and l->begin. As loader_begin. Nothing inside has run. */
+LYCH_HIDDEN int loader_into(struct library *l, const struct lych_library_opts *opts, struct inside_start *first);
+
+/* ---- context.c, own_threads.c, rest.c ---------------------------------------------------------------------------- */
 
 /* The arena is there, nothing inside it has run. -ENOMEM. */
 LYCH_HIDDEN int contexts_new(struct library *l);
@@ -166,10 +179,27 @@ LYCH_HIDDEN void contexts_free(struct library *l);
 LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
 /* Then: the context by which others are made. */
 LYCH_HIDDEN int context_spawner(struct library *l);
-/* Do threads of the domain's own run? Waits for those that have ended. Without the lock; no thread of the host is inside. */
-LYCH_HIDDEN bool contexts_run(struct library *l);
-/* With monitor->lock, nobody is inside: those made since are gone. */
+/*
+ * Stops the threads of the domain's own, for a snapshot: they are outside, their registers are kept, until contexts_go_on. Others
+ * may go in, and make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and
+ * they go on, -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ */
+LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
+LYCH_HIDDEN void contexts_go_on(struct library *l);
+/* Between the two, with monitor->lock, nobody is inside: a snapshot was taken, with these. */
+LYCH_HIDDEN void contexts_kept(struct library *l);
+/*
+ * With monitor->lock, nobody is inside, and contexts_wait was called: those made since the snapshot are gone, and places taken for
+ * those that were there. They begin by contexts_again, which is called next, without the lock, when calls may get in. 0; or,
+ * and then some of them do not, -EAGAIN, -ENOMEM.
+ */
 LYCH_HIDDEN void contexts_reset(struct library *l);
+LYCH_HIDDEN int contexts_again(struct library *l);
+/* In lych_signal, or in an answer: is t one that is to stop, where it is now? */
+LYCH_HIDDEN bool context_rests(const struct library *l, const struct thread *t);
+/* In lych_signal, with a copy of a frame of t's call in l: true when it was kept. Then the call is to end. */
+struct sigframe;
+LYCH_HIDDEN bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame);
 /* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */
 LYCH_HIDDEN void contexts_wait(struct library *l);
 /* Threads of its own that run inside. */

@@ -28,7 +28,6 @@
 #include "arena.h"
 #include "files.h"
 #include "library.h"
-#include "loader.h"
 #include "none.h"
 #include "rules.h"
 #include "snapshot.h"
@@ -46,6 +45,7 @@
 /* Address space beside what the limit says: files of libraries, guards, what is reserved and never used. */
 #define ADDRESSES ((uint64_t)8 << 30)
 #define LEAVE_MS 1000
+#define REST_NS 10000000000ULL /* for its own threads to stop */
 #define SEARCH_BYTES 8192
 #define PATH_BYTES 4096
 
@@ -86,10 +86,6 @@ static int options(struct lych_library_opts *out, const struct lych_library_opts
 	    out->callbacks > LYCH_CALLBACK_THUNKS) {
 		why_set("an option of lych_open is out of range");
 		return -EINVAL;
-	}
-	if (out->vault) {
-		why_set("a library that is a vault, too, cannot be had in this version");
-		return -EOPNOTSUPP;
 	}
 	return 0;
 }
@@ -212,6 +208,14 @@ void library_settle(struct lych_domain *d)
 	}
 }
 
+bool library_own_call(const struct library *l, void (*fn)(void))
+{
+	uint64_t at = (uintptr_t)fn;
+
+	return at == l->begin || (l->ready && (at == l->table.load || at == l->table.symbol || at == l->table.spawn ||
+					       at == l->table.finish || at == l->table.leave));
+}
+
 void library_gone(struct library *l)
 {
 	library_free(l);
@@ -229,6 +233,11 @@ int library_reset(struct lych_domain *d)
 	files_restore(l);
 	rc = snapshot_restore(l);
 	return rc;
+}
+
+int library_again(struct lych_domain *d)
+{
+	return contexts_again(d->library);
 }
 
 void library_leave(struct lych_domain *d)
@@ -282,81 +291,14 @@ static int why_fault(struct lych_domain *d, int rc, const char *what)
 	return rc;
 }
 
-/* Somewhere that all code reaches, and is reached from. */
-static int place(void *ctx, uint64_t *at, uint64_t bytes, uint64_t align)
-{
-	struct library *l = ctx;
-	uint64_t spare = align > LYCH_PAGE ? align : 0;
-	long found = arena_place(l, bytes + spare, PROT_NONE, SPACE_TRAMPOLINES);
-
-	if (found < 0) {
-		return -ENOMEM;
-	}
-	/* Nothing of the domain runs yet: it is still free. */
-	arena_unplace(l, (uint64_t)found);
-	*at = spare != 0 ? ((uint64_t)found + align - 1) & ~(align - 1) : (uint64_t)found;
-	found = arena_mmap(l, *at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-	return found < 0 ? (int)found : 0;
-}
-
-static int map(void *ctx, uint64_t at, uint64_t bytes, int prot)
-{
-	long rc = arena_mmap(ctx, at, bytes, (uint64_t)prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-
-	return rc < 0 ? (int)rc : 0;
-}
-
-static int write_bytes(void *ctx, uint64_t at, const void *from, uint64_t bytes)
-{
-	return (int)inside_write(ctx, at, from, bytes);
-}
-
-static int copy(void *ctx, uint64_t at, const void *from, uint64_t bytes, int prot)
-{
-	int rc = map(ctx, at, bytes, PROT_READ | PROT_WRITE);
-
-	if (rc == 0) {
-		rc = write_bytes(ctx, at, from, bytes);
-	}
-	if (rc == 0 && prot != (PROT_READ | PROT_WRITE)) {
-		rc = (int)arena_mprotect(ctx, at, bytes, (uint64_t)prot);
-	}
-	return rc;
-}
-
-static int code(void *ctx, const struct loader_code *c)
-{
-	int rc = map(ctx, c->at, c->len, PROT_READ);
-
-	return rc != 0 ? rc : library_code_of(ctx, c->at, c->bytes, c->len, c->path, c->file, c->file_bytes, c->off);
-}
-
-static void *scratch(void *ctx, uint64_t bytes)
-{
-	(void)ctx;
-	return monitor_alloc(bytes);
-}
-
-static void release(void *ctx, void *memory, uint64_t bytes)
-{
-	(void)ctx;
-	monitor_free(memory, bytes);
-}
-
 static int start(struct library *l, const struct lych_library_opts *o)
 {
-	const struct loader_ops ops = {l, place, map, copy, code, write_bytes, scratch, release};
-	struct loader_start where;
 	struct inside_start first;
-	int rc = loader_begin(&where, &ops, o, lych_domain_name(l->domain));
+	int rc = loader_into(l, o, &first);
 
-	if (rc == 0) {
-		rc = (int)inside_read(l, &first, where.start, sizeof(first));
-	}
 	if (rc != 0) {
 		return rc;
 	}
-	l->begin = where.enter;
 	files_loading(l, true);
 	rc = why_fault(l->domain, context_main(l, &first), "the dynamic loader");
 	files_loading(l, false);
@@ -396,6 +338,16 @@ static int load_error(long err)
 	}
 }
 
+/* What the stub says of why a library was not loaded. Before lych_open is done nothing of the host's is in a vault, so that this
+ * is no secret; later it may be one. */
+static bool reason(struct library *l, char out[WHY_BYTES], const char *why)
+{
+	if (l->domain->kind == LYCH_KIND_VAULT) {
+		return !l->opened && inside_read(l, out, (uintptr_t)why, WHY_BYTES - 1) == 0;
+	}
+	return lych_copy_out(l->domain, out, why, WHY_BYTES - 1) == 0;
+}
+
 static int load(struct library *l, const char *library)
 {
 	struct lych_domain *d = l->domain;
@@ -419,8 +371,8 @@ static int load(struct library *l, const char *library)
 			/* Code that was refused is a better reason than that it could not be mapped. */
 			if (l->refused_code) {
 				rc = -ENOEXEC;
-			} else if (lych_copy_out(d, copy, why, sizeof(copy) - 1) == 0) {
-				why_not_loaded(library, copy);
+			} else {
+				why_not_loaded(library, reason(l, copy, why) ? copy : "cannot be loaded, and a vault does not say why");
 			}
 		}
 	}
@@ -431,27 +383,48 @@ static int load(struct library *l, const char *library)
 	return rc;
 }
 
-/* With the state of now a reset is done: nobody is inside. */
-static int keep(struct library *l)
+/*
+ * With the state of now a reset is done. Its own threads are stopped meanwhile; first: nobody but them can be inside. Else -EBUSY, as
+ * domain_pause, and when one of them is in a callback.
+ */
+static int keep(struct library *l, bool first)
 {
-	int rc;
+	uint64_t end_ns = monotonic_ns() + REST_NS;
+	int rc = 0;
 
-	/* They would be in the memory that a reset brings back, and nowhere else. */
-	l->restless = l->restless || contexts_run(l);
-	if (l->restless) {
-		return 0;
+	if (threads_inside(l->domain, true)) {
+		return -EBUSY;
 	}
-	lock();
-	files_snapshot(l);
-	rc = snapshot_take(l);
-	unlock();
+	rc = contexts_rest(l, end_ns);
+	if (rc == -ETIMEDOUT || rc == -ENOTSUP) {
+		l->restless = l->restless || first;
+		return first ? 0 : -EBUSY;
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	rc = first ? 0 : domain_pause(l->domain);
+	if (rc == 0) {
+		lock();
+		files_snapshot(l);
+		rc = snapshot_take(l);
+		if (rc == 0) {
+			contexts_kept(l);
+			l->restless = false;
+		}
+		unlock();
+		if (!first) {
+			domain_go_on(l->domain);
+		}
+	}
+	contexts_go_on(l);
 	return rc;
 }
 
 int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts)
 {
 	struct lych_library_opts o;
-	struct lych_domain_opts d = {.size = sizeof(d), .kind = LYCH_KIND_LIBRARY};
+	struct lych_domain_opts d = {.size = sizeof(d)};
 	char path[PATH_BYTES];
 	struct library *l;
 	struct thread *self;
@@ -487,6 +460,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		return rc;
 	}
 	d.name = o.name != NULL ? o.name : strrchr(library, '/') != NULL ? strrchr(library, '/') + 1 : library;
+	d.kind = o.vault ? LYCH_KIND_VAULT : LYCH_KIND_LIBRARY;
 	d.heap_bytes = o.heap_bytes;
 	d.stack_bytes = o.stack_bytes;
 	d.callbacks = o.callbacks;
@@ -502,7 +476,8 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		rc = load(l, library);
 	}
 	if (rc == 0) {
-		rc = keep(l);
+		rc = keep(l, true);
+		l->opened = true;
 	}
 	if (o.on_opened != NULL) {
 		o.on_opened(*out, rc, o.tell_ctx);
@@ -546,12 +521,8 @@ int lych_load(struct lych_domain *domain, const char *library)
 	if (rc == 0) {
 		rc = load(l, path);
 	}
-	if (rc == 0 && !l->restless) {
-		rc = domain_pause(domain);
-		if (rc == 0) {
-			rc = keep(l);
-			domain_go_on(domain);
-		}
+	if (rc == 0) {
+		rc = keep(l, false);
 	}
 	return rc;
 }

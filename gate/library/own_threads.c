@@ -15,6 +15,8 @@
 
 /* Of a caught thread's stack, the gate's own frame is below it. */
 #define BELOW 512
+/* Above those of the kernel, below the SPAWNER's: what a mutex notes of its owner is 30 bits. */
+#define OWN_TIDS 0x20000000U
 #define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SETTLS)
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | \
 		     CLONE_DETACHED)
@@ -32,7 +34,8 @@ static void unlock(void)
 /* For a new thread, on the stack of the one that makes it until it has answered. */
 struct birth {
 	struct library *library;
-	const struct inside_start *start;
+	const struct inside_start *start; /* NULL: it is one that was there before */
+	struct inside_context *again;     /* which; else NULL */
 	uint64_t fs, clear_tid, parent_tid, child_tid;
 	uint64_t mask; /* of signals, for the thread */
 	_Atomic uint32_t answered;
@@ -46,32 +49,59 @@ static void answer_birth(struct birth *b, long tid)
 	sys3(SYS_futex, &b->answered, FUTEX_WAKE_PRIVATE, 1);
 }
 
-/* With monitor->lock. Callbacks come from anywhere on the thread's own stack, which is all of the arena as far as we know. */
-static int own_slot(struct library *l, struct thread *self, const struct birth *b)
+/*
+ * With monitor->lock. Callbacks come from anywhere on the thread's own stack, which is all of the arena as far as we know. One that
+ * goes on may have no room below: the gate's frame is on the runtime's stack then.
+ */
+static int own_slot(struct library *l, struct thread *self, const struct birth *b, struct inside_context *x)
 {
 	struct slot *slot = context_slot(l, self);
 	int rc = context_slot_take(l, self, b->fs);
 
 	if (rc == 0) {
+		x->spare_sp = slot->sp;
 		slot->low = l->start;
 		slot->top = l->end;
-		slot->sp = (b->start->rsp - BELOW) & ~15ULL;
+		if (b->start != NULL) {
+			slot->sp = (b->start->rsp - BELOW) & ~15ULL;
+		}
 	}
 	return rc;
 }
 
+/* Those of the kernel could be another thread's by the time a reset has brought this one back. */
+static int own_tid(struct contexts *c)
+{
+	uint32_t used = atomic_load(&c->used);
+
+	for (;;) {
+		int tid = (int)(OWN_TIDS | (atomic_fetch_add(&c->next_tid, 1) & (OWN_TIDS / 2 - 1)));
+		bool taken = false;
+
+		for (size_t i = FIRST; i < used && !taken; i++) {
+			const struct inside_context *x = &c->at[i];
+
+			taken = (atomic_load(&x->use) == CONTEXT_OWN && x->tid == tid) ||
+				(x->snapshot != NULL && x->snapshot->tid == tid);
+		}
+		if (!taken) {
+			return tid;
+		}
+	}
+}
+
 static int own_prepare(struct library *l, struct thread *self, const struct birth *b, struct inside_context **out)
 {
-	struct inside_context *x = context_claim(l, CONTEXT_OWN);
-	int tid = (int)atomic_load(&self->tid);
-	int rc = -ENOMEM;
+	struct inside_context *x = b->again != NULL ? b->again : context_claim(l, CONTEXT_OWN);
+	int tid, rc = -ENOMEM;
 
 	if (x == NULL) {
 		return -EAGAIN;
 	}
+	tid = b->again != NULL ? x->tid : own_tid(l->contexts);
 	lock();
 	if (atomic_load(&l->domain->id) != 0) {
-		rc = own_slot(l, self, b);
+		rc = own_slot(l, self, b, x);
 	}
 	unlock();
 	if ((rc == 0 && b->parent_tid != 0 && inside_write(l, b->parent_tid, &tid, sizeof(tid)) != 0) ||
@@ -85,7 +115,9 @@ static int own_prepare(struct library *l, struct thread *self, const struct birt
 	x->tid = tid;
 	x->fs = b->fs;
 	x->clear_tid = b->clear_tid;
-	x->start = *b->start;
+	if (b->start != NULL) {
+		x->start = *b->start;
+	}
 	x->id = atomic_load(&l->domain->id);
 	x->beginning = true;
 	atomic_store(&x->thread, self);
@@ -112,7 +144,9 @@ static void *own_thread(void *arg)
 	if (rc == 0) {
 		uint64_t clear_tid;
 
-		rc = inside_call(l, "thread", l->begin, (const uint64_t[3]){0}, 0, NULL);
+		do {
+			rc = inside_call(l, "thread", l->begin, (const uint64_t[3]){0}, 0, NULL);
+		} while (rc == 0 && own_stopped(l, x));
 		/* As the kernel does it, for who joins. Nothing is read there any more when the domain has ended. */
 		clear_tid = x->clear_tid;
 		context_release(x);
@@ -129,6 +163,7 @@ static void *own_thread(void *arg)
 	return NULL;
 }
 
+/* Of which own and alive count already. */
 static long own_begin(struct birth *b)
 {
 	struct contexts *c = b->library->contexts;
@@ -136,25 +171,20 @@ static long own_begin(struct birth *b)
 	pthread_t thread;
 	int rc;
 
-	if (atomic_fetch_add(&c->own, 1) >= b->library->threads) {
-		atomic_fetch_sub(&c->own, 1);
-		return -EAGAIN;
-	}
-	atomic_fetch_add(&c->alive, 1);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	rc = pthread_create(&thread, &attr, own_thread, b);
 	pthread_attr_destroy(&attr);
 	if (rc != 0) {
+		if (b->again != NULL) {
+			context_release(b->again);
+		}
 		atomic_fetch_sub(&c->own, 1);
 		atomic_fetch_sub(&c->alive, 1);
 		return -EAGAIN;
 	}
 	while (atomic_load(&b->answered) == 0) {
 		sys4(SYS_futex, &b->answered, FUTEX_WAIT_PRIVATE, 0, NULL);
-	}
-	if (b->tid > 0) {
-		atomic_fetch_add(&b->library->threads_made, 1);
 	}
 	return b->tid;
 }
@@ -169,6 +199,32 @@ static long own_start(struct birth *b)
 	tid = own_begin(b);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &b->mask, NULL, sizeof(b->mask));
 	return tid;
+}
+
+static long own_new(struct birth *b)
+{
+	struct library *l = b->library;
+	struct contexts *c = l->contexts;
+	long tid;
+
+	if (atomic_fetch_add(&c->own, 1) >= l->threads) {
+		atomic_fetch_sub(&c->own, 1);
+		return -EAGAIN;
+	}
+	atomic_fetch_add(&c->alive, 1);
+	tid = own_start(b);
+	if (tid > 0) {
+		atomic_fetch_add(&l->threads_made, 1);
+	}
+	return tid;
+}
+
+int own_again(struct library *l, struct inside_context *x)
+{
+	struct birth b = {.library = l, .again = x, .fs = x->again->fs, .clear_tid = x->again->clear_tid};
+	long tid = own_start(&b);
+
+	return tid < 0 ? (int)tid : 0;
 }
 
 long context_clone(struct library *l, struct thread *t, const struct mediated *call, const struct kernel_sigcontext *mc)
@@ -192,7 +248,7 @@ long context_clone(struct library *l, struct thread *t, const struct mediated *c
 	b.child_tid = flags & CLONE_CHILD_SETTID ? call->arg[3] : 0;
 	b.clear_tid = flags & CLONE_CHILD_CLEARTID && library_holds(l, call->arg[3], sizeof(int)) ? call->arg[3] : 0;
 	if (atomic_load(&c->maker) != t) {
-		return own_start(&b);
+		return own_new(&b);
 	}
 	if (c->caught.is) {
 		return -EAGAIN;

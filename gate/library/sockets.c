@@ -285,16 +285,20 @@ static long transfer(const struct answer *a, struct file *f, struct msghdr *real
 {
 	short events = send ? POLLOUT : POLLIN;
 	int kernels = (flags & ~(MSG_WAITALL | MSG_WAITFORONE)) | (send ? MSG_NOSIGNAL : 0);
-	long nr = send ? SYS_sendmsg : SYS_recvmsg;
+	const struct iovec *iov = real->msg_iov;
+	bool plain = real->msg_iovlen == 1 && real->msg_name == NULL && real->msg_control == NULL;
+	long nr = send ? (plain ? SYS_sendto : SYS_sendmsg) : plain ? SYS_recvfrom : SYS_recvmsg;
+	long p1 = plain ? (long)iov->iov_base : (long)real, p2 = plain ? (long)iov->iov_len : kernels;
+	long p3 = plain ? kernels : 0;
 
 	if (flags & ~(send ? SEND_FLAGS : RECEIVE_FLAGS)) {
 		mediator_refused(a->l->domain, a->call);
 		return -EOPNOTSUPP;
 	}
 	if (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) {
-		return arena_call(a, nr, f->real, (long)real, kernels, 0, 0, 0);
+		return arena_call(a, nr, f->real, p1, p2, p3, 0, 0);
 	}
-	return file_call(a, f, events, nr, (long)real, kernels, 0, 0, 0);
+	return file_call(a, f, events, nr, p1, p2, p3, 0, 0);
 }
 
 /* Again and again, for MSG_WAITALL of a stream: data that is there is not given back for want of the rest. */
@@ -366,8 +370,10 @@ static long do_one(const struct answer *a, struct file *f, bool send)
 		}
 		return rc != 0 ? rc : transfer(a, f, &m.real, low_int(arg[3]), true);
 	}
-	m.real.msg_name = &m.address.u;
-	m.real.msg_namelen = sizeof(m.address.u);
+	if (arg[4] != 0 || low_int(arg[3]) & MSG_WAITALL) {
+		m.real.msg_name = &m.address.u;
+		m.real.msg_namelen = sizeof(m.address.u);
+	}
 	long n = receive_all(a, f, &m, low_int(arg[3]));
 	if (n >= 0 && arg[4] != 0) {
 		m.address.bytes = m.real.msg_namelen;

@@ -24,8 +24,9 @@ LYCH_HIDDEN int memory_reset(struct lych_domain *d);
 
 /*
  * Locked. A stack of this domain for this thread, which is the caller, guard pages on both ends; fills the slot with
- * the domain's id (the even one below, when it is odd). A thread that has one keeps it. The top page's end holds the
- * resume block (asm.h). -ENOMEM; -EOWNERDEAD: the id is 0, and a slot never gets that.
+ * the domain's id (the even one below, when it is odd). A thread that has one keeps it. The id is stored last: a handler
+ * of the host may call from then on. fs becomes 0, or of a library domain stays what the caller has put there. The top page's end
+ * holds the resume block (asm.h). -ENOMEM; -EOWNERDEAD: the id is 0, and a slot never gets that.
  */
 LYCH_HIDDEN int memory_stack_new(struct lych_domain *d, struct thread *t);
 /* Locked. When t ends: its stacks in all domains, and what it left open (regions; mprotect: the domain it was in). */

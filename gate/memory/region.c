@@ -171,7 +171,7 @@ int lych_region_free(struct lych_region *region)
 		return err;
 	}
 	lock();
-	if (is_open(region)) {
+	if (is_open(region) || (ROOT.backend == LYCH_PKU && domains_have(region->key))) {
 		err = -EBUSY;
 		goto end;
 	}
@@ -194,6 +194,28 @@ int lych_region_free(struct lych_region *region)
 end:
 	unlock();
 	return err;
+}
+
+int lych_region_grant(struct lych_region *region, struct lych_domain *domain, enum lych_grant grant)
+{
+	static const enum rights rights[] = {RIGHTS_NONE, RIGHTS_READ, RIGHTS_WRITE};
+	struct thread *t;
+	int err;
+
+	if (region == NULL || domain == NULL || (unsigned int)grant > LYCH_GRANT_WRITE) {
+		return -EINVAL;
+	}
+	if (NONE != NULL) {
+		return 0;
+	}
+	err = thread_self(&t);
+	if (err != 0) {
+		return err;
+	}
+	if (ROOT.backend != LYCH_PKU) {
+		return -EOPNOTSUPP;
+	}
+	return domain_grant(domain, region->key, rights[grant]);
 }
 
 void *lych_region_address(struct lych_region *region)

@@ -40,8 +40,11 @@ int memory_stack_new(struct lych_domain *d, struct thread *t)
 		slot->top = low + m->stack_bytes;
 		slot->sp = slot->top - STACK_RESERVED;
 	}
-	slot->id = id;
-	slot->fs = 0; /* library_enter knows better */
+	if (d->library == NULL) {
+		slot->fs = 0;
+	}
+	/* The last: from here on a handler can call. */
+	__atomic_store_n(&slot->id, id, __ATOMIC_SEQ_CST);
 	return 0;
 }
 

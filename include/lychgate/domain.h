@@ -202,9 +202,10 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 /*
  * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
  * kept, no longer poisoned; lych_fault still tells what happened before. Pointers into it are invalid. Calls inside
- * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned; -EOPNOTSUPP, and nothing
- * is changed: a library domain in which constructors began threads that still ran when it was open, which nothing could bring
- * back. Thread-safe. Not async-signal-safe.
+ * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned (also: a
+ * thread cannot be made). A library domain is as it was after lych_open or the last lych_load, its own threads of then included:
+ * what they waited for they wait for again, with a time that begins anew. -EOPNOTSUPP, and nothing is changed: one of these
+ * did not stop when their state was to be kept, or uses tiles (AMX). Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 

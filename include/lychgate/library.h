@@ -36,7 +36,7 @@ struct lych_library_opts {
 	unsigned int callbacks; /* how many lych_callback there may be, at most 256; 0: 64 */
 	unsigned int threads;   /* that code inside may have running at once; 0: 16. UINT_MAX: none */
 	unsigned int fds;       /* files that code inside may have open; 0: 64. At most 1024 */
-	bool vault;             /* the host may not read it either. Not in this version: -EOPNOTSUPP */
+	bool vault;             /* the host may not read it either: see below */
 	bool lock_memory;
 	bool zero_on_free;
 	/* What its system calls may do: a preset, or the text of lychgate-policy(5). NULL: "pure". */
@@ -58,6 +58,24 @@ struct lych_library_opts {
 	void (*on_opened)(struct lych_domain *domain, int status, void *tell_ctx);
 	void *tell_ctx;
 };
+
+/*
+ * A library that is a vault, too (opts.vault): its memory is closed for the host as well, from before its first instruction on. It
+ * is for secrets that only the library is to work with: keys, in a library of cryptography. What goes in goes by lych_copy_in,
+ * lych_alloc & co., as arguments, or through a region; what comes out, by the result in registers, or by a region that is
+ * granted to it (lych_region_grant). As with LYCH_KIND_VAULT:
+ *	lych_copy_out, lych_strndup_out, results in memory  -EACCES
+ *	a call of a function                                -EACCES until lych_vault_allow, with what lych_symbol says. A reset
+ *	                                                    keeps the table
+ *	lych_callback                                       -EOPNOTSUPP where arguments lie on the stack
+ *	lych_fault                                          kind, addresses and the way there, no registers
+ *	lych_share                                          -EACCES: the host could not use what it has shared
+ * Unlike such a one it has no right to the host's memory, and its arena is in no core file. The runtime reads and writes it for
+ * system calls of the library, by the kernel's hand and as long as each call takes; what the policy lets a library write to
+ * files or standard error is out. When lych_load fails after lych_open, lych_why does not say what the library's own loader says.
+ * The state that a reset goes back to is kept in a file in memory which the host's code could read by its descriptor: load
+ * everything before secrets go in, as lych_load keeps that state anew. The host is trusted not to ask the kernel for it.
+ */
 
 /*
  * lych_open makes a library domain, starts its own dynamic loader and C library, and loads library into it, as dlopen(3)

@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <link.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -305,6 +306,27 @@ void hostile_linger(void)
 {
 	for (volatile int i = 0; i < 50; i++) {
 	}
+}
+
+long hostile_pipe(int n)
+{
+	static thread_local int ends[2] = {-1, -1};
+	unsigned char bytes[256], back[256] = {};
+	long sum = 0;
+
+	if (ends[0] < 0 && pipe2(ends, O_CLOEXEC) != 0) {
+		return -errno;
+	}
+	for (int i = 0; i < n; i++) {
+		bytes[i] = static_cast<unsigned char>(i + 1);
+	}
+	if (write(ends[1], bytes, static_cast<size_t>(n)) != n || read(ends[0], back, static_cast<size_t>(n)) != n) {
+		return -errno;
+	}
+	for (int i = 0; i < n; i++) {
+		sum += back[i];
+	}
+	return sum;
 }
 
 namespace {

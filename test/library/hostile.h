@@ -37,6 +37,8 @@ int hostile_stray(void); /* 0xef010f */
 long hostile_step(long (*callback)(long), long a);
 uint64_t hostile_fs(void);
 void hostile_linger(void);
+/* Sends n bytes through a pipe: what came out, summed; -errno. */
+long hostile_pipe(int n);
 /* Calls about threads with addresses of the host: 0, or which one was answered otherwise than by an error. */
 int hostile_wrong_call(uint64_t host);
 /* A thread that has the word at host cleared when it ends. */

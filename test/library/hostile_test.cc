@@ -23,8 +23,6 @@
 #include "hostile.h"
 #include "library_live.h"
 
-extern "C" int starts_ask(void);
-LYCH_SYM(in, starts_ask, int, (void));
 using Plain = void (*)();
 LYCH_SYM(in, hostile_jump_to_callback, int, (Plain, int));
 LYCH_SYM(in, hostile_eight, long, (long, long, long, long, long, long, long, long));
@@ -388,23 +386,6 @@ TEST_F(Hostile, SystemCallsThatAHandlerLeavesLeaveNothingBehind)
 	ASSERT_EQ(LYCH_CALL(in, &mapped, hostile_map_code, at, 3), 0);
 	EXPECT_EQ(mapped, 3);
 	ExpectResets(in);
-}
-
-TEST_F(Hostile, ThreadsOfAConstructorOutliveTheStateThatIsKept)
-{
-	lych_domain *in = Open(LYCH_STARTS);
-	ASSERT_NE(in, nullptr);
-	int n = 0;
-
-	for (int i = 1; i <= 5; i++) {
-		ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0) << lych_fault_kind_name(lych_fault(in)->kind);
-		EXPECT_EQ(n, i);
-	}
-	/* In memory they would be there afterwards. */
-	EXPECT_EQ(lych_domain_reset(in), -EOPNOTSUPP);
-	EXPECT_NE(std::string(lych_why()).find("threads"), std::string::npos) << lych_why();
-	ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
-	EXPECT_EQ(n, 6);
 }
 
 TEST_F(Hostile, CallsAboutThreadsTakeNoAddressOfTheHost)

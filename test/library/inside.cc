@@ -149,6 +149,26 @@ long inside_thread_sum(int threads, int n)
 	return sum;
 }
 
+struct inside_large inside_large_of(long first)
+{
+	struct inside_large large;
+
+	for (long &word : large.words) {
+		word = first++;
+	}
+	return large;
+}
+
+void inside_sum_to(const unsigned char *from, size_t bytes, long *to)
+{
+	long sum = 0;
+
+	for (size_t i = 0; i < bytes; i++) {
+		sum += from[i];
+	}
+	*to = sum;
+}
+
 int inside_cpp(int n)
 {
 	int caught = 0;

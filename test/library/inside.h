@@ -25,6 +25,12 @@ int inside_sort(int *values, size_t n, int (*compare)(const void *, const void *
 int inside_errno_of_open(const char *path);
 long inside_thread_sum(int threads, int n); /* -errno of pthread_create */
 int inside_meet(int n); /* waits until n threads are in it; how often this one has called inside_count */
+struct inside_large {
+	long words[8];
+};
+struct inside_large inside_large_of(long first); /* and the seven after it */
+/* Adds up what is at from, and stores it at to. */
+void inside_sum_to(const unsigned char *from, size_t bytes, long *to);
 int inside_cpp(int n);                        /* throws and catches n times */
 
 /* What a call does not survive. */

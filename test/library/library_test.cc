@@ -47,6 +47,8 @@ LYCH_SYM(in, inside_loop, void, (void));
 LYCH_SYM(in, inside_throw, void, (void));
 LYCH_SYM(in, inside_divide, int, (int, int));
 LYCH_SYM(in, inside_smash, void, (size_t));
+LYCH_SYM(in, inside_syscall, long, (long, long, long, long, long, long, long));
+LYCH_SYM(other, inside_peek, int, (const volatile unsigned char *));
 
 static int twice(int n)
 {
@@ -325,6 +327,92 @@ TEST_F(Library, OpenedAndClosedLeavesNothing)
 		ASSERT_EQ(Close(in), 0);
 	}
 	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+struct Meanwhile {
+	lych_domain *in;
+	struct lych_region *region;
+	int said;
+};
+
+} // namespace
+
+static int asks_for_more(int n)
+{
+	auto *m = static_cast<Meanwhile *>(lych_callback_ctx());
+
+	m->said = lych_region_grant(m->region, m->in, LYCH_GRANT_WRITE);
+	return n;
+}
+LYCH_CALLBACK(asks_for_more, int, (int));
+
+namespace {
+
+TEST_F(Library, ReadsAndWritesARegionAsItIsGranted)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	lych_domain *other = OpenInside();
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	auto *at = static_cast<unsigned char *>(lych_region_address(region));
+	LYCH_WRITE(unsigned char, byte, region)
+	{
+		*byte = 7;
+	}
+	int n = 0, sum = 0;
+
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_READ), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, at), 0);
+	EXPECT_EQ(n, 7);
+	EXPECT_EQ(LYCH_CALL(in, LYCH_NOTHING, inside_poke, at), -EFAULT);
+	EXPECT_EQ(lych_fault(in)->key, lych_region_key(region));
+	EXPECT_EQ(lych_fault(in)->access, LYCH_ACCESS_WRITE);
+	EXPECT_EQ(LYCH_CALL(other, &n, inside_peek, at), -EFAULT) << "it is granted to one";
+	ASSERT_EQ(lych_domain_reset(in), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, at), 0) << "a reset keeps it";
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_WRITE), 0);
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, inside_poke, at), 0);
+	LYCH_READ(unsigned char, byte, region)
+	{
+		EXPECT_EQ(*byte, 0x5a);
+	}
+	// not while somebody is inside, whose view stays as it is
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_NONE), 0);
+	Meanwhile m = {in, region, 1};
+	int (*fn)(int) = nullptr;
+	ASSERT_EQ(lych_callback(&fn, in, asks_for_more, &m), 0);
+	ASSERT_EQ(LYCH_CALL(in, &sum, inside_apply, fn, 1), 0);
+	EXPECT_EQ(m.said, -EBUSY);
+	EXPECT_EQ(LYCH_CALL(in, &n, inside_peek, at), -EFAULT);
+	EXPECT_EQ(lych_region_grant(nullptr, in, LYCH_GRANT_READ), -EINVAL);
+	EXPECT_EQ(lych_region_grant(region, nullptr, LYCH_GRANT_READ), -EINVAL);
+	EXPECT_EQ(lych_region_grant(region, in, static_cast<lych_grant>(3)), -EINVAL);
+	// it ends with the domain, and its key with it
+	EXPECT_EQ(lych_region_grant(region, other, LYCH_GRANT_WRITE), 0);
+	EXPECT_EQ(lych_region_free(region), -EBUSY);
+	ASSERT_EQ(Close(other), 0);
+	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+TEST_F(Library, CannotGiveARegionToSystemCalls)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	auto at = reinterpret_cast<long>(lych_region_address(region));
+	long n = 0;
+
+	ASSERT_EQ(lych_region_grant(region, in, LYCH_GRANT_WRITE), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_syscall, SYS_getrandom, at, 100, 0, 0, 0, 0), 0);
+	EXPECT_EQ(n, -EFAULT);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_syscall, SYS_munmap, at, 4096, 0, 0, 0, 0), 0);
+	EXPECT_EQ(n, -EINVAL);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_syscall, SYS_mprotect, at, 4096, PROT_NONE, 0, 0, 0), 0);
+	EXPECT_LT(n, 0);
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_NONE), 0);
+	EXPECT_EQ(lych_region_free(region), 0);
 }
 
 } // namespace

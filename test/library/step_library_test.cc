@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model check of the gate to a library domain: a signal arrives at every instruction on the way in, in and out of a callback,
-// out, and back in after a handler. What is the domain's own there beside its rights is the fs base.
+// out, and back in after a handler. What is the domain's own there beside its rights is the fs base. And at every instruction of
+// a system call that is made for a domain with its rights.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -24,6 +25,7 @@ using Callback = long (*)(long);
 LYCH_SYM(in, hostile_step, long, (Callback, long));
 LYCH_SYM(in, hostile_fs, uint64_t, (void));
 LYCH_SYM(in, hostile_linger, void, (void));
+LYCH_SYM(in, hostile_pipe, long, (int));
 
 namespace {
 
@@ -34,6 +36,8 @@ struct Shared {
 Shared *shared;
 lych_domain *in;
 uint64_t host_fs, domain_fs;
+bool pipes;
+uint64_t host_pkru;
 thread_local uint64_t word_of_the_host;
 
 void Wrong(const char *format, uint64_t a, uint64_t b)
@@ -86,6 +90,10 @@ void Handler(int, siginfo_t *, void *)
 	if (rc != 0 || fs != domain_fs) {
 		Wrong("a call in the handler: status %ld, fs base %#lx", static_cast<uint64_t>(rc), fs);
 	}
+	long sum = 0;
+	if (pipes && ((rc = LYCH_CALL(in, &sum, hostile_pipe, 4)) != 0 || sum != 10)) {
+		Wrong("a pipe in the handler: status %ld, sum %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(sum));
+	}
 	LookAtHost("after the call in the handler: fs base %#lx, thread-local %#lx");
 }
 
@@ -100,7 +108,23 @@ void Round(Callback callback)
 	LookAtHost("after the call: fs base %#lx, thread-local %#lx");
 }
 
-enum Scenario { CALL, RESUME };
+enum Scenario { CALL, RESUME, PIPE };
+
+void Pipe()
+{
+	long sum = 0;
+	int rc = LYCH_CALL(in, &sum, hostile_pipe, 8);
+
+	if (rc != 0 || sum != 36) {
+		Wrong("a pipe: status %ld, sum %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(sum));
+	}
+	inside now;
+	inside_look(&now);
+	if (now.pkru != host_pkru) {
+		Wrong("after a pipe: PKRU %#lx, and not %#lx", now.pkru, host_pkru);
+	}
+	LookAtHost("after a pipe: fs base %#lx, thread-local %#lx");
+}
 
 [[noreturn]] void Child(Scenario scenario)
 {
@@ -108,7 +132,11 @@ enum Scenario { CALL, RESUME };
 	Callback callback = nullptr;
 	void *linger = nullptr;
 
-	if (lych_init(nullptr) != 0 || lych_open(&in, LYCH_HOSTILE, nullptr) != 0 ||
+	lych_library_opts opts = {};
+
+	opts.size = sizeof(opts);
+	opts.policy = scenario == PIPE ? "net-client" : "pure";
+	if (lych_init(nullptr) != 0 || lych_open(&in, LYCH_HOSTILE, &opts) != 0 ||
 	    lych_callback(&callback, in, of_the_host, nullptr) != 0 || lych_symbol(in, &linger, "hostile_linger", nullptr) != 0 ||
 	    LYCH_CALL(in, &domain_fs, hostile_fs) != 0 || LYCH_CALL(in, LYCH_NOTHING, hostile_linger) != 0) {
 		fprintf(stderr, "lychgate: %s\n", lych_why());
@@ -122,11 +150,19 @@ enum Scenario { CALL, RESUME };
 	sigaction(SIGUSR1, &action, nullptr);
 	sigaction(SIGALRM, &action, nullptr);
 	Round(callback);
+	inside now;
+	inside_look(&now);
+	host_pkru = now.pkru;
+	pipes = scenario == PIPE;
 	ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
 	for (shared->round = 1;; shared->round++) {
 		kill(getpid(), SIGSTOP);
 		if (scenario == CALL) {
 			Round(callback);
+			continue;
+		}
+		if (scenario == PIPE) {
+			Pipe();
 			continue;
 		}
 		int rc = LYCH_CALL(in, LYCH_NOTHING, hostile_linger);
@@ -311,6 +347,39 @@ TEST_F(StepLibrary, ASignalAtEveryInstructionOfTheWayBackIntoADomainLeavesEachIt
 	}
 	printf("%lu places\n", places);
 	EXPECT_GE(places, 15u);
+	kill(child, SIGKILL);
+}
+
+// The handler makes such calls itself, and another round is made without a signal.
+TEST_F(StepLibrary, ASignalAtEveryInstructionOfASystemCallWithADomainsRightsLeavesEachItsOwn)
+{
+	uint64_t places = 0;
+
+	Start(PIPE);
+	for (uint64_t at = 0;; at++) {
+		int status = WaitFor(SIGSTOP);
+		ASSERT_TRUE(WIFSTOPPED(status)) << "the child ended, status " << status << ": " << shared->text;
+		uint64_t handled = shared->handled, stepped = 0;
+		ASSERT_TRUE(RunTo(inside_view_call())) << last << " " << shared->text;
+		while (stepped < at && StepOne()) {
+			stepped++;
+		}
+		uint64_t rip = RipOf(child);
+		bool there = stepped == at && rip >= inside_view_call() && rip < inside_view_call() + 256;
+		places += there;
+		ptrace(PTRACE_CONT, child, nullptr, there ? SIGALRM : 0);
+		status = WaitFor(SIGSTOP);
+		ASSERT_TRUE(WIFSTOPPED(status)) << "a signal at lych_view_call + " << rip - inside_view_call() << " ended the child: "
+						<< status << " " << shared->text;
+		ASSERT_EQ(shared->wrong, 0u) << "lych_view_call + " << rip - inside_view_call() << ": " << shared->text;
+		EXPECT_EQ(shared->handled, handled + there) << "lych_view_call + " << rip - inside_view_call();
+		ptrace(PTRACE_CONT, child, nullptr, nullptr);
+		if (!there) {
+			break;
+		}
+	}
+	printf("%lu places\n", places);
+	EXPECT_GE(places, 35u);
 	kill(child, SIGKILL);
 }
 

@@ -45,6 +45,11 @@ long lych_syscall(long nr, long a, long b, long c, long d, long e, long f)
 	return result;
 }
 
+long view_call(const long call[7])
+{
+	return lych_syscall(call[0], call[1], call[2], call[3], call[4], call[5], call[6]);
+}
+
 void *monitor_alloc(size_t bytes)
 {
 	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -201,6 +201,11 @@ uint64_t inside_gate_text_end(void)
 	return (uint64_t)lych_gate_text_end;
 }
 
+uint64_t inside_view_call(void)
+{
+	return (uint64_t)lych_view_call;
+}
+
 bool inside_gate_thunks(uint64_t at)
 {
 	uint64_t pointers = (uint64_t)lych_pointer_thunks, callbacks = (uint64_t)lych_callback_thunks_pku;

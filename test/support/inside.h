@@ -57,6 +57,7 @@ int inside_new_owner(int key);
 /* Text of the gate, and what of it is thunks but for the first two of each table. */
 uint64_t inside_gate_text(void);
 uint64_t inside_gate_text_end(void);
+uint64_t inside_view_call(void); /* a system call with a domain's rights, as the host */
 bool inside_gate_thunks(uint64_t at);
 /* Where a thread that has been kicked takes on what has become of its rights, and where it goes on from that. */
 uint64_t inside_follow(void);

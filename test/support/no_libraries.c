@@ -13,7 +13,10 @@
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
 #pragma weak contexts_fork_child
+#pragma weak context_keep
 #pragma weak inside_read
+#pragma weak library_again
+#pragma weak inside_write
 #pragma weak library_answer
 #pragma weak library_backtrace
 #pragma weak library_drop
@@ -21,6 +24,7 @@
 #pragma weak library_gone
 #pragma weak library_is_stack_guard
 #pragma weak library_leave
+#pragma weak library_own_call
 #pragma weak library_quick
 #pragma weak library_reset
 #pragma weak library_settle
@@ -60,9 +64,27 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	abort();
 }
 
+bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame)
+{
+	(void)l, (void)t, (void)frame;
+	abort();
+}
+
 long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)
 {
 	(void)l, (void)to, (void)at, (void)bytes;
+	abort();
+}
+
+int library_again(struct lych_domain *d)
+{
+	(void)d;
+	abort();
+}
+
+long inside_write(const struct library *l, uint64_t at, const void *from, uint64_t bytes)
+{
+	(void)l, (void)at, (void)from, (void)bytes;
 	abort();
 }
 
@@ -104,6 +126,12 @@ bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
 void library_leave(struct lych_domain *d)
 {
 	(void)d;
+	abort();
+}
+
+bool library_own_call(const struct library *l, void (*fn)(void))
+{
+	(void)l, (void)fn;
 	abort();
 }
 

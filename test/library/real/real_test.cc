@@ -11,6 +11,7 @@
 #include "table.h"
 
 extern char **environ;
+extern "C" double cblas_ddot(int, const double *, int, const double *, int);
 
 namespace
 {
@@ -102,6 +103,48 @@ TEST_P(RealLibraries, ComputeInsideWhatTheyComputeOutside)
 		world->patience_ms = 60000; // one that hangs is told of
 		library.work(*world);
 		EXPECT_EQ(world->notes(), direct);
+	} catch (const std::exception &e) {
+		FAIL() << e.what();
+	}
+}
+
+TEST_P(RealLibraries, WithThreadsFromTheStartComputeAgainAfterAFaultAndAReset)
+{
+	const RealLibrary &library = GetParam();
+	if (strcmp(library.name, "openblas") != 0) {
+		GTEST_SKIP() << "it has none";
+	}
+	if (!fetched()) {
+		GTEST_SKIP() << folder() << " is not there: ./dev setup fetches it";
+	}
+	start();
+	if (IsSkipped() || HasFatalFailure()) {
+		return;
+	}
+	std::string search = folder() + "/lib", first, all;
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.search = search.c_str();
+	opts.heap_bytes = size_t(1) << 30;
+	try {
+		std::unique_ptr<World> world = inside_world(library.soname, &opts);
+		lych_usage usage = {};
+		world->patience_ms = 60000;
+		ASSERT_EQ(lych_library_usage(world->domain(), &usage), 0);
+		const uint32_t threads = usage.threads;
+		EXPECT_GE(threads, 1u) << "the machine has two processors";
+		library.work(*world);
+		first = all = world->notes();
+		for (int i = 1; i <= 5; i++) {
+			// With null vectors it faults.
+			EXPECT_ANY_THROW(CALL(cblas_ddot, *world, 1000, nullptr, 1, nullptr, 1));
+			ASSERT_EQ(lych_domain_reset(world->domain()), 0) << lych_why();
+			ASSERT_EQ(lych_library_usage(world->domain(), &usage), 0);
+			EXPECT_EQ(usage.threads, threads);
+			library.work(*world);
+			all += first;
+			ASSERT_EQ(world->notes(), all);
+		}
 	} catch (const std::exception &e) {
 		FAIL() << e.what();
 	}
