@@ -17,6 +17,7 @@
  *	rules.c     policies: text in, decisions out; pure
  *	usage.c     what is used, for who asks
  *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
+ *	share.c     pages of the host that it may use
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
@@ -74,6 +75,7 @@ struct library {
 	void *tell_ctx;
 	_Atomic uint32_t threads_made;
 	_Atomic uint32_t calls[LYCH_USAGE_CALLS]; /* made, by number */
+	struct shares *shares; /* share.c: pages of the host; NULL: there never were any */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -157,6 +159,11 @@ LYCH_HIDDEN bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t
  */
 LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes);
 
+/* ---- share.c ----------------------------------------------------------------------------------------------------- */
+
+/* With monitor->lock, nobody is inside: no page of the host has the domain's key any more. */
+LYCH_HIDDEN void shares_free(struct library *l);
+
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -180,6 +187,13 @@ LYCH_HIDDEN void contexts_free(struct library *l);
 LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start, uint64_t deadline_ns);
 /* Then: the context by which others are made. */
 LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
+/*
+ * Stops the threads of the domain's own, until contexts_go_on: they are outside, their registers are kept. Others may go in, and
+ * make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and they go on,
+ * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ */
+LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
+LYCH_HIDDEN void contexts_go_on(struct library *l);
 /*
  * With the state of now a reset is done: a snapshot is taken, with the threads of the domain's own as they are then. Without the
  * lock. first: nobody but them can be inside; those that do not stop make it restless. 0; -EBUSY: as domain_pause, or they do not

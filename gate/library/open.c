@@ -204,6 +204,7 @@ void library_drop(struct lych_domain *d)
 		d->library = NULL;
 		contexts_free(l);
 		arena_free(l);
+		shares_free(l); /* now that a descriptor is free */
 	}
 }
 

@@ -46,7 +46,7 @@ enum lych_backend {
  *	lych_domain_allow        has no effect; lych_refused, lych_verify: 0; lych_fault: LYCH_FAULT_NONE; keys: -1
  *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds,
  *	                         stack_bytes and open_timeout_ms mean nothing. A library that two domains open is there once
- *	regions                  are always open
+ *	regions, lych_share      always open; lych_region_grant and lych_share look at their arguments
  */
 
 enum lych_kind {

@@ -12,6 +12,8 @@
 #pragma weak arenas_freeze
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
+#pragma weak contexts_go_on
+#pragma weak contexts_rest
 #pragma weak contexts_fork_child
 #pragma weak context_is_own
 #pragma weak context_keep
@@ -74,6 +76,17 @@ bool context_is_own(const struct library *l, const struct thread *t)
 bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame)
 {
 	(void)l, (void)t, (void)frame;
+	abort();
+}
+
+void contexts_go_on(struct library *l)
+{
+	(void)l;
+}
+
+int contexts_rest(struct library *l, uint64_t end_ns)
+{
+	(void)l, (void)end_ns;
 	abort();
 }
 
