@@ -288,12 +288,16 @@ static int round_of_thread(struct thread *t, void *ctx)
 	struct record *top = thread_top(t);
 	uint64_t bit = domain_bit(round->domain);
 	bool inside = false, to_end = round->close;
+	/* What a thread of a library domain's own does is nobody's call. */
+	const struct record *own = !round->close && round->domain->library != NULL && context_is_own(round->domain->library, t)
+					   ? &t->records[1]
+					   : NULL;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
 		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (record_is_of(r, round->domain)) {
+		if (record_is_of(r, round->domain) && r != own) {
 			inside = true;
 			to_end = to_end || atomic_load(&r->cancel) != 0;
 		}

@@ -63,6 +63,7 @@ struct library {
 	struct stub_table table; /* copied once, each address checked to be in the arena */
 	uint64_t limit_bytes;    /* options of lych_open, with defaults */
 	uint32_t threads, fds;
+	uint32_t open_ms; /* open_timeout_ms; UINT_MAX: none */
 	bool ready;   /* the loader is done */
 	bool opened;  /* lych_open is: from here on the host's data may be inside */
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
@@ -183,18 +184,15 @@ LYCH_HIDDEN int loader_into(struct library *l, const struct lych_library_opts *o
 LYCH_HIDDEN int contexts_new(struct library *l);
 LYCH_HIDDEN void contexts_free(struct library *l);
 /* start is begun on the calling thread, whose first context it is, until INSIDE_READY. A status of LYCH_CALL. */
-LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
+LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start, uint64_t deadline_ns);
 /* Then: the context by which others are made. */
-LYCH_HIDDEN int context_spawner(struct library *l);
+LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
 /*
- * Stops the threads of the domain's own, for a snapshot: they are outside, their registers are kept, until contexts_go_on. Others
- * may go in, and make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and
- * they go on, -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ * With the state of now a reset is done: a snapshot is taken, with the threads of the domain's own as they are then. Without the
+ * lock. first: nobody but them can be inside; those that do not stop make it restless. 0; -EBUSY: as domain_pause, or they do not
+ * stop; -EOWNERDEAD: it is poisoned; -ENOMEM and others as snapshot_take. Then there is the snapshot that there was.
  */
-LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
-LYCH_HIDDEN void contexts_go_on(struct library *l);
-/* Between the two, with monitor->lock, nobody is inside: a snapshot was taken, with these. */
-LYCH_HIDDEN void contexts_kept(struct library *l);
+LYCH_HIDDEN int library_keep(struct library *l, bool first);
 /*
  * With monitor->lock, nobody is inside, and contexts_wait was called: those made since the snapshot are gone, and places taken for
  * those that were there. They begin by contexts_again, which is called next, without the lock, when calls may get in. 0; or,
@@ -211,6 +209,8 @@ LYCH_HIDDEN bool context_keep(struct library *l, struct thread *t, const struct 
 LYCH_HIDDEN void contexts_wait(struct library *l);
 /* Threads of its own that run inside. */
 LYCH_HIDDEN uint32_t contexts_own(const struct library *l);
+/* Is t one of them? Async-signal-safe. */
+LYCH_HIDDEN bool context_is_own(const struct library *l, const struct thread *t);
 /* tid of t as the domain sees it. */
 LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
 /* set_tid_address: the word that is cleared when the thread ends. */

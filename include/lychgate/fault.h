@@ -21,8 +21,8 @@ enum lych_fault_kind {
 				 LYCH_FAULT_KEY of key 0, "host": libc writes its own memory first */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
-	LYCH_FAULT_DEADLINE,
-	LYCH_FAULT_CANCELED,
+	LYCH_FAULT_DEADLINE,  /* registers and frames are those of when it was noticed; in a callback: none */
+	LYCH_FAULT_CANCELED,  /* likewise */
 };
 
 enum lych_access { LYCH_ACCESS_UNKNOWN = 0, LYCH_ACCESS_READ, LYCH_ACCESS_WRITE, LYCH_ACCESS_EXEC };

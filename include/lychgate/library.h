@@ -57,6 +57,9 @@ struct lych_library_opts {
 	void (*on_code)(const struct lych_code_item *item, void *tell_ctx);
 	void (*on_opened)(struct lych_domain *domain, int status, void *tell_ctx);
 	void *tell_ctx;
+	/* How long what runs inside for lych_open may take: its loader, constructors; and for each lych_load and lych_symbol. 0: a
+	 * minute. UINT_MAX: as long as it likes. */
+	unsigned int open_timeout_ms;
 };
 
 /*
@@ -88,7 +91,8 @@ struct lych_library_opts {
  *	-ENOENT      the library, one it needs, or a symbol that one needs, is not there
  *	-ENOEXEC     code of it, or of what it needs, could undo the protection and cannot be repaired; or it is not a library
  *	-EOPNOTSUPP  not on this kernel or backend
- *	-EFAULT      a constructor faulted (lych_why says how)
+ *	-EFAULT      a constructor faulted, or a thread that it began (lych_why says how)
+ *	-ETIMEDOUT   open_timeout_ms is over
  *	-EINVAL      an option is out of range, or the policy has an error (lych_why: its line)
  *	-ENOSPC -EBUSY -ENOMEM  as lych_domain_new
  *	others       as lych_attach
@@ -102,7 +106,8 @@ LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *lib
  *
  * lych_load loads one more library into a domain of lych_open; loaded twice is loaded once. The state that lych_domain_reset
  * goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and -EOWNERDEAD: the domain has faulted
- * before; -EBUSY: another call is inside. Thread-safe. Not async-signal-safe.
+ * before; -EBUSY: another call is inside, so that the state cannot be kept, or one of its own threads is in a callback: the library is
+ * loaded, and lych_load of it may be tried again. After -EFAULT and -ETIMEDOUT the domain is poisoned. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *library);
 

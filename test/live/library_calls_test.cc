@@ -278,10 +278,12 @@ TEST_F(LibraryCalls, ThatWaitEndWithTheDeadlineOfTheCall)
 	}
 }
 
-TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceled)
+TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceledAndTheDomainIsPoisoned)
 {
 	Open("pure");
 	for (int round = 0; round < 3; round++) {
+		EXPECT_EQ(lych_domain_cancel(domain), 0) << "nobody is inside";
+		ASSERT_EQ(Call(SYS_getpid), getpid());
 		std::atomic<int> status{1};
 		std::thread waiter([&] {
 			const uint64_t arg[6] = {SYS_futex, (uint64_t)room, FUTEX_WAIT_PRIVATE, 0, 0};
@@ -294,8 +296,14 @@ TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceled)
 		}
 		waiter.join();
 		EXPECT_EQ(status, -ECANCELED);
+		const uint64_t arg[6] = {SYS_getpid};
+		long result;
+		EXPECT_EQ(Gate(syscall_inside, &result, arg), -EOWNERDEAD) << "locks could be held";
+		EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_CANCELED);
+		ASSERT_EQ(lych_domain_reset(domain), 0);
+		Find();
 	}
-	EXPECT_EQ(Call(SYS_getpid), getpid()) << "the domain goes on";
+	EXPECT_EQ(Call(SYS_getpid), getpid());
 }
 
 } // namespace

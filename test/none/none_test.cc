@@ -330,6 +330,9 @@ TEST_F(None, QsortCallsBackWithItsContext)
 	EXPECT_GE(calls, 4);
 	EXPECT_EQ(lych_callback_ctx(), nullptr);
 	lych_domain *other_c = c, *wrong_c = c;
+	EXPECT_EQ(LYCH_SYM_FIND(c, qsort), 0);
+	EXPECT_EQ(LYCH_SYM_FIND(other_c, qsort), 0);
+	EXPECT_EQ(LYCH_SYM_FIND(wrong_c, qsort), -ENOENT);
 	EXPECT_EQ(LYCH_CALL(other_c, LYCH_NOTHING, qsort, numbers, 5, sizeof(int), compare), 0);
 	EXPECT_EQ(LYCH_CALL(wrong_c, LYCH_NOTHING, qsort, numbers, 5, sizeof(int), compare), -ENOENT);
 	EXPECT_EQ(lych_callback_free(c, reinterpret_cast<void (*)()>(compare)), 0);

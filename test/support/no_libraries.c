@@ -15,6 +15,7 @@
 #pragma weak contexts_go_on
 #pragma weak contexts_rest
 #pragma weak contexts_fork_child
+#pragma weak context_is_own
 #pragma weak context_keep
 #pragma weak inside_read
 #pragma weak library_again
@@ -63,6 +64,12 @@ void contexts_forget(struct library *l, const struct thread *t)
 void contexts_fork_child(struct library *l, const struct thread *self)
 {
 	(void)l, (void)self;
+	abort();
+}
+
+bool context_is_own(const struct library *l, const struct thread *t)
+{
+	(void)l, (void)t;
 	abort();
 }
 

@@ -59,6 +59,59 @@ long attack_writes_a_page_of_the_host(struct prey *p)
 	return ATTACK_DONE;
 }
 
+/* Where the host has a copy of the secret. */
+static long takes(struct prey *p, const volatile uint64_t *at)
+{
+	p->taken = *at;
+	return p->taken == PREY_SECRET ? ATTACK_DONE : -ENODATA;
+}
+
+static long overwrites(volatile uint64_t *at)
+{
+	*at = 0x666;
+	return ATTACK_DONE;
+}
+
+long attack_reads_the_hosts_heap(struct prey *p)
+{
+	return takes(p, p->heap);
+}
+
+long attack_writes_the_hosts_heap(struct prey *p)
+{
+	return overwrites(p->heap);
+}
+
+long attack_reads_the_hosts_stack(struct prey *p)
+{
+	return takes(p, p->stack);
+}
+
+long attack_writes_the_hosts_stack(struct prey *p)
+{
+	return overwrites(p->stack);
+}
+
+long attack_reads_the_hosts_globals(struct prey *p)
+{
+	return takes(p, p->global);
+}
+
+long attack_writes_the_hosts_globals(struct prey *p)
+{
+	return overwrites(p->global);
+}
+
+long attack_reads_the_hosts_tls(struct prey *p)
+{
+	return takes(p, p->tls);
+}
+
+long attack_writes_the_hosts_tls(struct prey *p)
+{
+	return overwrites(p->tls);
+}
+
 long attack_reads_another_domain(struct prey *p)
 {
 	p->taken = *(volatile uint64_t *)p->other;
@@ -75,6 +128,11 @@ long attack_reads_the_monitor(struct prey *p)
 {
 	p->taken = *(volatile uint64_t *)p->monitor;
 	return ATTACK_DONE;
+}
+
+long attack_writes_the_monitor(struct prey *p)
+{
+	return overwrites((volatile uint64_t *)p->monitor);
 }
 
 long attack_writes_the_gate_page(struct prey *p)
@@ -313,8 +371,13 @@ long attack_shm(struct prey *p)
 
 long attack_shm_open(struct prey *p)
 {
+	long fd = raw(SYS_open, L("/dev/shm/lych-hostile"), O_RDWR | O_CREAT, 0600);
+
 	(void)p;
-	return done_if(raw(SYS_open, L("/dev/shm/lych-hostile"), O_RDWR | O_CREAT, 0600));
+	if (fd >= 0) {
+		raw(SYS_unlink, L("/dev/shm/lych-hostile"));
+	}
+	return done_if(fd);
 }
 
 /* A file in work with one page of zeros: its number. */
