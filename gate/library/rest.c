@@ -160,17 +160,13 @@ static int stop(struct library *l)
 	return rc == 0 && atomic_load(&c->alive) != stopped ? -EAGAIN : rc;
 }
 
-static void go_on(struct library *l)
+void contexts_go_on(struct library *l)
 {
 	atomic_store(&l->contexts->resting, 0);
 	sys3(SYS_futex, &l->contexts->resting, FUTEX_WAKE_PRIVATE, INT_MAX);
 }
 
-/*
- * All stop, until go_on. Others may go in, and make some; those stop, too. One at a time: others wait. 0; or, and they go on,
- * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
- */
-static int rest(struct library *l, uint64_t end_ns)
+int contexts_rest(struct library *l, uint64_t end_ns)
 {
 	struct timespec pause = {.tv_nsec = PAUSE_FIRST_NS};
 	struct contexts *c = l->contexts;
@@ -189,7 +185,7 @@ static int rest(struct library *l, uint64_t end_ns)
 		pause.tv_nsec = pause.tv_nsec * 2 < PAUSE_LAST_NS ? pause.tv_nsec * 2 : PAUSE_LAST_NS;
 	}
 	if (rc != 0 && mine) {
-		go_on(l);
+		contexts_go_on(l);
 	}
 	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
@@ -229,7 +225,7 @@ int library_keep(struct library *l, bool first)
 	if (threads_inside(l->domain, true)) {
 		return -EBUSY;
 	}
-	rc = rest(l, monotonic_ns() + limit_ms * 1000000);
+	rc = contexts_rest(l, monotonic_ns() + limit_ms * 1000000);
 	if (rc == -ETIMEDOUT || rc == -ENOTSUP) {
 		l->restless = l->restless || first;
 		return first ? 0 : -EBUSY;
@@ -255,7 +251,7 @@ int library_keep(struct library *l, bool first)
 		}
 		unlock();
 	}
-	go_on(l);
+	contexts_go_on(l);
 	return rc;
 }
 
