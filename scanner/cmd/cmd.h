@@ -28,6 +28,7 @@ int cmd_scan(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_repair(int argc, char **argv);
 int cmd_try(int argc, char **argv);
+int cmd_attack(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 
 /* ---- colour --------------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ static const struct verb {
 	 "plan how it is rewritten away, or say why not"},
 	{"try", "lychgate try", cmd_try,
 	 "open a library in a domain of its own and say what it needs there"},
+	{"attack", "lychgate attack", cmd_attack,
+	 "attack a domain from inside and say what is stopped"},
 	{"doctor", "lychgate doctor", cmd_doctor,
 	 "say whether protection keys work here, and if not, why"},
 };
@@ -240,7 +242,7 @@ int main(int argc, char **argv)
 			return cmd_close_stdout(verbs[i].run(argc - 1, argv + 1));
 		}
 	}
-	cmd_error("unknown %s `%s'; the verbs are scan, explain, repair, try and doctor (lychgate --help)",
+	cmd_error("unknown %s `%s'; the verbs are scan, explain, repair, try, attack and doctor (lychgate --help)",
 		  verb[0] == '-' ? "option" : "verb", verb);
 	return EXIT_USAGE;
 }

@@ -74,7 +74,7 @@ class Verb : public testing::TestWithParam<std::string>
 {
 };
 
-INSTANTIATE_TEST_SUITE_P(Each, Verb, testing::Values("scan", "explain", "repair", "try", "doctor"),
+INSTANTIATE_TEST_SUITE_P(Each, Verb, testing::Values("scan", "explain", "repair", "try", "attack", "doctor"),
 			 [](const auto &row) { return row.param; });
 
 TEST_P(Verb, ManPageDocumentsExactlyTheOptionsOfHelp)
@@ -112,7 +112,7 @@ TEST(ManPages, AreCleanForMandoc)
 	if (system("command -v mandoc >/dev/null") != 0) {
 		GTEST_SKIP() << "mandoc is not installed";
 	}
-	for (const char *page : {"lychgate.1", "lychgate-scan.1", "lychgate-explain.1", "lychgate-repair.1", "lychgate-try.1",
+	for (const char *page : {"lychgate.1", "lychgate-scan.1", "lychgate-explain.1", "lychgate-repair.1", "lychgate-try.1", "lychgate-attack.1",
 				 "lychgate-doctor.1", "lychgate-policy.5"}) {
 		int status;
 		// What stderr says is about the machine's list of pages, as is what says that a
@@ -131,7 +131,7 @@ TEST(ManPages, AreCleanForMandoc)
 TEST(ManPages, StateTheExitCodes)
 {
 	for (const char *page :
-	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-repair", "lychgate-try", "lychgate-doctor"}) {
+	     {"lychgate", "lychgate-scan", "lychgate-explain", "lychgate-repair", "lychgate-try", "lychgate-attack", "lychgate-doctor"}) {
 		EXPECT_THAT(read_text(man_page(page)), HasSubstr("\n.Sh EXIT STATUS\n")) << page;
 	}
 }

@@ -34,6 +34,8 @@ lych_vm_help() {
 		  --env NAME=VALUE        one more environment variable
 		  --memory MIB            memory (default 1024)
 		  --timeout SECONDS       after which the machine counts as hung (default 300)
+		  --boot WORDS            more words for the kernel, as "vsyscall=emulate"
+		  --cpu FEATURES          more of the processor's, as QEMU calls them: vendor=GenuineIntel
 		  --keep-log FILE         keep the console, where the kernel speaks
 
 		Set in the guest: LYCH_VM=1, LYCH_VM_KERNEL (6.1, 6.12), and LYCH_REQUIRE_PKU=1 unless --no-pku.
@@ -224,7 +226,7 @@ lych_vm_judge() {
 }
 
 lych_vm() {
-	local kernel=6.12 cpus=1 icount=0 user=0 pku=1 forward='' memory=1024 seconds=300 keep='' program
+	local kernel=6.12 cpus=1 icount=0 user=0 pku=1 forward='' memory=1024 seconds=300 keep='' boot='' features='' program
 	local -a with=() env=()
 	while (($# > 0)); do
 		case $1 in
@@ -239,7 +241,7 @@ lych_vm() {
 			shift
 			break
 			;;
-		--kernel | --cpus | --forward | --with | --env | --memory | --timeout | --keep-log)
+		--kernel | --cpus | --forward | --with | --env | --memory | --timeout | --keep-log | --boot | --cpu)
 			(($# > 1)) || lych_vm_die "$1 needs a value"
 			case $1 in
 			--kernel) kernel=$2 ;;
@@ -250,6 +252,8 @@ lych_vm() {
 			--memory) memory=$2 ;;
 			--timeout) seconds=$2 ;;
 			--keep-log) keep=$2 ;;
+			--boot) boot=$2 ;;
+			--cpu) features=$2 ;;
 			esac
 			shift
 			;;
@@ -334,6 +338,7 @@ lych_vm_boot() {
 	local port status=0 thread=multi model=max pid
 	lych_qemu || lych_vm_die "no QEMU $LYCH_QEMU_MAJOR or later"
 	((pku)) || model=max,-pku
+	model+=${features:+,$features}
 	if ((icount)); then
 		machine+=(-icount "shift=0,sleep=off")
 		thread=single
@@ -346,7 +351,7 @@ lych_vm_boot() {
 	"${lych_command[@]}" -nodefaults -no-user-config -display none -no-reboot -machine pc \
 		-accel "tcg,thread=$thread" \
 		-cpu "$model" -smp "$cpus" -m "$memory" -kernel "$image" -initrd "$work/initrd" "${machine[@]}" \
-		-append "console=ttyS0 panic=-1 oops=panic no_timer_check cryptomgr.notests" </dev/null >"$work/qemu.log" 2>&1 &
+		-append "console=ttyS0 panic=-1 oops=panic no_timer_check cryptomgr.notests $boot" </dev/null >"$work/qemu.log" 2>&1 &
 	pid=$!
 	# shellcheck disable=SC2064 # the process as it is now
 	trap "kill -KILL $pid 2>/dev/null; rm -rf '$work'" EXIT

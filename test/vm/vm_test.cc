@@ -237,6 +237,14 @@ TEST_F(Vm, KeysCanBeMaskedOff)
 	EXPECT_EQ(Run({"--no-pku", "--", "/bin/sh", "-c", script}).out, "0\n1\nno\n");
 }
 
+TEST_F(Vm, KernelAndProcessorAreToldMoreWhenAsked)
+{
+	const char *script = "grep -o 'lych=[12] lych2' /proc/cmdline; grep -m 1 -o Genuine.* /proc/cpuinfo";
+	EXPECT_EQ(Run({"--boot", "lych=1 lych2", "--cpu", "vendor=GenuineIntel", "--", "/bin/sh", "-c", script}).out,
+		  "lych=1 lych2\nGenuineIntel\n");
+	EXPECT_EQ(Run({"--", "/bin/sh", "-c", script}).out, "");
+}
+
 TEST_F(Vm, InstructionCountingGivesTheSameTicksEachTime)
 {
 	unsigned long long ticks[3];

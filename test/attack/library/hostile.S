@@ -114,6 +114,14 @@ fn hostile_jump
 	jmp	*%r11
 fn_end hostile_jump
 
+/* exit_group(33), without a stack */
+	.globl hostile_exits
+hostile_exits:
+	mov	$33, %edi
+	mov	$231, %eax
+	syscall
+	ud2
+
 /* void hostile_wild(rsp): a fault there. */
 fn hostile_wild
 	mov	%rdi, %rsp

@@ -6,6 +6,7 @@
 #ifndef LYCH_TEST_ATTACK_HOSTILE_H
 #define LYCH_TEST_ATTACK_HOSTILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -22,6 +23,7 @@ struct prey {
 	char *gate;         /* a page that may be read and not written: the gate page of this thread */
 	char *monitor;      /* the page behind it */
 	uint64_t *other;    /* as secret, another domain's */
+	uint64_t *heap, *stack, *global, *tls; /* of the host's, each holds the secret */
 	uint32_t *words;    /* a page of the host's: at 16 * i the number tid + i */
 	char *own;          /* PREY_OWN bytes of the attacker's, which begin a page */
 	char *low, *high;   /* of the attacker's address space, or what stands for it */
@@ -55,7 +57,6 @@ enum attack_end {
 enum attack_control {
 	CONTROL_DONE,    /* has its effect. The secret has a key, which is denied */
 	CONTROL_PLAIN,   /* has its effect. The secret has no key: a program as any other */
-	CONTROL_LACKING, /* as CONTROL_DONE, unless this kernel or processor has no such thing */
 	CONTROL_EXITS,   /* ends the process, with status 33 */
 	CONTROL_KILLED,  /* ends the process, by a signal */
 };
@@ -73,10 +74,27 @@ struct attack {
 	enum attack_end end;
 	enum attack_control control;
 	enum attack_policy policy;
+	const char *lacks; /* where the control has no effect; NULL: it has everywhere */
+};
+
+/* What is not stopped, by design. */
+struct not_stopped {
+	const char *name, *tries, *why;
 };
 
 /* All of them; the last one has no name. */
 extern const struct attack attacks[];
+extern const struct not_stopped not_stopped[];
+
+/* What a process exits with that runs an attack without protection. */
+#define BARE_DONE 0
+#define BARE_CANNOT 2
+#define BARE_NOTHING 3
+#define BARE_EXITS 33 /* the attack's own */
+
+/* Says the status of waitpid that it had its effect? And where it had not, is that as it may be? */
+bool attack_had_effect(const struct attack *a, int status);
+bool attack_may_lack(const struct attack *a, int status);
 
 long hostile_syscall(long nr, long a, long b, long c, long d, long e, long f);
 long hostile_do(attack_fn attack, struct prey *p);

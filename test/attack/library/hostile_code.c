@@ -5,6 +5,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/uio.h>
 
 #include "inner.h"
 
@@ -353,14 +354,15 @@ long attack_compatibility_mode_nowhere(struct prey *p)
 	return hostile_far((uint32_t)L(p->own));
 }
 
-long attack_dlopen_of_a_file_it_wrote(struct prey *p)
+/* The least that is a library: two pages of text, where the code is as if it had been linked there, and a table of nothing. */
+static char *made(struct prey *p, const uint8_t *code, size_t bytes, size_t at)
 {
-	char path[128], code[4096];
+	static char text[2 * PAGE];
+	char path[128];
 	ElfW(Ehdr) *eh = (void *)p->own;
 	ElfW(Phdr) *ph = (void *)(p->own + sizeof(*eh));
 	ElfW(Dyn) *dyn = (void *)(p->own + 2048);
 
-	/* The least that is a library: text, and a table of nothing. */
 	memset(p->own, 0, PREY_OWN);
 	memcpy(eh->e_ident, ELFMAG "\2\1\1", 7);
 	eh->e_type = ET_DYN;
@@ -371,21 +373,81 @@ long attack_dlopen_of_a_file_it_wrote(struct prey *p)
 	eh->e_phentsize = sizeof(*ph);
 	eh->e_phnum = 3;
 	ph[0] = (ElfW(Phdr)){PT_LOAD, PF_R | PF_W, 0, 0, 0, PAGE, PAGE, PAGE};
-	ph[1] = (ElfW(Phdr)){PT_LOAD, PF_R | PF_X, PAGE, PAGE, PAGE, PAGE, PAGE, PAGE};
+	ph[1] = (ElfW(Phdr)){PT_LOAD, PF_R | PF_X, PAGE, PAGE, PAGE, 2 * PAGE, 2 * PAGE, PAGE};
 	ph[2] = (ElfW(Phdr)){PT_DYNAMIC, PF_R | PF_W, 2048, 2048, 2048, 6 * sizeof(*dyn), 6 * sizeof(*dyn), 8};
 	dyn[0] = (ElfW(Dyn)){DT_STRTAB, {1024}};
 	dyn[1] = (ElfW(Dyn)){DT_SYMTAB, {1040}};
 	dyn[2] = (ElfW(Dyn)){DT_STRSZ, {1}};
 	dyn[3] = (ElfW(Dyn)){DT_SYMENT, {24}};
 	dyn[4] = (ElfW(Dyn)){DT_INIT, {PAGE + 512}};
-	memset(code, 0xcc, sizeof(code));
-	PUT(code, not_wrpkru);
-	code[512] = (char)0xc3;
+	memset(text, 0xcc, sizeof(text));
+	put(text + at, code, bytes);
+	text[512] = (char)0xc3;
 	snprintf(path, sizeof(path), "%s/made.so", p->work);
 	long fd = raw(SYS_open, path, O_RDWR | O_CREAT | O_TRUNC, 0700);
 	raw(SYS_pwrite64, fd, p->own, PAGE, 0);
-	raw(SYS_pwrite64, fd, code, PAGE, PAGE);
+	raw(SYS_pwrite64, fd, text, sizeof(text), PAGE);
 	raw(SYS_close, fd);
-	struct link_map *made = dlopen(path, RTLD_NOW);
-	return made == NULL ? -EACCES : run(p, (char *)made->l_addr + PAGE);
+	struct link_map *library = dlopen(path, RTLD_NOW);
+	return library == NULL ? NULL : (char *)library->l_addr + PAGE + at;
+}
+
+long attack_wrpkru_in_a_library(struct prey *p)
+{
+	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), 0);
+
+	return at == NULL ? -EACCES : run(p, at);
+}
+
+long attack_wrpkru_over_a_border_of_a_library(struct prey *p)
+{
+	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), PAGE - WRPKRU_AT - 1);
+
+	return at == NULL ? -EACCES : run(p, at);
+}
+
+long attack_xrstor_in_a_library(struct prey *p)
+{
+	char *at = made(p, not_xrstor, sizeof(not_xrstor), 1024);
+
+	return at == NULL ? -EACCES : run(p, at);
+}
+
+long attack_wrgsbase_in_a_library(struct prey *p)
+{
+	char *at = made(p, not_wrgsbase, sizeof(not_wrgsbase), 1024);
+
+	return at == NULL ? -EACCES : ((code_fn)at)(p->own, NULL) == 0 ? ATTACK_DONE : -ENODATA;
+}
+
+/* ---- before anybody has called ----------------------------------------------------------------------------------------------- */
+
+static long constructed = -ENOSYS;
+
+static __attribute__((constructor)) void constructs(void)
+{
+	long word = 7, copy = 0;
+	struct iovec local = {&copy, 8}, remote = {&word, 8};
+	long rc = raw(SYS_process_vm_readv, raw(SYS_getpid), &local, 1, &remote, 1, 0);
+
+	constructed = rc == 8 && copy == 7 ? ATTACK_DONE : rc;
+}
+
+long attack_constructor(struct prey *p)
+{
+	(void)p;
+	return constructed;
+}
+
+extern char **environ;
+
+long attack_environment(struct prey *p)
+{
+	(void)p;
+	for (char **e = environ; *e != NULL; e++) {
+		if (strncmp(*e, "LD_PRELOAD", 10) == 0 || strncmp(*e, "LD_AUDIT", 8) == 0 || strstr(*e, "PASSWORD") != NULL) {
+			return ATTACK_DONE;
+		}
+	}
+	return -ENOENT;
 }

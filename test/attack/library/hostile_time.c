@@ -297,6 +297,41 @@ long attack_fault_without_gs(struct prey *p)
 	return 0;
 }
 
+/* ---- the kernel writes where rsp points --------------------------------------------------------------------------------------- */
+
+void hostile_wild(void *rsp);
+extern char hostile_exits[];
+
+/* Without protection a signal's frame is written there, whatever its key, and then the handler ends the process. */
+static long faults_with(char *rsp)
+{
+	struct {
+		void *handler;
+		unsigned long flags;
+		void *restorer;
+		unsigned long mask;
+	} action = {hostile_exits, 0x04000000, hostile_exits, 0};
+
+	raw(SYS_rt_sigaction, 4 /* SIGILL */, &action, 0, 8);
+	hostile_wild(rsp);
+	return 0;
+}
+
+long attack_fault_with_rsp_in_the_host(struct prey *p)
+{
+	return faults_with((char *)p->secret + 4096);
+}
+
+long attack_fault_with_rsp_in_the_gate_page(struct prey *p)
+{
+	return faults_with(p->gate + 4096);
+}
+
+long attack_fault_with_rsp_in_the_monitor(struct prey *p)
+{
+	return faults_with(p->monitor + 4096);
+}
+
 /* ---- callbacks from a thread of its own, on a stack of its choice: more[0] the stack, more[1] the callback ------------------- */
 
 void hostile_jump(void *to, long rax, void *rdi, void *rsi, void *rsp);
