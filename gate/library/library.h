@@ -188,9 +188,9 @@ LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start
 /* Then: the context by which others are made. */
 LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
 /*
- * Threads of the domain's own all stop, outside, until contexts_go_on. Others may go in, and make some; those stop, too. Without the
- * lock; the caller is not inside. One at a time: others wait. 0; or, and they go on, -ETIMEDOUT (some have not stopped until
- * end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ * Stops the threads of the domain's own, until contexts_go_on: they are outside, their registers are kept. Others may go in, and
+ * make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and they go on,
+ * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
  */
 LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
 LYCH_HIDDEN void contexts_go_on(struct library *l);

@@ -236,9 +236,11 @@ int library_reset(struct lych_domain *d)
 	if (l == NULL) {
 		return 0;
 	}
-	contexts_reset(l);
 	files_restore(l);
 	rc = snapshot_restore(l);
+	if (rc == 0) {
+		contexts_reset(l);
+	}
 	return rc;
 }
 

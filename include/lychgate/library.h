@@ -101,8 +101,8 @@ struct lych_library_opts {
 LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts);
 
 /*
- * A path is looked for in the directories that may be read while libraries are loaded: the system's, those of search, and the
- * one of the path that lych_open was called with.
+ * A path is looked for in the directories that may be read while libraries are loaded: the system's (those that ld.so.cache
+ * names included, as it was when the domain was opened), those of search, and the one of the path that lych_open was called with.
  *
  * lych_load loads one more library into a domain of lych_open; loaded twice is loaded once. The state that lych_domain_reset
  * goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and -EOWNERDEAD: the domain has faulted

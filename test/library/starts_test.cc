@@ -8,6 +8,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <string>
 #include <thread>
 
@@ -204,6 +206,48 @@ TEST_F(Starts, ResetFailsAsAWholeWhereThreadsCannotBeMade)
 		EXPECT_EQ(usage.threads, 6u);
 		ExpectWorks(in);
 	}
+}
+
+TEST_F(Starts, ResetThatHasLostTheStateLeavesADomainThatCanBeClosed)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	int n = 0, closed = 0;
+
+	for (int fd = 3; fd < 1 << 20 && closed == 0; fd++) {
+		char name[64], target[64] = "";
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+		if (readlink(name, target, sizeof(target) - 1) > 0 && strstr(target, "lychgate:snapshot") != nullptr) {
+			closed += close(fd) == 0;
+		}
+	}
+	ASSERT_EQ(closed, 1);
+	EXPECT_EQ(lych_domain_reset(in), -ENOMEM);
+	EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD);
+	EXPECT_EQ(lych_domain_reset(in), -ENOMEM);
+	EXPECT_EQ(Close(in), 0) << lych_why();
+}
+
+TEST_F(Starts, ThreadsOfAVaultAreBroughtBackToo)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.vault = true;
+	lych_domain *in = Open(LYCH_STARTS, &opts);
+	ASSERT_NE(in, nullptr);
+
+	for (const char *name : {"starts_ask", "starts_sum", "starts_rounds", "starts_wrong", "starts_fault"}) {
+		void *at = nullptr;
+		ASSERT_EQ(lych_symbol(in, &at, name, nullptr), 0) << lych_why();
+		ASSERT_EQ(lych_vault_allow(in, reinterpret_cast<void (*)()>(at)), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		ExpectWorks(in);
+		ASSERT_EQ(LYCH_CALL(in, nullptr, starts_fault), -EFAULT);
+		EXPECT_EQ(lych_fault(in)->gpr[7], 0u) << "registers stay with it";
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	ExpectWorks(in);
 }
 
 TEST_F(Starts, CancelEndsCallsAndNoThreadsOfItsOwn)

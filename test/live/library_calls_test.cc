@@ -177,6 +177,9 @@ TEST_F(LibraryCalls, ThoseThatCouldUndoTheProtectionAreRefused)
 	EXPECT_EQ(Call(SYS_open, Put("/proc/self/environ"), O_RDONLY), -EACCES);
 	EXPECT_EQ(Call(SYS_rseq, room, 32, 0, 0), -ENOSYS);
 	EXPECT_EQ(Call(SYS_clone3, room, 88), -ENOSYS);
+	EXPECT_EQ(Call(SYS_epoll_create1, 0), -ENOSYS) << "who asks has poll";
+	EXPECT_EQ(Call(SYS_futex, room, FUTEX_LOCK_PI_PRIVATE, 0, 0), -ENOSYS);
+	EXPECT_EQ(Call(SYS_chdir, room), -EPERM);
 	struct lych_refusal list[64];
 	EXPECT_GE(lych_refused(domain, list, 64), 23u);
 }
