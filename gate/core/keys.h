@@ -125,8 +125,8 @@ LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
 
 /*
  * domain.c. What the domain's view has for a key that is not its own: 0, -EINVAL (not a domain that lives), -EBUSY (somebody is
- * inside, or about to reset or free it, or a thread of its own does not stop; nothing is changed), -ENOMEM. Takes monitor->lock; by an
- * attached thread.
+ * inside, or about to reset or free it, or a thread of its own does not stop; nothing is changed), -ENOMEM. Takes
+ * monitor->lock; by an attached thread.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, int key, enum rights rights);
 /* Does any domain have rights to it beside its owner's? With monitor->lock. */

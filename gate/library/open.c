@@ -418,7 +418,8 @@ static int load(struct library *l, const char *library, uint64_t end_ns)
 			if (l->refused_code) {
 				rc = -ENOEXEC;
 			} else {
-				why_not_loaded(library, reason(l, copy, why) ? copy : "cannot be loaded, and a vault does not say why");
+				why_not_loaded(library, reason(l, copy, why) ? copy
+									     : "cannot be loaded, and a vault does not say why");
 			}
 		}
 	}

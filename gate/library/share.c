@@ -301,7 +301,7 @@ static int begin_share(struct library *l, struct wish *w, long fd)
 		s->count = w->first;
 		return rc;
 	}
-	/* The host uses them meanwhile: they go from their rights to the new ones at once. A file's pages are in the ledger without. */
+	/* The host uses them meanwhile: from their rights to the new ones at once. A file's pages are in the ledger without. */
 	for (uint64_t i = w->first; rc == 0 && i < s->count; i++) {
 		struct piece *p = &s->piece[i];
 		void *at = (void *)(uintptr_t)p->at;

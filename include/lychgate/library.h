@@ -139,8 +139,8 @@ LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out,
  * share; otherwise the domain's key stays on what was moved until a share of the domain ends.
  *
  * Returns 0, or, with a reason for lych_why, and no page is changed,
- *	-EINVAL      not a domain of lych_open, not whole pages, or how is neither; or not private anonymous or file memory without a
- *	             key: shared mappings, code, loaded libraries, stacks and thread-local storage of threads (of those that are
+ *	-EINVAL      not a domain of lych_open, not whole pages, or how is neither; or not private anonymous or file memory
+ *	             without a key: shared mappings, code, loaded libraries, stacks and thread-local storage of threads (of those that are
  *	             attached; of others it cannot be told), the runtime's, any domain's or region's
  *	-EFAULT      not all of it is mapped with the rights that are to be given
  *	-EBUSY       some of it is shared with this domain already
@@ -150,9 +150,9 @@ LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out,
  *	others       as lych_attach
  *
  * lych_unshare ends the share that begins at pages: the pages have their rights of before and no key, unless the host has unmapped
- * them or changed their rights meanwhile; a call inside that uses them then faults. 0, -EINVAL: none of this domain begins there; -EOPNOTSUPP, -ENOMEM, others as lych_attach: it
- * goes on. With LYCH_NONE both look at their arguments only. Each takes as long as reading /proc/self/smaps. Thread-safe. Not
- * async-signal-safe.
+ * them or changed their rights meanwhile; a call inside that uses them then faults. 0, -EINVAL: none of this domain begins
+ * there; -EOPNOTSUPP, -ENOMEM, others as lych_attach: it goes on. With LYCH_NONE both look at their arguments only. Each
+ * takes as long as reading /proc/self/smaps. Thread-safe. Not async-signal-safe.
  */
 enum lych_share_how { LYCH_SHARE_READ = 1, LYCH_SHARE_WRITE = 2 };
 LYCH_API LYCH_MUST_CHECK int lych_share(struct lych_domain *domain, void *pages, size_t bytes, int how);

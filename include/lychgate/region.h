@@ -42,8 +42,8 @@ LYCH_API LYCH_MUST_CHECK int lych_region_new(struct lych_region **out, size_t by
 					     const struct lych_region_opts *opts);
 
 /*
- * -EBUSY: a scope of it is open on some thread, or it is granted to a domain, and nothing is changed. A thread's scopes end with it. region may be
- * NULL. Else it is wiped, unmapped, and its key given back. Others as lych_attach; the region lives on.
+ * -EBUSY: a scope of it is open on some thread, or it is granted to a domain, and nothing is changed. A thread's scopes
+ * end with it. region may be NULL. Else it is wiped, unmapped, and its key given back. Others as lych_attach; the region lives on.
  * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_region_free(struct lych_region *region);
