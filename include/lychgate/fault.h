@@ -41,7 +41,7 @@ struct lych_fault {
 	uint64_t address;       /* memory touched (si_addr) */
 	char mapping[128];      /* the line of /proc/self/maps it lies in, without the addresses; "" none */
 	int tid;
-	uint64_t rip, rsp, rflags;
+	uint64_t rip, rsp, rflags; /* of a vault only rip; the others, and gpr, are 0 */
 	uint64_t gpr[16];       /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 */
 	int nframes;
 	uint64_t frames[LYCH_FAULT_FRAMES]; /* return addresses, innermost first, out of domain memory: hostile */

@@ -183,6 +183,14 @@ bool world_arm(struct world *w)
 	}
 	memset(own, 0, PREY_OWN);
 	fill(w, own);
+	if (w->none) {
+		w->target->low = w->target->own;
+		w->target->high = w->target->own + PREY_OWN;
+		w->target->gate = a_page(MAP_PRIVATE);
+		w->target->monitor = a_page(MAP_PRIVATE);
+		w->target->other = w->other;
+		return w->target->gate != NULL && w->target->monitor != NULL;
+	}
 	inside_look(&state);
 	w->target->gate = (char *)(uintptr_t)state.area;
 	w->target->monitor = w->target->gate + PAGE;
@@ -196,6 +204,7 @@ bool world_arm(struct world *w)
 
 bool world_start(struct world *w, enum attack_policy policy, const char *library)
 {
+	struct lych_init_opts init = {.size = sizeof(init), .backend = w->none ? LYCH_NONE : LYCH_PKU};
 	struct lych_library_opts opts;
 	char text[256];
 
@@ -210,7 +219,7 @@ bool world_start(struct world *w, enum attack_policy policy, const char *library
 	memset(&opts, 0, sizeof(opts));
 	opts.size = sizeof(opts);
 	opts.policy = text;
-	if (lych_init(NULL) != 0 || lych_domain_new(&w->victim, NULL) != 0 || lych_open(&w->domain, library, &opts) != 0) {
+	if (lych_init(&init) != 0 || lych_domain_new(&w->victim, NULL) != 0 || lych_open(&w->domain, library, &opts) != 0) {
 		return tell(w, "%s", lych_why());
 	}
 	w->other = lych_alloc_aligned(w->victim, PAGE, PAGE);
@@ -323,12 +332,16 @@ int world_attack(struct world *w, const char *symbol, long *result, unsigned int
 		tell(w, "%s: %s", symbol, lych_why());
 		return rc;
 	}
-	inside_look(&before);
+	if (!w->none) {
+		inside_look(&before);
+	}
 	rc = LYCH_CALL_TIMEOUT(domain, timeout_ms, result, hostile_do, (attack_fn)(uintptr_t)fn, w->target);
-	inside_look(&after);
-	differs = inside_differences(&before, &after);
-	if (differs[0] != '\0') {
-		tell(w, "the host is not as it was: %s", differs);
+	if (!w->none) {
+		inside_look(&after);
+		differs = inside_differences(&before, &after);
+		if (differs[0] != '\0') {
+			tell(w, "the host is not as it was: %s", differs);
+		}
 	}
 	world_check(w);
 	return rc;

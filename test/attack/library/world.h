@@ -31,6 +31,7 @@ struct world {
 	char base[48];       /* a folder; given, or "": one is made. Nobody removes it */
 	world_tell tell;
 	void *ctx;
+	bool none; /* world_start takes LYCH_NONE, which protects nothing: the control of attack_inside */
 	/* its own */
 	int tid, fd, dir, other_tid, stop;
 	uint64_t inode;
@@ -43,7 +44,7 @@ extern int world_signals;
 
 /*
  * With the runtime: library is opened in a domain of that policy. False: it was told why. world_end also then. A world is all zeros
- * before, but for base, tell and ctx.
+ * before, but for base, tell, ctx and none.
  */
 bool world_start(struct world *w, enum attack_policy policy, const char *library);
 /* The attacker's memory, anew after a reset. */
