@@ -51,7 +51,7 @@ LYCH_HIDDEN void lych_grant_first_pku(void);
 LYCH_HIDDEN long lych_view_call(const long call[7]);
 LYCH_HIDDEN long lych_view_call_monitor(const long call[7]);
 LYCH_HIDDEN extern const char lych_view_call_narrow[], lych_view_call_narrow_end[];
-/* Which of them it is: only lych_signal runs with all rights. Without keys a bare system call. */
+/* library/copy.c. Which of them it is: only lych_signal runs with all rights. Without keys a bare system call. */
 LYCH_HIDDEN long view_call(const long call[7]);
 
 /* Raises SIGILL at lych_restore_trap, which must not be blocked: strangers.c. */

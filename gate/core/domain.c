@@ -28,6 +28,8 @@
 /* How often calls that do not end are asked again, a millisecond apart, before somebody who is himself to be ended
  * stops waiting for them: they may be waiting for him. */
 #define PATIENCE 100
+/* How long threads of a library's own have to come out. */
+#define REST_NS 1000000000ULL
 
 /* Functions a vault may be entered at. Only grows, until the domain is freed: read without a lock. */
 #define VAULT_BYTES ((size_t)LYCH_PAGE)
@@ -286,12 +288,16 @@ static int round_of_thread(struct thread *t, void *ctx)
 	struct record *top = thread_top(t);
 	uint64_t bit = domain_bit(round->domain);
 	bool inside = false, to_end = round->close;
+	/* What a thread of a library domain's own does is nobody's call. */
+	const struct record *own = !round->close && round->domain->library != NULL && context_is_own(round->domain->library, t)
+					   ? &t->records[1]
+					   : NULL;
 
 	for (struct record *r = &t->records[1]; r <= top && r < &t->records[DEPTH_MAX]; r++) {
 		if (__atomic_load_n(&r->kind, __ATOMIC_SEQ_CST) != KIND_CALL) {
 			continue;
 		}
-		if (record_is_of(r, round->domain)) {
+		if (record_is_of(r, round->domain) && r != own) {
 			inside = true;
 			to_end = to_end || atomic_load(&r->cancel) != 0;
 		}
@@ -545,16 +551,11 @@ int lych_domain_cancel(struct lych_domain *d)
 	}
 }
 
-int domain_grant(struct lych_domain *d, int key, enum rights rights)
+/* Nobody is inside but threads of a library's own that rest, and nobody gets in while the view changes. */
+static int change_view(struct lych_domain *d, int key, enum rights rights)
 {
-	int rc;
+	int rc = domain_pause(d);
 
-	lock();
-	rc = is_domain(d) ? 0 : -EINVAL;
-	unlock();
-	if (rc == 0) {
-		rc = domain_pause(d);
-	}
 	if (rc != 0 && rc != -EOWNERDEAD) {
 		return rc;
 	}
@@ -569,6 +570,28 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 		rc = -EBUSY;
 	}
 	unlock();
+	return rc;
+}
+
+int domain_grant(struct lych_domain *d, int key, enum rights rights)
+{
+	struct library *l;
+	int rc;
+
+	lock();
+	rc = !is_domain(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
+	l = rc == 0 ? d->library : NULL;
+	unlock();
+	if (rc == 0 && l != NULL) {
+		rc = contexts_rest(l, monotonic_ns() + REST_NS);
+		rc = rc == -ETIMEDOUT || rc == -ENOTSUP ? -EBUSY : rc;
+	}
+	if (rc == 0) {
+		rc = change_view(d, key, rights);
+		if (l != NULL) {
+			contexts_go_on(l);
+		}
+	}
 	return rc;
 }
 

@@ -162,6 +162,9 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 	}
 	if (frame != NULL) {
 		fault_registers(slot, domain, frame);
+	}
+	/* Of the others the signal is the kick, or none. */
+	if (frame != NULL && kind != LYCH_FAULT_DEADLINE && kind != LYCH_FAULT_CANCELED) {
 		fault_classify(fault, domain, frame);
 	}
 	if (kind != LYCH_FAULT_NONE) {

@@ -21,8 +21,8 @@ LYCH_HIDDEN void fault_clear(struct lych_domain *domain);
 LYCH_HIDDEN void fault_no_reporter(struct lych_domain *domain);
 
 /*
- * Notes, inside lych_signal, that the thread's top call ends in this way. frame: the domain's context; NULL for what
- * the domain did not do itself. Of two threads that fault at once the first is noted, the other counted.
+ * Notes, inside lych_signal, that the thread's top call ends in this way. frame: the domain's context, also at a deadline or a cancel; NULL
+ * for what the domain did not do itself. Of two threads that fault at once the first is noted, the other counted.
  */
 LYCH_HIDDEN void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault_kind kind);
 

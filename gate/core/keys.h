@@ -87,11 +87,13 @@ LYCH_HIDDEN void keys_owner_name(int key, char *out, size_t size);
  * begin as PROT_NONE, and whoever maps something there, or changes its rights, keeps the key on it.
  * ledger_change: same key, other protection, for pages that are all in ranges of one key, else -EINVAL; -ENOMEM.
  * ledger_remove unmaps and forgets. What lies between at and the end and is no range of ours is unmapped, too.
+ * ledger_forget forgets and leaves the pages as they are; the caller has taken the key from them. 0, -ENOMEM.
  * ledger_retire: see keys_give_back. 0, or -EIO when a page keeps the key.
  */
 LYCH_HIDDEN int ledger_add(void *at, size_t bytes, int key, int prot);
 LYCH_HIDDEN int ledger_change(void *at, size_t bytes, int prot);
 LYCH_HIDDEN void ledger_remove(void *at, size_t bytes);
+LYCH_HIDDEN int ledger_forget(void *at, size_t bytes);
 LYCH_HIDDEN int ledger_retire(int key);
 /* The key of the page at lies in, -1: not ours. Lock-free: right also when it interrupts a change on this thread. */
 LYCH_HIDDEN int ledger_key_of(const void *at);
@@ -123,7 +125,8 @@ LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
 
 /*
  * domain.c. What the domain's view has for a key that is not its own: 0, -EINVAL (not a domain that lives), -EBUSY (somebody is
- * inside, or about to reset or free it; nothing is changed). Takes monitor->lock; by an attached thread.
+ * inside, or about to reset or free it, or a thread of its own does not stop; nothing is changed), -ENOMEM. Takes monitor->lock; by an
+ * attached thread.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, int key, enum rights rights);
 /* Does any domain have rights to it beside its owner's? With monitor->lock. */

@@ -69,7 +69,8 @@ int lych_callback_refused(struct record *call)
 {
 	int32_t cancel = atomic_load(&call->cancel);
 
-	if (cancel == -ETIMEDOUT) {
+	/* What is cut in the middle in a library domain may hold locks of its C library. */
+	if (cancel == -ETIMEDOUT || (cancel != 0 && call->domain->library != NULL)) {
 		domain_poison(call->domain);
 	}
 	return cancel != 0 ? cancel : -ECANCELED;

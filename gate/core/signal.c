@@ -62,7 +62,7 @@ void signal_end_call(struct area *area, struct sigframe *frame, int status)
 /* ---- going on ------------------------------------------------------------------------------- */
 
 /* The status the domain's call has to end with now; 0: it goes on. */
-static int must_end(struct area *area, struct record *call)
+static int must_end(const struct context *c, struct record *call)
 {
 	int canceled = atomic_load(&call->cancel);
 
@@ -73,12 +73,15 @@ static int must_end(struct area *area, struct record *call)
 	 * since. */
 	if (canceled == -ETIMEDOUT ||
 	    (canceled == 0 && call->deadline_ns != 0 && monotonic_ns() >= call->deadline_ns)) {
-		fault_note(area, NULL, LYCH_FAULT_DEADLINE);
+		fault_note(c->area, c->frame, LYCH_FAULT_DEADLINE);
 		domain_poison(call->domain);
 		return -ETIMEDOUT;
 	}
 	if (canceled != 0) {
-		fault_note(area, NULL, LYCH_FAULT_CANCELED);
+		fault_note(c->area, c->frame, LYCH_FAULT_CANCELED);
+		if (call->domain->library != NULL) {
+			domain_poison(call->domain); /* locks of its own C library may be held for good */
+		}
 		return canceled;
 	}
 	return 0;
@@ -124,7 +127,7 @@ _Noreturn void signal_go_on(struct context *c)
 		if (call == NULL) {
 			signal_broken();
 		}
-		status = must_end(c->area, call);
+		status = must_end(c, call);
 		if (status != 0 || (call->domain->library != NULL && context_keep(call->domain->library, c->thread, c->frame))) {
 			signal_end_call(c->area, c->frame, status);
 		} else {

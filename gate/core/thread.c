@@ -36,14 +36,6 @@ struct thread *thread_attached(void)
 	return lych_tls != NULL ? &lych_tls->thread : NULL;
 }
 
-long view_call(const long call[7])
-{
-	if (!is_pku()) {
-		return sys6(call[0], call[1], call[2], call[3], call[4], call[5], call[6]);
-	}
-	return lych_pkru_read_pku() == 0 ? lych_view_call_monitor(call) : lych_view_call(call);
-}
-
 void thread_pkru_update(uint32_t clear, uint32_t set)
 {
 	if (ROOT.backend == LYCH_PKU) {

@@ -110,6 +110,13 @@ uint32_t contexts_own(const struct library *l)
 	return atomic_load(&l->contexts->own);
 }
 
+bool context_is_own(const struct library *l, const struct thread *t)
+{
+	const struct inside_context *x = context_of(l, t);
+
+	return x != NULL && atomic_load(&x->use) == CONTEXT_OWN;
+}
+
 int context_tid(struct library *l, const struct thread *t)
 {
 	const struct inside_context *x = context_of(l, t);
@@ -180,7 +187,7 @@ static int begin(struct library *l, struct thread *self, struct inside_context *
 	return rc;
 }
 
-int context_main(struct library *l, const struct inside_start *start)
+int context_main(struct library *l, const struct inside_start *start, uint64_t deadline_ns)
 {
 	struct inside_context *x = &l->contexts->at[MAIN];
 	struct thread *self;
@@ -196,7 +203,7 @@ int context_main(struct library *l, const struct inside_start *start)
 	x->start = *start;
 	x->id = atomic_load(&l->domain->id);
 	atomic_store(&x->use, CONTEXT_HOST);
-	rc = begin(l, self, x, 0);
+	rc = begin(l, self, x, deadline_ns);
 	x->fs = context_slot(l, self)->fs;
 	return rc != 0 || l->ready ? rc : -EFAULT;
 }
@@ -278,7 +285,7 @@ static int making_begin(struct library *l, struct thread *self, struct record *r
 	}
 }
 
-int context_spawner(struct library *l)
+int context_spawner(struct library *l, uint64_t deadline_ns)
 {
 	struct contexts *c = l->contexts;
 	struct inside_context *main = &c->at[MAIN], *x = &c->at[SPAWNER];
@@ -291,11 +298,11 @@ int context_spawner(struct library *l)
 	if (!making_try(c, self)) {
 		return -EBUSY; /* nobody else has seen the domain */
 	}
-	rc = catch(l, self, 0);
+	rc = catch(l, self, deadline_ns);
 	if (rc == 0) {
 		atomic_store(&main->thread, NULL);
 		atomic_store(&x->use, CONTEXT_HOST);
-		rc = become(l, self, x, SPAWNER_TID, 0);
+		rc = become(l, self, x, SPAWNER_TID, deadline_ns);
 		atomic_store(&x->thread, NULL);
 		atomic_store(&main->thread, self);
 		context_slot(l, self)->fs = main->fs;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Copies between memory of the runtime and the arena, made by the kernel (library.h). */
+/* Copies between memory of the runtime and the arena, and system calls that use it, made by the kernel (library.h). */
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -16,6 +16,14 @@ static bool copy(long nr, void *own, uint64_t at, uint64_t bytes)
 	struct iovec local = {own, bytes}, remote = {(void *)(uintptr_t)at, bytes};
 
 	return sys6(nr, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+}
+
+long view_call(const long call[7])
+{
+	if (!is_pku()) {
+		return sys6(call[0], call[1], call[2], call[3], call[4], call[5], call[6]);
+	}
+	return lych_pkru_read_pku() == 0 ? lych_view_call_monitor(call) : lych_view_call(call);
 }
 
 long inside_read(const struct library *l, void *to, uint64_t at, uint64_t bytes)

@@ -227,7 +227,7 @@ void files_free(struct library *l)
 
 void files_loading(struct library *l, bool on)
 {
-	atomic_store(&l->files->loading, on);
+	atomic_fetch_add(&l->files->loading, on ? 1U : -1U);
 }
 
 void files_snapshot(struct library *l)

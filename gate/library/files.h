@@ -30,7 +30,7 @@ LYCH_HIDDEN void files_free(struct library *l);
 
 /*
  * While it is on, files that a dynamic loader needs may be read: ld.so.cache, the system's directories of libraries,
- * and those of search. Of all threads.
+ * and those of search. Of all threads. Each on has its off: it is on until the last one.
  */
 LYCH_HIDDEN void files_loading(struct library *l, bool on);
 

@@ -17,6 +17,7 @@
  *	rules.c     policies: text in, decisions out; pure
  *	usage.c     what is used, for who asks
  *	report.c    the way to a fault, and names for it; by frames.c and object.c, which are pure
+ *	share.c     pages of the host that it may use
  *	symbols.c   what LYCH_SYM has found, by domain
  *	none*.c     LYCH_NONE: the same by dlopen, and all the rest of the runtime without isolation
  *
@@ -62,6 +63,7 @@ struct library {
 	struct stub_table table; /* copied once, each address checked to be in the arena */
 	uint64_t limit_bytes;    /* options of lych_open, with defaults */
 	uint32_t threads, fds;
+	uint32_t open_ms; /* open_timeout_ms; UINT_MAX: none */
 	bool ready;   /* the loader is done */
 	bool opened;  /* lych_open is: from here on the host's data may be inside */
 	struct record *_Atomic leaving; /* the call whose exit is what is asked for; NULL: none */
@@ -73,6 +75,7 @@ struct library {
 	void *tell_ctx;
 	_Atomic uint32_t threads_made;
 	_Atomic uint32_t calls[LYCH_USAGE_CALLS]; /* made, by number */
+	struct shares *shares; /* share.c: pages of the host; NULL: there never were any */
 	struct symbols *_Atomic symbols; /* symbols.c: what LYCH_SYM has found; symbols_free, when the domain is freed */
 };
 
@@ -156,6 +159,11 @@ LYCH_HIDDEN bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t
  */
 LYCH_HIDDEN int library_where(const char *domain, uint64_t address, bool exact, char *out, size_t bytes);
 
+/* ---- share.c ----------------------------------------------------------------------------------------------------- */
+
+/* With monitor->lock, nobody is inside: no page of the host has the domain's key any more. */
+LYCH_HIDDEN void shares_free(struct library *l);
+
 /* ---- code.c ------------------------------------------------------------------------------------------------------ */
 
 /*
@@ -176,18 +184,22 @@ LYCH_HIDDEN int loader_into(struct library *l, const struct lych_library_opts *o
 LYCH_HIDDEN int contexts_new(struct library *l);
 LYCH_HIDDEN void contexts_free(struct library *l);
 /* start is begun on the calling thread, whose first context it is, until INSIDE_READY. A status of LYCH_CALL. */
-LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start);
+LYCH_HIDDEN int context_main(struct library *l, const struct inside_start *start, uint64_t deadline_ns);
 /* Then: the context by which others are made. */
-LYCH_HIDDEN int context_spawner(struct library *l);
+LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
 /*
- * Stops the threads of the domain's own, for a snapshot: they are outside, their registers are kept, until contexts_go_on. Others
- * may go in, and make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and
- * they go on, -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ * Stops the threads of the domain's own, until contexts_go_on: they are outside, their registers are kept. Others may go in, and
+ * make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and they go on,
+ * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
  */
 LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
 LYCH_HIDDEN void contexts_go_on(struct library *l);
-/* Between the two, with monitor->lock, nobody is inside: a snapshot was taken, with these. */
-LYCH_HIDDEN void contexts_kept(struct library *l);
+/*
+ * With the state of now a reset is done: a snapshot is taken, with the threads of the domain's own as they are then. Without the
+ * lock. first: nobody but them can be inside; those that do not stop make it restless. 0; -EBUSY: as domain_pause, or they do not
+ * stop; -EOWNERDEAD: it is poisoned; -ENOMEM and others as snapshot_take. Then there is the snapshot that there was.
+ */
+LYCH_HIDDEN int library_keep(struct library *l, bool first);
 /*
  * With monitor->lock, nobody is inside, and contexts_wait was called: those made since the snapshot are gone, and places taken for
  * those that were there. They begin by contexts_again, which is called next, without the lock, when calls may get in. 0; or,
@@ -204,6 +216,8 @@ LYCH_HIDDEN bool context_keep(struct library *l, struct thread *t, const struct 
 LYCH_HIDDEN void contexts_wait(struct library *l);
 /* Threads of its own that run inside. */
 LYCH_HIDDEN uint32_t contexts_own(const struct library *l);
+/* Is t one of them? Async-signal-safe. */
+LYCH_HIDDEN bool context_is_own(const struct library *l, const struct thread *t);
 /* tid of t as the domain sees it. */
 LYCH_HIDDEN int context_tid(struct library *l, const struct thread *t);
 /* set_tid_address: the word that is cleared when the thread ends. */

@@ -45,7 +45,7 @@
 /* Address space beside what the limit says: files of libraries, guards, what is reserved and never used. */
 #define ADDRESSES ((uint64_t)8 << 30)
 #define LEAVE_MS 1000
-#define REST_NS 10000000000ULL /* for its own threads to stop */
+#define OPEN_MS_DEFAULT 60000 /* a large library's code takes seconds to be looked through, on a slow machine more */
 #define SEARCH_BYTES 8192
 #define PATH_BYTES 4096
 
@@ -81,6 +81,7 @@ static int options(struct lych_library_opts *out, const struct lych_library_opts
 	out->stack_bytes = out->stack_bytes == 0 ? STACK_DEFAULT : out->stack_bytes;
 	out->threads = out->threads == 0 ? THREADS_DEFAULT : out->threads == UINT_MAX ? 0 : out->threads;
 	out->fds = out->fds == 0 ? FDS_DEFAULT : out->fds;
+	out->open_timeout_ms = out->open_timeout_ms == 0 ? OPEN_MS_DEFAULT : out->open_timeout_ms;
 	out->callbacks = out->callbacks == 0 ? CALLBACKS_DEFAULT : out->callbacks;
 	if (out->heap_bytes > LIMIT_MAX || out->stack_bytes > LIMIT_MAX || out->threads > THREADS_MOST || out->fds > FDS_MOST ||
 	    out->callbacks > LYCH_CALLBACK_THUNKS) {
@@ -147,6 +148,7 @@ static int library_new(struct library **out, const struct lych_library_opts *o, 
 	}
 	l->limit_bytes = o->heap_bytes;
 	l->threads = o->threads;
+	l->open_ms = o->open_timeout_ms;
 	l->on_file = o->on_file;
 	l->on_code = o->on_code;
 	l->tell_ctx = o->tell_ctx;
@@ -178,6 +180,10 @@ int library_take(struct library *l, struct lych_domain *d)
 
 	l->domain = d;
 	rc = arena_new(l, ADDRESSES + 4 * l->limit_bytes, l->limit_bytes, (int)d->key);
+	if (rc == -ENOMEM) {
+		why_set("library: no range of %llu MiB of addresses is free (RLIMIT_AS?)",
+			(unsigned long long)(ADDRESSES + 4 * l->limit_bytes) >> 20);
+	}
 	if (rc == 0) {
 		rc = contexts_new(l);
 		if (rc != 0) {
@@ -198,6 +204,7 @@ void library_drop(struct lych_domain *d)
 		d->library = NULL;
 		contexts_free(l);
 		arena_free(l);
+		shares_free(l); /* now that a descriptor is free */
 	}
 }
 
@@ -229,9 +236,11 @@ int library_reset(struct lych_domain *d)
 	if (l == NULL) {
 		return 0;
 	}
-	contexts_reset(l);
 	files_restore(l);
 	rc = snapshot_restore(l);
+	if (rc == 0) {
+		contexts_reset(l);
+	}
 	return rc;
 }
 
@@ -283,7 +292,9 @@ static int why_fault(struct lych_domain *d, int rc, const char *what)
 {
 	const struct lych_fault *f = lych_fault(d);
 
-	if (rc == -EFAULT && f->kind != LYCH_FAULT_NONE) {
+	if (rc == -ETIMEDOUT) {
+		why_set("library: %s did not end in %u ms (open_timeout_ms)", what, d->library->open_ms);
+	} else if (rc == -EFAULT && f->kind != LYCH_FAULT_NONE) {
 		why_set("library: %s ended by %s at 0x%llx", what, lych_fault_kind_name(f->kind), (unsigned long long)f->rip);
 	} else if (rc == -EFAULT) {
 		why_set("library: %s did not do what it should", what);
@@ -291,8 +302,39 @@ static int why_fault(struct lych_domain *d, int rc, const char *what)
 	return rc;
 }
 
-static int start(struct library *l, const struct lych_library_opts *o)
+/* For what runs inside on behalf of lych_open, lych_load or lych_symbol: one limit for all of that. end_ns 0: none. */
+static uint64_t end_of(const struct library *l)
 {
+	return l->open_ms == UINT_MAX ? 0 : monotonic_ns() + l->open_ms * 1000000ULL;
+}
+
+/* The deadline of the next call, until deadline_over. */
+static uint64_t deadline(uint64_t end_ns, uint64_t *before)
+{
+	uint64_t now = monotonic_ns();
+
+	return end_ns == 0 ? 0 : lych_deadline_in(end_ns > now ? (end_ns - now + 999999) / 1000000 : 0, before);
+}
+
+static void deadline_over(uint64_t end_ns, uint64_t before)
+{
+	if (end_ns != 0) {
+		lych_deadline_over(before);
+	}
+}
+
+static int call(struct library *l, const char *name, uint64_t fn, const uint64_t arg[3], uint64_t end_ns, long *result)
+{
+	uint64_t before, at = deadline(end_ns, &before);
+	int rc = inside_call(l, name, fn, arg, at, result);
+
+	deadline_over(end_ns, before);
+	return rc;
+}
+
+static int start(struct library *l, const struct lych_library_opts *o, uint64_t end_ns)
+{
+	uint64_t before, at;
 	struct inside_start first;
 	int rc = loader_into(l, o, &first);
 
@@ -300,10 +342,14 @@ static int start(struct library *l, const struct lych_library_opts *o)
 		return rc;
 	}
 	files_loading(l, true);
-	rc = why_fault(l->domain, context_main(l, &first), "the dynamic loader");
+	at = deadline(end_ns, &before);
+	rc = why_fault(l->domain, context_main(l, &first, at), "the dynamic loader");
+	deadline_over(end_ns, before);
 	files_loading(l, false);
 	if (rc == 0) {
-		rc = why_fault(l->domain, context_spawner(l), "making a thread");
+		at = deadline(end_ns, &before);
+		rc = why_fault(l->domain, context_spawner(l, at), "making a thread");
+		deadline_over(end_ns, before);
 	}
 	return rc;
 }
@@ -348,7 +394,7 @@ static bool reason(struct library *l, char out[WHY_BYTES], const char *why)
 	return lych_copy_out(l->domain, out, why, WHY_BYTES - 1) == 0;
 }
 
-static int load(struct library *l, const char *library)
+static int load(struct library *l, const char *library, uint64_t end_ns)
 {
 	struct lych_domain *d = l->domain;
 	char *path = lych_strdup(d, library), *why = lych_calloc(d, 1, WHY_BYTES);
@@ -362,7 +408,7 @@ static int load(struct library *l, const char *library)
 		why_set("%s", "");
 		l->refused_code = false;
 		files_loading(l, true);
-		rc = inside_call(l, library, l->table.load, arg, 0, &err);
+		rc = call(l, library, l->table.load, arg, end_ns, &err);
 		files_loading(l, false);
 		if (rc != 0) {
 			rc = why_fault(d, rc, "a constructor");
@@ -376,48 +422,19 @@ static int load(struct library *l, const char *library)
 			}
 		}
 	}
-	if (rc != -EFAULT) {
+	if (rc != -EFAULT && rc != -ETIMEDOUT) {
 		lych_free(d, path);
 		lych_free(d, why);
 	}
 	return rc;
 }
 
-/*
- * With the state of now a reset is done. Its own threads are stopped meanwhile; first: nobody but them can be inside. Else -EBUSY, as
- * domain_pause, and when one of them is in a callback.
- */
-static int keep(struct library *l, bool first)
+/* What has no reason of its own. */
+static int told(int rc)
 {
-	uint64_t end_ns = monotonic_ns() + REST_NS;
-	int rc = 0;
-
-	if (threads_inside(l->domain, true)) {
-		return -EBUSY;
+	if (rc == -ENOMEM && lych_why()[0] == '\0') {
+		why_set("library: no memory, or no addresses (RLIMIT_AS?)");
 	}
-	rc = contexts_rest(l, end_ns);
-	if (rc == -ETIMEDOUT || rc == -ENOTSUP) {
-		l->restless = l->restless || first;
-		return first ? 0 : -EBUSY;
-	}
-	if (rc != 0) {
-		return rc;
-	}
-	rc = first ? 0 : domain_pause(l->domain);
-	if (rc == 0) {
-		lock();
-		files_snapshot(l);
-		rc = snapshot_take(l);
-		if (rc == 0) {
-			contexts_kept(l);
-			l->restless = false;
-		}
-		unlock();
-		if (!first) {
-			domain_go_on(l->domain);
-		}
-	}
-	contexts_go_on(l);
 	return rc;
 }
 
@@ -425,6 +442,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 {
 	struct lych_library_opts o;
 	struct lych_domain_opts d = {.size = sizeof(d)};
+	uint64_t end_ns;
 	char path[PATH_BYTES];
 	struct library *l;
 	struct thread *self;
@@ -457,7 +475,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		rc = library_new(&l, &o, library);
 	}
 	if (rc != 0) {
-		return rc;
+		return told(rc);
 	}
 	d.name = o.name != NULL ? o.name : strrchr(library, '/') != NULL ? strrchr(library, '/') + 1 : library;
 	d.kind = o.vault ? LYCH_KIND_VAULT : LYCH_KIND_LIBRARY;
@@ -469,16 +487,21 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 	rc = domain_new(out, &d, l);
 	if (rc != 0) {
 		library_free(l);
-		return rc;
+		return told(rc);
 	}
-	rc = start(l, &o);
+	end_ns = end_of(l);
+	rc = start(l, &o, end_ns);
 	if (rc == 0) {
-		rc = load(l, library);
+		rc = load(l, library, end_ns);
 	}
 	if (rc == 0) {
-		rc = keep(l, true);
+		rc = library_keep(l, true);
 		l->opened = true;
 	}
+	if (rc == -ECANCELED || rc == -EOWNERDEAD) { /* nobody else knows the domain */
+		rc = why_fault(*out, -EFAULT, "a thread that a constructor began");
+	}
+	rc = told(rc);
 	if (o.on_opened != NULL) {
 		o.on_opened(*out, rc, o.tell_ctx);
 	}
@@ -519,10 +542,10 @@ int lych_load(struct lych_domain *domain, const char *library)
 		rc = absolute(path, library);
 	}
 	if (rc == 0) {
-		rc = load(l, path);
+		rc = load(l, path, end_of(l));
 	}
 	if (rc == 0) {
-		rc = keep(l, false);
+		rc = library_keep(l, false);
 	}
 	return rc;
 }
@@ -553,7 +576,7 @@ int lych_symbol(struct lych_domain *domain, void **out, const char *name, const 
 	if (inside_name != NULL && (version == NULL || inside_version != NULL)) {
 		const uint64_t arg[3] = {(uintptr_t)inside_name, (uintptr_t)inside_version, 0};
 
-		rc = inside_call(l, "dlsym", l->table.symbol, arg, 0, &at);
+		rc = call(l, "dlsym", l->table.symbol, arg, end_of(l), &at); /* IFUNCs choose */
 	}
 	if (rc == 0) {
 		rc = at == 0 ? -ENOENT : library_holds(l, (uint64_t)at, 1) ? 0 : -EFAULT;

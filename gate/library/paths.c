@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
+#include "../core/keys.h"
+#include "cache_dirs.h"
 #include "files_parts.h"
 
 #define BENEATH 0x08
@@ -117,6 +121,61 @@ static int search_open(struct files *files, const char *search, char *why, size_
 	return 0;
 }
 
+static bool is_known(const struct files *files, const char *dir)
+{
+	const char *rest;
+
+	for (size_t i = 0; i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
+		if (rules_beneath(dir, library_dirs[i], &rest)) {
+			return true;
+		}
+	}
+	for (uint32_t i = 0; i < files->nroots; i++) {
+		if (files->roots[i].loading && strcmp(files->text + files->roots[i].given, dir) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Where else the system has libraries: the loader inside reads of them in the same file. What no policy could allow stays out. */
+static void cache_take(struct files *files, const uint8_t *cache, size_t bytes)
+{
+	const struct root loading = {.loading = true};
+	char dir[CACHE_DIR_BYTES] = "", given[RULES_PATH_BYTES], why[128];
+	uint32_t taken = 0;
+
+	for (uint32_t at = 0; taken < CACHE_DIRS && cache_dir_next(cache, bytes, &at, dir);) {
+		if (rules_normal(given, "/", dir) == 0 && !is_known(files, given) &&
+		    root_add(files, given, loading, why, sizeof(why)) == 0) {
+			taken++;
+		}
+	}
+}
+
+static void cache_open(struct files *files)
+{
+	int fd = open("/etc/ld.so.cache", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+	uint8_t *cache;
+	size_t got = 0;
+	ssize_t n = 1;
+
+	if (fd < 0) {
+		return;
+	}
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= CACHE_BYTES &&
+	    (cache = monitor_alloc((size_t)st.st_size)) != NULL) {
+		while (got < (size_t)st.st_size && n > 0) {
+			n = pread(fd, cache + got, (size_t)st.st_size - got, (off_t)got);
+			got += n > 0 ? (size_t)n : 0;
+		}
+		cache_take(files, cache, got);
+		monitor_free(cache, (size_t)st.st_size);
+	}
+	close(fd);
+}
+
 int roots_open(struct library *l, const char *search, char *why, size_t why_bytes)
 {
 	struct files *files = l->files;
@@ -140,7 +199,11 @@ int roots_open(struct library *l, const char *search, char *why, size_t why_byte
 	for (size_t i = 0; rc == 0 && i < sizeof(library_dirs) / sizeof(library_dirs[0]); i++) {
 		rc = root_add(files, library_dirs[i], loading, why, why_bytes);
 	}
-	return rc == 0 ? search_open(files, search, why, why_bytes) : rc;
+	rc = rc == 0 ? search_open(files, search, why, why_bytes) : rc;
+	if (rc == 0) {
+		cache_open(files);
+	}
+	return rc;
 }
 
 void roots_close(struct files *files)

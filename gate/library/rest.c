@@ -18,7 +18,10 @@
 #include "../core/signal_levels.h"
 #include "../core/thread.h"
 #include "context_parts.h"
+#include "files.h"
+#include "snapshot.h"
 
+#define REST_MS 10000 /* for threads to stop, at most */
 #define PAUSE_FIRST_NS 100000
 #define PAUSE_LAST_NS 10000000
 
@@ -157,6 +160,12 @@ static int stop(struct library *l)
 	return rc == 0 && atomic_load(&c->alive) != stopped ? -EAGAIN : rc;
 }
 
+void contexts_go_on(struct library *l)
+{
+	atomic_store(&l->contexts->resting, 0);
+	sys3(SYS_futex, &l->contexts->resting, FUTEX_WAKE_PRIVATE, INT_MAX);
+}
+
 int contexts_rest(struct library *l, uint64_t end_ns)
 {
 	struct timespec pause = {.tv_nsec = PAUSE_FIRST_NS};
@@ -181,13 +190,8 @@ int contexts_rest(struct library *l, uint64_t end_ns)
 	return rc == -EAGAIN ? -ETIMEDOUT : rc;
 }
 
-void contexts_go_on(struct library *l)
-{
-	atomic_store(&l->contexts->resting, 0);
-	sys3(SYS_futex, &l->contexts->resting, FUTEX_WAKE_PRIVATE, INT_MAX);
-}
-
-void contexts_kept(struct library *l)
+/* With monitor->lock, all have stopped, and a snapshot was taken: with these. */
+static void kept(struct library *l)
 {
 	struct contexts *c = l->contexts;
 	uint32_t used = atomic_load(&c->used);
@@ -211,6 +215,44 @@ void contexts_kept_free(struct library *l)
 		kept_free(atomic_load(&l->contexts->at[i].room));
 		kept_free(l->contexts->at[i].snapshot);
 	}
+}
+
+int library_keep(struct library *l, bool first)
+{
+	uint64_t limit_ms = l->open_ms < REST_MS ? l->open_ms : REST_MS;
+	int rc;
+
+	if (threads_inside(l->domain, true)) {
+		return -EBUSY;
+	}
+	rc = contexts_rest(l, monotonic_ns() + limit_ms * 1000000);
+	if (rc == -ETIMEDOUT || rc == -ENOTSUP) {
+		l->restless = l->restless || first;
+		return first ? 0 : -EBUSY;
+	}
+	if (rc != 0) {
+		return rc;
+	}
+	rc = !first ? domain_pause(l->domain) : atomic_load(&l->domain->id) == 0 ? -EOWNERDEAD : 0;
+	if (rc == 0) {
+		lock();
+		files_snapshot(l);
+		rc = snapshot_take(l);
+		if (rc == 0) {
+			kept(l);
+			l->restless = false;
+		}
+		if (!first && rc == -ENOMEM) {
+			/* In the midst of it, maybe: what is there then is nothing to go on with. */
+			l->domain->ending = false;
+			atomic_store(&l->domain->state, DOMAIN_POISONED);
+		} else if (!first) {
+			domain_go_on(l->domain);
+		}
+		unlock();
+	}
+	contexts_go_on(l);
+	return rc;
 }
 
 /* ---- who goes back to it --------------------------------------------------------------------------------------------- */

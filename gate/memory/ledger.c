@@ -235,6 +235,20 @@ void ledger_remove(void *at, size_t bytes)
 	pthread_mutex_unlock(&l->lock);
 }
 
+int ledger_forget(void *at, size_t bytes)
+{
+	struct ledger *l = ledger();
+	int rc;
+
+	pthread_mutex_lock(&l->lock);
+	rc = make_room(l);
+	if (rc == 0) {
+		change(l, (uint64_t)at, (uint64_t)at + bytes, RANGE_GONE, 0);
+	}
+	pthread_mutex_unlock(&l->lock);
+	return rc;
+}
+
 /* Takes the key from every page there is in [at, end). Somebody may have unmapped some: that is no failure. */
 static int untag(uint64_t at, uint64_t end)
 {

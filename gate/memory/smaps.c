@@ -66,6 +66,7 @@ static bool parse_mapping(const char *text, struct smaps_mapping *m)
 	}
 	m->prot = (r ? PROT_READ : 0) | (w ? PROT_WRITE : 0) | (x ? PROT_EXEC : 0);
 	m->file = inode != 0;
+	m->special = false;
 	m->key = -1;
 	return true;
 }
@@ -84,6 +85,21 @@ static bool parse_key(const char *text, int *key)
 	return true;
 }
 
+/* " rd wr mr mw me gd ac": two letters each. */
+static bool parse_special(const char *text)
+{
+	static const char flags[][4] = {" gd", " ht", " io", " pf"};
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		const char *at = strstr(text, flags[i]);
+
+		if (at != NULL && (at[3] == ' ' || at[3] == '\0')) {
+			return true;
+		}
+	}
+	return false;
+}
+
 static void tell(struct smaps_parser *p)
 {
 	if (p->have) {
@@ -94,7 +110,7 @@ static void tell(struct smaps_parser *p)
 
 static bool take_line(struct smaps_parser *p)
 {
-	static const char key_field[] = "ProtectionKey:";
+	static const char key_field[] = "ProtectionKey:", flags_field[] = "VmFlags:";
 	const char *line = p->line;
 
 	if (digit_of(line[0]) >= 0) {
@@ -109,6 +125,10 @@ static bool take_line(struct smaps_parser *p)
 	/* A field: begins with a capital letter, belongs to a mapping. */
 	if (line[0] < 'A' || line[0] > 'Z' || strchr(line, ':') == NULL || !p->have) {
 		return false;
+	}
+	if (strncmp(line, flags_field, sizeof(flags_field) - 1) == 0) {
+		p->now.special = parse_special(line + sizeof(flags_field) - 1);
+		return true;
 	}
 	if (strncmp(line, key_field, sizeof(key_field) - 1) == 0) {
 		return p->now.key == -1 && parse_key(line + sizeof(key_field) - 1, &p->now.key);

@@ -24,6 +24,7 @@ struct smaps_mapping {
 	int key;  /* -1: the text does not say */
 	bool shared;
 	bool file; /* it has an inode */
+	bool special; /* a stack that grows by itself, of huge pages, or a device's */
 };
 
 /* More of a line is not needed: addresses, rights, offset, device and inode take at most 80 bytes. */

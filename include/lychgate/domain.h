@@ -44,9 +44,9 @@ enum lych_backend {
  *	lych_domain_reset        frees all blocks; of a library domain -EOPNOTSUPP, and nothing is changed
  *	lych_domain_cancel       -EOPNOTSUPP
  *	lych_domain_allow        has no effect; lych_refused, lych_verify: 0; lych_fault: LYCH_FAULT_NONE; keys: -1
- *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds and
- *	                         stack_bytes mean nothing. A library that two domains open is there once
- *	regions                  are always open
+ *	lych_open, lych_load     dlopen with RTLD_NOW | RTLD_GLOBAL: constructors run here. policy, loader, threads, fds,
+ *	                         stack_bytes and open_timeout_ms mean nothing. A library that two domains open is there once
+ *	regions, lych_share      always open; lych_region_grant and lych_share look at their arguments
  */
 
 enum lych_kind {
@@ -212,7 +212,8 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 /*
  * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
  * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
- * not meant. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
+ * not meant. A library domain is poisoned when a call was cut in the middle, as its own C library may hold locks then that nobody
+ * would give back: reset it. Threads of its own are not calls, and go on until then. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
  * is to end, too, so that each might wait for the other. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not
  * async-signal-safe.
  */

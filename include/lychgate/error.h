@@ -9,7 +9,7 @@
  *	-ENOENT      the file or process does not exist (any more)
  *	-ESRCH       the process ended while it was read
  *	-EACCES      permission to read was refused (EPERM is reported as EACCES); or the vault may not be entered at
- *	             that function, or nothing is copied out of it
+ *	             that function, or nothing is copied out of it or shared with it
  *	-EISDIR      a directory where a file is wanted
  *	-ENOTSUP     not a regular file (FIFO, device, socket), or a thin archive
  *	-ENOEXEC     neither ELF nor an archive of ELF files; or code of the process could undo the protection
@@ -29,7 +29,7 @@
  *	-EOWNERDEAD  the domain has faulted before: reset or free it
  *	-ENOSPC      no protection key is left
  *	-EALREADY    it has been started
- *	-EBUSY       in use: by a call the caller itself is inside, or an open scope; or a thread does not answer
+ *	-EBUSY       in use: by a call the caller itself is inside, an open scope, a grant or a share; or a thread does not answer
  *	-EPERM       this task may not: it shares its thread area with another (CLONE_VM), or no fork handler has seen
  *	             it
  *	-E2BIG       longer than the limit given

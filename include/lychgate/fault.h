@@ -21,8 +21,8 @@ enum lych_fault_kind {
 				 LYCH_FAULT_KEY of key 0, "host": libc writes its own memory first */
 	LYCH_FAULT_EXIT,      /* exit() or _exit() */
 	LYCH_FAULT_GATE,      /* a gate refused: forged view, wrong kind of return, bad stack pointer */
-	LYCH_FAULT_DEADLINE,
-	LYCH_FAULT_CANCELED,
+	LYCH_FAULT_DEADLINE,  /* registers and frames are those of when it was noticed; in a callback: none */
+	LYCH_FAULT_CANCELED,  /* likewise */
 };
 
 enum lych_access { LYCH_ACCESS_UNKNOWN = 0, LYCH_ACCESS_READ, LYCH_ACCESS_WRITE, LYCH_ACCESS_EXEC };
@@ -41,7 +41,7 @@ struct lych_fault {
 	uint64_t address;       /* memory touched (si_addr) */
 	char mapping[128];      /* the line of /proc/self/maps it lies in, without the addresses; "" none */
 	int tid;
-	uint64_t rip, rsp, rflags;
+	uint64_t rip, rsp, rflags; /* of a vault only rip; the others, and gpr, are 0 */
 	uint64_t gpr[16];       /* rax rbx rcx rdx rsi rdi rbp rsp r8..r15 */
 	int nframes;
 	uint64_t frames[LYCH_FAULT_FRAMES]; /* return addresses, innermost first, out of domain memory: hostile */

@@ -57,6 +57,9 @@ struct lych_library_opts {
 	void (*on_code)(const struct lych_code_item *item, void *tell_ctx);
 	void (*on_opened)(struct lych_domain *domain, int status, void *tell_ctx);
 	void *tell_ctx;
+	/* How long what runs inside for lych_open may take: its loader, constructors; and for each lych_load and lych_symbol. 0: a
+	 * minute. UINT_MAX: as long as it likes. */
+	unsigned int open_timeout_ms;
 };
 
 /*
@@ -88,7 +91,8 @@ struct lych_library_opts {
  *	-ENOENT      the library, one it needs, or a symbol that one needs, is not there
  *	-ENOEXEC     code of it, or of what it needs, could undo the protection and cannot be repaired; or it is not a library
  *	-EOPNOTSUPP  not on this kernel or backend
- *	-EFAULT      a constructor faulted (lych_why says how)
+ *	-EFAULT      a constructor faulted, or a thread that it began (lych_why says how)
+ *	-ETIMEDOUT   open_timeout_ms is over
  *	-EINVAL      an option is out of range, or the policy has an error (lych_why: its line)
  *	-ENOSPC -EBUSY -ENOMEM  as lych_domain_new
  *	others       as lych_attach
@@ -97,12 +101,13 @@ struct lych_library_opts {
 LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *library, const struct lych_library_opts *opts);
 
 /*
- * A path is looked for in the directories that may be read while libraries are loaded: the system's, those of search, and the
- * one of the path that lych_open was called with.
+ * A path is looked for in the directories that may be read while libraries are loaded: the system's (those that ld.so.cache
+ * names included, as it was when the domain was opened), those of search, and the one of the path that lych_open was called with.
  *
  * lych_load loads one more library into a domain of lych_open; loaded twice is loaded once. The state that lych_domain_reset
  * goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and -EOWNERDEAD: the domain has faulted
- * before; -EBUSY: another call is inside. Thread-safe. Not async-signal-safe.
+ * before; -EBUSY: another call is inside, so that the state cannot be kept, or one of its own threads is in a callback: the library is
+ * loaded, and lych_load of it may be tried again. After -EFAULT and -ETIMEDOUT the domain is poisoned. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *library);
 
@@ -113,6 +118,45 @@ LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *l
  * errors of LYCH_CALL. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_symbol(struct lych_domain *domain, void **out, const char *name, const char *version);
+
+/*
+ * lych_share lets code in domain use whole pages of the host's, at their address, until lych_unshare(domain, pages) or until the
+ * domain is freed; a reset keeps them. Each page has one protection key, and one that is shared has the domain's:
+ *	LYCH_SHARE_WRITE  both read and write it. What the host reads there the library may change at any moment: copy what
+ *	                  is checked.
+ *	LYCH_SHARE_READ   nobody writes it, THE HOST NEITHER: a key cannot tell who reads a page from who writes it, and so the
+ *	                  page itself is read-only. A write of the host's faults (SIGSEGV, SEGV_ACCERR); a system call of the host
+ *	                  that would write there has EFAULT.
+ * Other domains have no right to it, those of LYCH_KIND_CONTAIN and LYCH_KIND_PURE neither. A thread of the host that is
+ * not attached has EFAULT when it gives such memory to a system call (lych_attach). System calls of the library have EFAULT for
+ * it, and change no mapping of it: it is not in its memory (it copies, or the host gives it a copy). For the same reason
+ * lych_verify_range, lych_copy_out & co. say -EFAULT. After fork each process has its own.
+ *
+ * A file's pages that the host has not written yet change when the file does.
+ *
+ * The pages must be the host's own to give: whole pages from mmap, or from aligned_alloc of a multiple of pages. What else lies in
+ * them, such as malloc's own data between blocks, the library can read or change. To unmap or move them first end the
+ * share; otherwise the domain's key stays on what was moved until a share of the domain ends.
+ *
+ * Returns 0, or, with a reason for lych_why, and no page is changed,
+ *	-EINVAL      not a domain of lych_open, not whole pages, or how is neither; or not private anonymous or file memory without a
+ *	             key: shared mappings, code, loaded libraries, stacks and thread-local storage of threads (of those that are
+ *	             attached; of others it cannot be told), the runtime's, any domain's or region's
+ *	-EFAULT      not all of it is mapped with the rights that are to be given
+ *	-EBUSY       some of it is shared with this domain already
+ *	-EACCES      domain is a vault: what has its key the host cannot use. lych_region_grant is the way
+ *	-EOPNOTSUPP  /proc/self/smaps cannot be read
+ *	-ENOMEM      (some of it may be shared then, if the kernel has no memory even to undo it: lych_unshare again)
+ *	others       as lych_attach
+ *
+ * lych_unshare ends the share that begins at pages: the pages have their rights of before and no key, unless the host has unmapped
+ * them or changed their rights meanwhile; a call inside that uses them then faults. 0, -EINVAL: none of this domain begins there; -EOPNOTSUPP, -ENOMEM, others as lych_attach: it
+ * goes on. With LYCH_NONE both look at their arguments only. Each takes as long as reading /proc/self/smaps. Thread-safe. Not
+ * async-signal-safe.
+ */
+enum lych_share_how { LYCH_SHARE_READ = 1, LYCH_SHARE_WRITE = 2 };
+LYCH_API LYCH_MUST_CHECK int lych_share(struct lych_domain *domain, void *pages, size_t bytes, int how);
+LYCH_API LYCH_MUST_CHECK int lych_unshare(struct lych_domain *domain, void *pages);
 
 /* What code inside a domain of lych_open has, and has done since it was made. */
 #define LYCH_USAGE_CALLS 512

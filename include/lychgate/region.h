@@ -64,7 +64,8 @@ LYCH_API int lych_region_key(const struct lych_region *region);
  *
  * Returns 0, or
  *	-EINVAL      region or domain is NULL, not a domain that lives, or grant is none of these
- *	-EBUSY       a call is inside the domain, or somebody resets or frees it; nothing is changed
+ *	-EBUSY       a call is inside the domain, or somebody resets or frees it; or a thread of a library's own, which has to
+ *	             come out for a moment, does not within a second. Nothing is changed
  *	-EOPNOTSUPP  the mprotect backend, where a region is open for everybody or nobody
  *	others       as lych_attach
  * With LYCH_NONE nothing is closed, and arguments are checked. A call that begins at this very moment may end with -ECANCELED.

@@ -84,6 +84,16 @@ int media_stop(void)
 	return failed;
 }
 
+struct lych_domain *media_domain(const char *format)
+{
+	for (unsigned int i = 0; i < LIBRARIES; i++) {
+		if (strcmp(libraries[i].format, format) == 0) {
+			return libraries[i].domain;
+		}
+	}
+	return NULL;
+}
+
 uint64_t media_resets(void)
 {
 	return resets;
@@ -181,7 +191,7 @@ static void perform(struct library *l, const uint8_t *file, size_t bytes, enum m
 	struct library *png = &libraries[PNG];
 	struct job job = {.domain = l->domain, .file = file, .bytes = bytes, .wish = wish, .result = result};
 	struct timespec t;
-	bool wrote = false;
+	struct library *writer = NULL;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &t);
 	job.ends_ns = (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec + (uint64_t)how.deadline_ms * 1000000;
@@ -189,15 +199,15 @@ static void perform(struct library *l, const uint8_t *file, size_t bytes, enum m
 	judge(&job, l, rc != 0 ? rc : l->read(&job));
 	job_free_blocks(&job);
 	if (result->end == MEDIA_DONE && job.picture != NULL) {
-		wrote = true;
+		writer = l != png ? png : NULL;
 		job.domain = png->domain;
-		rc = ready(png);
+		rc = writer != NULL ? ready(writer) : 0;
 		judge(&job, png, rc != 0 ? rc : png_write(&job));
 	}
 	free(job.picture);
 	after(l);
-	if (wrote && l != png) {
-		after(png);
+	if (writer != NULL) {
+		after(writer);
 	}
 }
 

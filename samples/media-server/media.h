@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum media_way {
 	MEDIA_DOMAIN, /* each library in a domain */
 	MEDIA_NONE,   /* LYCH_NONE: the libraries are called directly, in the server itself */
@@ -61,11 +65,17 @@ void media_do(const uint8_t *file, size_t bytes, enum media_wish wish, struct me
 void media_forget(struct media_result *result);
 /* How often a domain was reset since media_start. */
 uint64_t media_resets(void);
+/* The domain that reads "png" and so on; NULL: there is none. */
+struct lych_domain *media_domain(const char *format);
 /* Closes the libraries. 0, or the first error of lych_domain_free. */
 int media_stop(void);
 
 /* "domain", "none", "fork"; "done", "unknown", ... */
 const char *media_way_name(enum media_way way);
 const char *media_end_name(enum media_end end);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The child of `lychgate try`: the only part of the command that starts the runtime. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ void try_open(const char *library, const struct try_options *options, int fd)
 {
 	struct lych_init_opts init = {.size = sizeof(init), .backend = LYCH_PKU};
 	struct lych_library_opts opts = {.size = sizeof(opts),
+					 .open_timeout_ms = UINT_MAX, /* --timeout is for everything */
 					 .policy = options->policy,
 					 .search = options->search,
 					 .on_file = on_file,

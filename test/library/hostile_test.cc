@@ -442,6 +442,44 @@ size_t Addresses()
 	return 0;
 }
 
+TEST_F(Hostile, OpenLeavesNothingWhereThereIsNoKeyOrTheThreadCannotAttach)
+{
+	struct rlimit before = {}, none = {};
+	std::vector<int> keys;
+	lych_domain *d = nullptr;
+
+	ASSERT_EQ(Close(OpenHostile()), 0);
+	size_t fds = Entries("/proc/self/fd"), threads = Entries("/proc/self/task"), kilobytes = Addresses();
+	for (int key; (key = pkey_alloc(0, 0)) >= 0;) {
+		keys.push_back(key);
+	}
+	EXPECT_EQ(lych_open(&d, LYCH_HOSTILE, nullptr), -ENOSPC) << lych_why();
+	EXPECT_EQ(d, nullptr);
+	for (int key : keys) {
+		EXPECT_EQ(pkey_free(key), 0);
+	}
+	EXPECT_EQ(Entries("/proc/self/fd"), fds);
+	EXPECT_LT(Addresses(), kilobytes + 4096);
+
+	ASSERT_EQ(getrlimit(RLIMIT_SIGPENDING, &before), 0);
+	none = before;
+	none.rlim_cur = 0;
+	int rc = 0;
+	ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	std::thread([&] { rc = lych_open(&d, LYCH_HOSTILE, nullptr); }).join();
+	ASSERT_EQ(setrlimit(RLIMIT_SIGPENDING, &before), 0);
+	EXPECT_EQ(rc, -ENOMEM);
+	EXPECT_EQ(d, nullptr);
+	EXPECT_EQ(Entries("/proc/self/fd"), fds);
+	while (Entries("/proc/self/task") > threads) { /* joined, and on its way */
+		usleep(1000);
+	}
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+	std::thread([&] { rc = lych_open(&d, LYCH_HOSTILE, nullptr); }).join();
+	ASSERT_EQ(rc, 0) << lych_why();
+	EXPECT_EQ(lych_domain_free(d), 0);
+}
+
 struct Shortage {
 	const char *name;
 	__rlimit_resource resource;
@@ -474,6 +512,7 @@ TEST_P(Short, OpenLeavesNothingWhereItFails)
 		if (rc != 0) {
 			failed++;
 			EXPECT_EQ(d, nullptr);
+			EXPECT_NE(why, "") << rc;
 		} else {
 			EXPECT_EQ(lych_domain_free(d), 0);
 		}

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Library domains: a library of the system, and one of our own, opened, called, broken and reset.
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -305,6 +308,74 @@ TEST_F(Library, IsFoundByAPathFromTheWorkingDirectory)
 	EXPECT_EQ(lych_symbol(in, &at, "crc32", nullptr), 0);
 	EXPECT_EQ(lych_symbol(in, &at, "crc33", nullptr), -ENOENT);
 	EXPECT_EQ(at, nullptr);
+}
+
+/* ld.so.cache with one library in it; only where there is none. */
+class OneInCache {
+public:
+	OneInCache(const std::string &soname, const std::string &path)
+	{
+		struct {
+			char magic[20];
+			uint32_t count, text_bytes;
+			uint8_t flags, pad[3];
+			uint32_t extension, unused[3];
+			int32_t entry_flags;
+			uint32_t name, path, version;
+			uint64_t capabilities;
+		} head = {{}, 1, 0, 2, {}, 0, {}, 0x303, 72, 0, 0, 0};
+		static_assert(sizeof(head) == 72, "as glibc has it");
+		memcpy(head.magic, "glibc-ld.so.cache1.1", sizeof(head.magic));
+		std::string text = soname + '\0' + path + '\0';
+		head.path = static_cast<uint32_t>(72 + soname.size() + 1);
+		head.text_bytes = static_cast<uint32_t>(text.size());
+		text.insert(0, reinterpret_cast<const char *>(&head), sizeof(head));
+		int fd = open("/etc/ld.so.cache", O_WRONLY | O_CREAT | O_EXCL, 0644);
+		made_ = fd >= 0;
+		if (made_) {
+			made_ = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+			close(fd);
+		}
+	}
+	~OneInCache()
+	{
+		if (made_) {
+			unlink("/etc/ld.so.cache");
+		}
+	}
+	bool made() const { return made_; }
+
+private:
+	bool made_;
+};
+
+TEST_F(Library, IsFoundInADirectoryThatOnlyTheCacheOfTheSystemNames)
+{
+	char dir[] = "/tmp/cacheXXXXXX";
+	ASSERT_NE(mkdtemp(dir), nullptr);
+	const std::string file = std::string(dir) + "/libonlyincache.so.1";
+	std::ifstream from(LYCH_INSIDE, std::ios::binary);
+	std::ofstream(file, std::ios::binary) << from.rdbuf();
+	lych_domain *in = nullptr;
+	int n = 0;
+
+	EXPECT_EQ(lych_open(&in, "libonlyincache.so.1", nullptr), -ENOENT);
+	{
+		OneInCache cache("libonlyincache.so.1", file);
+		if (!cache.made()) {
+			unlink(file.c_str());
+			rmdir(dir);
+			GTEST_SKIP() << "there is one, or it cannot be written";
+		}
+		in = Open("libonlyincache.so.1");
+		ASSERT_NE(in, nullptr);
+		ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 1, 2), 0);
+		EXPECT_EQ(n, 3);
+		ASSERT_EQ(LYCH_CALL(in, &n, inside_errno_of_open, lych_strdup(in, file.c_str())), 0);
+		EXPECT_EQ(n, EACCES) << "only while libraries are loaded";
+	}
+	unlink(file.c_str());
+	rmdir(dir);
 }
 
 TEST_F(Library, ThatIsNotThereIsToldByName)

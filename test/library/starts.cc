@@ -156,6 +156,13 @@ void *makes(void *)
 	}
 }
 
+void pause_for_ever()
+{
+	for (;;) {
+		poll(nullptr, 0, -1);
+	}
+}
+
 void begin(void *(*fn)(void *), long arg)
 {
 	pthread_t thread;
@@ -167,8 +174,43 @@ void begin(void *(*fn)(void *), long arg)
 	}
 }
 
+#ifdef STARTS_FAULTS
+void *faults(void *)
+{
+	starts_fault();
+	return nullptr;
+}
+#endif
+
+} // namespace
+
+void starts_loop(void)
+{
+	for (volatile int i = 0;; i++) {
+	}
+}
+
+void starts_wait(void)
+{
+	pause_for_ever();
+}
+
+namespace {
+
 __attribute__((constructor)) void start()
 {
+#ifdef STARTS_LOOPS
+	starts_loop();
+#endif
+#ifdef STARTS_SLOW
+	const timespec half = {0, 500000000};
+	nanosleep(&half, nullptr);
+	return;
+#endif
+#ifdef STARTS_FAULTS
+	begin(faults, 0);
+	pause_for_ever();
+#endif
 	begin(sleeps, 0);
 	begin(spins, 0);
 	begin(polls, 0);

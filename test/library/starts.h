@@ -15,6 +15,8 @@ uint64_t starts_rounds(uint64_t more);  /* of the one that spins, when it has ma
 int starts_made(int more);              /* by the one that makes threads, when it has made so many more */
 int starts_wrong(void);                 /* what threads have seen that is not as it was */
 void starts_fault(void);
+void starts_loop(void);                 /* for ever */
+void starts_wait(void);                 /* likewise, in a system call */
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,16 @@
 // Libraries whose constructors start threads: what a reset brings back has them, too.
 #include <gtest/gtest.h>
 #include <dirent.h>
+#include <dlfcn.h>
+#include <pthread.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <string>
+#include <thread>
 
 #include <lychgate/lychgate.h>
 
@@ -19,8 +25,28 @@ LYCH_SYM(in, starts_rounds, uint64_t, (uint64_t));
 LYCH_SYM(in, starts_made, int, (int));
 LYCH_SYM(in, starts_wrong, int, (void));
 LYCH_SYM(in, starts_fault, void, (void));
+LYCH_SYM(in, starts_loop, void, (void));
+LYCH_SYM(in, starts_wait, void, (void));
 LYCH_SYM(in, inside_add, int, (int, int));
 LYCH_SYM(in, inside_thread_sum, long, (int, int));
+
+namespace {
+
+std::atomic<int> threads_left{-1}; /* how many may be made; negative: any number */
+
+} // namespace
+
+/* Stands before that of the C library. */
+extern "C" int pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *), void *arg)
+{
+	static const auto real = reinterpret_cast<decltype(&pthread_create)>(dlsym(RTLD_NEXT, "pthread_create"));
+
+	if (threads_left >= 0 && threads_left-- == 0) {
+		threads_left = 0;
+		return EAGAIN;
+	}
+	return real(out, attr, fn, arg);
+}
 
 namespace {
 
@@ -34,6 +60,23 @@ size_t Threads()
 	}
 	closedir(dir);
 	return n;
+}
+
+/* The functions on the way to where the call ended. */
+std::string Way(lych_domain *in)
+{
+	std::string out;
+	char text[256];
+
+	for (int i = 0; lych_fault_where(lych_fault(in), i, text, sizeof(text)) == 0 || i < lych_fault(in)->nframes; i++) {
+		out += std::string(text) + "\n";
+	}
+	return out;
+}
+
+void NoteWay(lych_domain *in, int, void *out)
+{
+	*static_cast<std::string *>(out) = in != nullptr ? Way(in) : "";
 }
 
 class Starts : public LibraryDomain {
@@ -142,6 +185,183 @@ TEST_F(Starts, StateAfterLoadingMoreHasTheThreadsAsTheyAreThen)
 		EXPECT_EQ(n, 0);
 		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
 	}
+}
+
+TEST_F(Starts, ResetFailsAsAWholeWhereThreadsCannotBeMade)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	lych_usage usage;
+	int n = 0;
+
+	for (int left = 0; left < 6; left += 2) {
+		threads_left = left;
+		int rc = lych_domain_reset(in);
+		threads_left = -1;
+		ASSERT_EQ(rc, -ENOMEM);
+		EXPECT_NE(std::string(lych_why()).find("threads"), std::string::npos) << lych_why();
+		EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD);
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+		ASSERT_EQ(lych_library_usage(in, &usage), 0);
+		EXPECT_EQ(usage.threads, 6u);
+		ExpectWorks(in);
+	}
+}
+
+TEST_F(Starts, ResetThatHasLostTheStateLeavesADomainThatCanBeClosed)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	int n = 0, closed = 0;
+
+	for (int fd = 3; fd < 1 << 20 && closed == 0; fd++) {
+		char name[64], target[64] = "";
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+		if (readlink(name, target, sizeof(target) - 1) > 0 && strstr(target, "lychgate:snapshot") != nullptr) {
+			closed += close(fd) == 0;
+		}
+	}
+	ASSERT_EQ(closed, 1);
+	EXPECT_EQ(lych_domain_reset(in), -ENOMEM);
+	EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD);
+	EXPECT_EQ(lych_domain_reset(in), -ENOMEM);
+	EXPECT_EQ(Close(in), 0) << lych_why();
+}
+
+TEST_F(Starts, ThreadsOfAVaultAreBroughtBackToo)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.vault = true;
+	lych_domain *in = Open(LYCH_STARTS, &opts);
+	ASSERT_NE(in, nullptr);
+
+	for (const char *name : {"starts_ask", "starts_sum", "starts_rounds", "starts_wrong", "starts_fault"}) {
+		void *at = nullptr;
+		ASSERT_EQ(lych_symbol(in, &at, name, nullptr), 0) << lych_why();
+		ASSERT_EQ(lych_vault_allow(in, reinterpret_cast<void (*)()>(at)), 0);
+	}
+	for (int i = 0; i < 3; i++) {
+		ExpectWorks(in);
+		ASSERT_EQ(LYCH_CALL(in, nullptr, starts_fault), -EFAULT);
+		EXPECT_EQ(lych_fault(in)->gpr[7], 0u) << "registers stay with it";
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	ExpectWorks(in);
+}
+
+TEST_F(Starts, CancelEndsCallsAndNoThreadsOfItsOwn)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+	lych_usage usage;
+
+	ASSERT_EQ(lych_domain_cancel(in), 0);
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.threads, 6u);
+	ExpectWorks(in);
+	std::atomic<int> status{1};
+	std::thread waiter([&] { status = LYCH_CALL(in, nullptr, starts_wait); });
+	while (status == 1) {
+		EXPECT_EQ(lych_domain_cancel(in), 0);
+		sched_yield();
+	}
+	waiter.join();
+	EXPECT_EQ(status, -ECANCELED);
+	int n = 0;
+	EXPECT_EQ(LYCH_CALL(in, &n, starts_ask), -EOWNERDEAD) << "what it held is held for good";
+	EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_CANCELED);
+	EXPECT_GE(lych_fault(in)->nframes, 1);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ExpectWorks(in);
+}
+
+TEST_F(Starts, LoadingEndsForOneThreadOnlyWhenItHasEnded)
+{
+	lych_domain *in = Open(LYCH_INSIDE);
+	ASSERT_NE(in, nullptr);
+	std::atomic<int> slow{1};
+	std::thread first([&] { slow = lych_load(in, LYCH_STARTS_SLOW); });
+
+	/* It waits for the lock of the loader inside, and looks for files when the other one's constructor has returned. */
+	usleep(100000);
+	int rc = lych_load(in, "libz.so.1");
+	EXPECT_TRUE(rc == 0 || rc == -EBUSY) << rc << lych_why();
+	first.join();
+	EXPECT_TRUE(slow == 0 || slow == -EBUSY) << slow;
+	EXPECT_EQ(lych_load(in, "libz.so.1"), 0) << lych_why();
+	ASSERT_EQ(lych_domain_reset(in), 0);
+	void *at = nullptr;
+	EXPECT_EQ(lych_symbol(in, &at, "crc32", nullptr), 0);
+	EXPECT_EQ(lych_symbol(in, &at, "starts_ask", nullptr), 0);
+}
+
+TEST_F(Starts, AConstructorThatNeverEndsIsEndedAndNamed)
+{
+	std::string way;
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.on_opened = NoteWay;
+	opts.tell_ctx = &way;
+
+	/* As long as a machine needs to come there. */
+	for (opts.open_timeout_ms = 500; opts.open_timeout_ms < 100000; opts.open_timeout_ms *= 3) {
+		lych_domain *in = nullptr;
+
+		ASSERT_EQ(lych_open(&in, LYCH_STARTS_LOOPS, &opts), -ETIMEDOUT);
+		ASSERT_EQ(in, nullptr);
+		ASSERT_NE(std::string(lych_why()).find("open_timeout_ms"), std::string::npos) << lych_why();
+		if (way.find("starts_loop+") != std::string::npos) {
+			break;
+		}
+	}
+	EXPECT_NE(way.find("starts_loop+"), std::string::npos) << way;
+}
+
+TEST_F(Starts, AConstructorThatNeverEndsPoisonsTheDomainItIsLoadedInto)
+{
+	lych_domain *in = nullptr;
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	int n = 0;
+
+	for (opts.open_timeout_ms = 1000; in == nullptr && opts.open_timeout_ms < 100000; opts.open_timeout_ms *= 3) {
+		(void)!lych_open(&in, LYCH_INSIDE, &opts);
+	}
+	ASSERT_NE(in, nullptr) << lych_why();
+	EXPECT_EQ(lych_load(in, LYCH_STARTS_LOOPS), -ETIMEDOUT);
+	EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_EQ(LYCH_CALL(in, &n, inside_add, 1, 2), -EOWNERDEAD);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 1, 2), 0);
+	EXPECT_EQ(n, 3);
+	EXPECT_EQ(lych_domain_free(in), 0);
+}
+
+TEST_F(Starts, AThreadOfAConstructorThatFaultsIsWhyItDoesNotOpen)
+{
+	lych_domain *in = nullptr;
+
+	EXPECT_EQ(lych_open(&in, LYCH_STARTS_FAULTS, nullptr), -EFAULT);
+	EXPECT_EQ(in, nullptr);
+	EXPECT_NE(std::string(lych_why()).find("segmentation fault"), std::string::npos) << lych_why();
+}
+
+TEST_F(Starts, AMissedDeadlineSaysWhereTheCallWas)
+{
+	lych_domain *in = Open(LYCH_STARTS);
+	ASSERT_NE(in, nullptr);
+
+	ASSERT_EQ(LYCH_CALL_TIMEOUT(in, 50, nullptr, starts_loop), -ETIMEDOUT);
+	EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_EQ(lych_fault(in)->signal, 0);
+	EXPECT_EQ(Way(in).find("starts_loop+"), 0u) << Way(in);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ASSERT_EQ(LYCH_CALL_TIMEOUT(in, 50, nullptr, starts_wait), -ETIMEDOUT);
+	EXPECT_EQ(lych_fault(in)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_NE(Way(in).find("starts_wait+"), std::string::npos) << Way(in);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ExpectWorks(in);
 }
 
 } // namespace

@@ -20,6 +20,7 @@
 #include "hostile.h"
 #include "inside.h"
 #include "library_live.h"
+#include "starts.h"
 
 extern "C" {
 unsigned long crc32(unsigned long crc, const unsigned char *buf, unsigned int len);
@@ -27,6 +28,9 @@ int compress(unsigned char *dst, unsigned long *dst_len, const unsigned char *sr
 int uncompress(unsigned char *dst, unsigned long *dst_len, const unsigned char *src, unsigned long src_len);
 }
 LYCH_SYM(in, crc32, unsigned long, (unsigned long, const unsigned char *, unsigned int));
+LYCH_SYM(in, starts_ask, int, (void));
+LYCH_SYM(in, starts_sum, long, (int));
+LYCH_SYM(in, starts_wrong, int, (void));
 LYCH_SYM(plain, crc32, unsigned long, (unsigned long, const unsigned char *, unsigned int));
 LYCH_SYM(in, compress, int, (unsigned char *, unsigned long *, const unsigned char *, unsigned long));
 LYCH_SYM(in, uncompress, int, (unsigned char *, unsigned long *, const unsigned char *, unsigned long));
@@ -550,6 +554,31 @@ TEST_F(LibraryVault, WritesItsResultToARegionThatIsGrantedToIt)
 	ASSERT_EQ(lych_region_grant(region, in, LYCH_GRANT_NONE), 0);
 	EXPECT_EQ(LYCH_CALL(in, LYCH_NOTHING, inside_sum_to, at, 50, out), -EFAULT);
 	EXPECT_EQ(total(), 300);
+	EXPECT_EQ(lych_region_free(region), 0);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+// Threads that its constructors began are brought back; a region is granted to them, too, while they run.
+TEST_F(LibraryVault, HasThreadsOfItsOwnAfterAResetAndAfterAGrant)
+{
+	lych_domain *in = OpenVault(LYCH_STARTS, {"starts_ask", "starts_sum", "starts_wrong"});
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+
+	for (int round = 0; round < 3; round++) {
+		long sum = 0;
+		int n = 0;
+
+		ASSERT_EQ(lych_region_grant(region, in, round % 2 == 0 ? LYCH_GRANT_WRITE : LYCH_GRANT_NONE), 0) << round;
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0) << lych_fault_kind_name(lych_fault(in)->kind);
+		ASSERT_EQ(LYCH_CALL(in, &sum, starts_sum, 200), 0);
+		EXPECT_EQ(sum, 20100);
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_wrong), 0);
+		EXPECT_EQ(n, 0);
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	ASSERT_EQ(lych_region_grant(region, in, LYCH_GRANT_NONE), 0);
 	EXPECT_EQ(lych_region_free(region), 0);
 	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
 }

@@ -310,6 +310,10 @@ TEST_F(Faults, OfADeadlineEndTheCall)
 	long result = -1;
 	EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 20, &result, fault_do, Spin, 0), -ETIMEDOUT);
 	EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_DEADLINE);
+	EXPECT_EQ(lych_fault(domain)->signal, 0);
+	EXPECT_EQ(lych_fault(domain)->address, 0u);
+	EXPECT_NE(lych_fault(domain)->rip, 0u);
+	EXPECT_GE(lych_fault(domain)->nframes, 1);
 	EXPECT_EQ(Do(Nothing), -EOWNERDEAD);
 }
 

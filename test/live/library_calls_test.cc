@@ -177,6 +177,9 @@ TEST_F(LibraryCalls, ThoseThatCouldUndoTheProtectionAreRefused)
 	EXPECT_EQ(Call(SYS_open, Put("/proc/self/environ"), O_RDONLY), -EACCES);
 	EXPECT_EQ(Call(SYS_rseq, room, 32, 0, 0), -ENOSYS);
 	EXPECT_EQ(Call(SYS_clone3, room, 88), -ENOSYS);
+	EXPECT_EQ(Call(SYS_epoll_create1, 0), -ENOSYS) << "who asks has poll";
+	EXPECT_EQ(Call(SYS_futex, room, FUTEX_LOCK_PI_PRIVATE, 0, 0), -ENOSYS);
+	EXPECT_EQ(Call(SYS_chdir, room), -EPERM);
 	struct lych_refusal list[64];
 	EXPECT_GE(lych_refused(domain, list, 64), 23u);
 }
@@ -278,10 +281,12 @@ TEST_F(LibraryCalls, ThatWaitEndWithTheDeadlineOfTheCall)
 	}
 }
 
-TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceled)
+TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceledAndTheDomainIsPoisoned)
 {
 	Open("pure");
 	for (int round = 0; round < 3; round++) {
+		EXPECT_EQ(lych_domain_cancel(domain), 0) << "nobody is inside";
+		ASSERT_EQ(Call(SYS_getpid), getpid());
 		std::atomic<int> status{1};
 		std::thread waiter([&] {
 			const uint64_t arg[6] = {SYS_futex, (uint64_t)room, FUTEX_WAIT_PRIVATE, 0, 0};
@@ -294,8 +299,14 @@ TEST_F(LibraryCalls, ThatWaitEndWhenTheCallIsCanceled)
 		}
 		waiter.join();
 		EXPECT_EQ(status, -ECANCELED);
+		const uint64_t arg[6] = {SYS_getpid};
+		long result;
+		EXPECT_EQ(Gate(syscall_inside, &result, arg), -EOWNERDEAD) << "locks could be held";
+		EXPECT_EQ(lych_fault(domain)->kind, LYCH_FAULT_CANCELED);
+		ASSERT_EQ(lych_domain_reset(domain), 0);
+		Find();
 	}
-	EXPECT_EQ(Call(SYS_getpid), getpid()) << "the domain goes on";
+	EXPECT_EQ(Call(SYS_getpid), getpid());
 }
 
 } // namespace

@@ -16,9 +16,11 @@ class Program
 	~Program();
 	// The first word is the path. without: a variable of the environment that it does not get.
 	bool start(const std::vector<std::string> &words, const char *without = nullptr);
-	// Everything it has written, on both streams, until it wrote text or ended, or half a second of silence follows n seconds.
+	// Whether it writes text, on either stream, before it ends or so many seconds are over.
 	bool wait_for(const std::string &text, int seconds);
+	// What it has written so far, as far as it was waited for, or drained: who writes much and is not read must wait.
 	const std::string &said() const { return said_; }
+	void drain() { read_on(0); }
 	bool runs();
 	// Sends signal (0: none), waits for its end, and returns what waitpid has said; -1: it did not end, and was killed.
 	int end(int signal, int seconds = 60);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <unwind.h>
 #ifdef __linux__
@@ -329,6 +330,9 @@ TEST_F(None, QsortCallsBackWithItsContext)
 	EXPECT_GE(calls, 4);
 	EXPECT_EQ(lych_callback_ctx(), nullptr);
 	lych_domain *other_c = c, *wrong_c = c;
+	EXPECT_EQ(LYCH_SYM_FIND(c, qsort), 0);
+	EXPECT_EQ(LYCH_SYM_FIND(other_c, qsort), 0);
+	EXPECT_EQ(LYCH_SYM_FIND(wrong_c, qsort), -ENOENT);
 	EXPECT_EQ(LYCH_CALL(other_c, LYCH_NOTHING, qsort, numbers, 5, sizeof(int), compare), 0);
 	EXPECT_EQ(LYCH_CALL(wrong_c, LYCH_NOTHING, qsort, numbers, 5, sizeof(int), compare), -ENOENT);
 	EXPECT_EQ(lych_callback_free(c, reinterpret_cast<void (*)()>(compare)), 0);
@@ -629,6 +633,43 @@ TEST_F(None, DirectoriesOfSearchAreForTheLibraryAndWhatItNeeds)
 	EXPECT_EQ(reinterpret_cast<int (*)()>(at)(), 6);
 	EXPECT_STREQ(lych_domain_name(d), "apart");
 	EXPECT_EQ(lych_domain_free(d), 0);
+}
+
+TEST_F(None, SharesAndGrantsLookAtTheirArguments)
+{
+	lych_domain *z = Open("libz.so.1"), *vault = nullptr, *image = nullptr;
+	lych_library_opts opts = {};
+	struct lych_region *region = nullptr;
+	auto *pages = static_cast<char *>(mmap(nullptr, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	ASSERT_NE(z, nullptr);
+	opts.size = sizeof(opts);
+	opts.vault = true;
+	ASSERT_EQ(lych_open(&vault, "libz.so.1", &opts), 0);
+	ASSERT_EQ(lych_domain_new(&image, nullptr), 0);
+	EXPECT_EQ(lych_share(z, pages, 8192, LYCH_SHARE_READ), 0);
+	*pages = 1; // nothing is closed
+	EXPECT_EQ(lych_unshare(z, pages), 0);
+	EXPECT_EQ(lych_share(z, pages, 8192, LYCH_SHARE_WRITE), 0);
+	EXPECT_EQ(lych_share(z, pages + 1, 4096, LYCH_SHARE_WRITE), -EINVAL);
+	EXPECT_EQ(lych_share(z, pages, 4095, LYCH_SHARE_WRITE), -EINVAL);
+	EXPECT_EQ(lych_share(z, pages, 4096, 0), -EINVAL);
+	EXPECT_EQ(lych_share(nullptr, pages, 4096, LYCH_SHARE_WRITE), -EINVAL);
+	EXPECT_EQ(lych_share(image, pages, 4096, LYCH_SHARE_WRITE), -EINVAL) << "no library";
+	EXPECT_EQ(lych_share(vault, pages, 4096, LYCH_SHARE_WRITE), -EACCES);
+	EXPECT_EQ(lych_unshare(image, pages), -EINVAL);
+	EXPECT_EQ(lych_unshare(z, nullptr), -EINVAL);
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	EXPECT_EQ(lych_region_grant(region, vault, LYCH_GRANT_WRITE), 0);
+	EXPECT_EQ(lych_region_grant(region, vault, static_cast<lych_grant>(3)), -EINVAL);
+	EXPECT_EQ(lych_region_grant(nullptr, vault, LYCH_GRANT_READ), -EINVAL);
+	EXPECT_EQ(lych_region_grant(region, nullptr, LYCH_GRANT_READ), -EINVAL);
+	EXPECT_EQ(lych_region_free(region), 0);
+	EXPECT_EQ(lych_copy_out(vault, pages, lych_strdup(vault, "x"), 1), -EACCES) << "as where there is isolation";
+	EXPECT_EQ(lych_domain_free(image), 0);
+	EXPECT_EQ(lych_domain_free(vault), 0);
+	EXPECT_EQ(lych_domain_free(z), 0);
+	munmap(pages, 8192);
 }
 
 TEST_F(None, WhatIsNoLibraryIsRefused)

@@ -51,6 +51,32 @@ Parsed Parse(const std::string &text, size_t piece = 4096)
 	return result;
 }
 
+TEST(Smaps, SpecialMappingsAreKnownByTheirFlags)
+{
+	const std::string line = "7f0000000000-7f0000001000 rw-p 00000000 00:00 0 \n";
+	const struct {
+		const char *flags;
+		bool special;
+	} rows[] = {
+		{"VmFlags: rd wr mr mw me ac sd \n", false}, {"VmFlags: rd wr mr mw me gd ac \n", true},
+		{"VmFlags: gd\n", true},                     {"VmFlags: rd ht \n", true},
+		{"VmFlags: rd io pf de dd \n", true},        {"VmFlags: rd pf\n", true},
+		{"VmFlags: rd gdx xht \n", false},           {"Name: gd \n", false},
+		{"VmFlags:\n", false},
+	};
+
+	for (const auto &row : rows) {
+		Parsed got = Parse(line + row.flags);
+		ASSERT_EQ(got.rc, 0) << row.flags;
+		ASSERT_EQ(got.mappings.size(), 1u);
+		EXPECT_EQ(got.mappings[0].special, row.special) << row.flags;
+	}
+	Parsed two = Parse(line + "VmFlags: gd \n7f0000001000-7f0000002000 rw-p 00000000 00:00 0 \n");
+	ASSERT_EQ(two.mappings.size(), 2u);
+	EXPECT_TRUE(two.mappings[0].special);
+	EXPECT_FALSE(two.mappings[1].special);
+}
+
 TEST(Smaps, EveryPieceLengthGivesTheSame)
 {
 	std::string text = Mapping("7f0000000000-7f0000001000 rw-p 00000000 00:00 0 ", 5) +
@@ -161,7 +187,7 @@ TEST(Smaps, RandomBytesNeverGiveAMappingThatIsEmptyOrOutOfOrder)
 
 smaps_mapping Is(uint64_t at, uint64_t end, int key, int prot = PROT_READ | PROT_WRITE)
 {
-	return {at, end, prot, key, false, false};
+	return {at, end, prot, key, false, false, false};
 }
 
 key_range Want(uint64_t at, uint64_t end, int key, int prot = PROT_READ | PROT_WRITE)

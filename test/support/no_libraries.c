@@ -12,7 +12,10 @@
 #pragma weak arenas_freeze
 #pragma weak arenas_thaw
 #pragma weak contexts_forget
+#pragma weak contexts_go_on
+#pragma weak contexts_rest
 #pragma weak contexts_fork_child
+#pragma weak context_is_own
 #pragma weak context_keep
 #pragma weak inside_read
 #pragma weak library_again
@@ -64,9 +67,26 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	abort();
 }
 
+bool context_is_own(const struct library *l, const struct thread *t)
+{
+	(void)l, (void)t;
+	abort();
+}
+
 bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame)
 {
 	(void)l, (void)t, (void)frame;
+	abort();
+}
+
+void contexts_go_on(struct library *l)
+{
+	(void)l;
+}
+
+int contexts_rest(struct library *l, uint64_t end_ns)
+{
+	(void)l, (void)end_ns;
 	abort();
 }
 

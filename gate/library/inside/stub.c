@@ -66,15 +66,28 @@ static int reason(const char *text)
 	return ENOEXEC;
 }
 
+/* Threads may load at the same time: what is being remembered is NULL for a moment, which finds nothing of its own. */
+static size_t count(void)
+{
+	size_t n = __atomic_load_n(&nloaded, __ATOMIC_ACQUIRE);
+
+	return n < LOADED_MAX ? n : LOADED_MAX;
+}
+
 static void remember(void *handle)
 {
-	for (size_t i = 0; i < nloaded; i++) {
+	size_t n = count();
+
+	for (size_t i = 0; i < n; i++) {
 		if (loaded[i] == handle) {
 			return;
 		}
 	}
-	if (nloaded < LOADED_MAX) {
-		loaded[nloaded++] = handle;
+	if (n < LOADED_MAX) {
+		n = __atomic_fetch_add(&nloaded, 1, __ATOMIC_ACQ_REL);
+	}
+	if (n < LOADED_MAX) {
+		loaded[n] = handle;
 	}
 }
 
@@ -117,15 +130,16 @@ static bool own(void *handle, void *at)
 
 static void *symbol(const char *name, const char *version)
 {
+	const size_t n = count();
 	void *at;
 
-	for (size_t i = 0; i < nloaded; i++) {
+	for (size_t i = 0; i < n; i++) {
 		at = find(loaded[i], name, version);
 		if (at != NULL && own(loaded[i], at)) {
 			return at;
 		}
 	}
-	for (size_t i = 0; i < nloaded; i++) {
+	for (size_t i = 0; i < n; i++) {
 		at = find(loaded[i], name, version);
 		if (at != NULL) {
 			return at;

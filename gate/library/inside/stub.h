@@ -43,7 +43,7 @@ struct stub_table {
 	/*
 	 * int (const char *path, char *why, uint64_t why_bytes): 0 or an errno: ENOENT (the library, one it needs,
 	 * or a symbol that one needs), ENOEXEC (none that the loader accepts), ENOMEM; with what dlerror says in
-	 * why, cut, terminated when why_bytes is not 0. One call at a time.
+	 * why, cut, terminated when why_bytes is not 0.
 	 */
 	uint64_t load;
 	/*

@@ -10,6 +10,8 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include <algorithm>
+
 namespace
 {
 
@@ -143,6 +145,7 @@ class Pointers : public LibraryAttack
 struct Inside {
 	World w;
 	char *room = nullptr;
+	char *shared = nullptr; // one page to read, and one to write
 	long file = -1, sock = -1, dir = -1, two[2] = {-1, -1};
 
 	long Call(long nr, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0)
@@ -199,6 +202,10 @@ struct Inside {
 		EXPECT_GE(file, 3);
 		EXPECT_GE(dir, 3);
 		EXPECT_GE(sock, 3);
+		shared = static_cast<char *>(mmap(nullptr, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+		memset(shared, 0x31, 4 * 4096);
+		EXPECT_EQ(lych_share(w.domain, shared + 4096, 4096, LYCH_SHARE_READ), 0) << lych_why();
+		EXPECT_EQ(lych_share(w.domain, shared + 2 * 4096, 4096, LYCH_SHARE_WRITE), 0) << lych_why();
 		return true;
 	}
 	long With(const Row &row, long pointer)
@@ -245,6 +252,9 @@ TEST_F(Pointers, OfEveryCallToWhatIsNotTheDomainsAreRefused)
 			0xffff800000000000ull,
 			0ull - 4096,
 			0ull - 8,
+			// may be read, or written, and is not the domain's
+			reinterpret_cast<uint64_t>(in.shared) + 4096,
+			reinterpret_cast<uint64_t>(in.shared) + 2 * 4096,
 		};
 		for (const Row &row : kRows) {
 			SCOPED_TRACE(row.name);
@@ -265,6 +275,7 @@ TEST_F(Pointers, OfEveryCallToWhatIsNotTheDomainsAreRefused)
 				}
 			}
 			EXPECT_EQ(*p->secret, PREY_SECRET);
+			ASSERT_EQ(std::count(in.shared, in.shared + 4 * 4096, 0x31), 4 * 4096);
 			ASSERT_EQ(memcmp(in.w.other, in.w.secret, 4096), 0);
 		}
 		in.w.Check();
@@ -279,7 +290,7 @@ TEST_F(Pointers, WithinWhatTheDomainGivesAreLookedAt)
 		ASSERT_TRUE(in.Open());
 		const prey *p = in.w.target;
 		for (void *at : {static_cast<void *>(p->secret), static_cast<void *>(p->gate), static_cast<void *>(p->other),
-				 static_cast<void *>(p->high - 4), static_cast<void *>(p->low - 4)}) {
+				 static_cast<void *>(p->high - 4), static_cast<void *>(p->low - 4), static_cast<void *>(in.shared + 4096), static_cast<void *>(in.shared + 2 * 4096)}) {
 			for (long nr : {SYS_readv, SYS_writev, SYS_preadv, SYS_pwritev}) {
 				for (long fd : {in.file, 2l, 0l, in.two[1], in.sock}) {
 					in.Lay();

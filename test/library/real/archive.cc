@@ -45,9 +45,14 @@ std::string file;
 size_t at;
 char *piece; // what the domain reads
 
-int open_or_close(archive *, void *) { return 0; }
+int open_or_close(archive *, void *)
+{
+	load_callbacks++;
+	return 0;
+}
 long write(archive *, void *, const void *from, size_t n)
 {
+	load_callbacks++;
 	file.append(static_cast<const char *>(from), n);
 	return static_cast<long>(n);
 }
@@ -62,6 +67,18 @@ long read(archive *, void *, const void **to)
 LYCH_CALLBACK(open_or_close, int, (archive *, void *));
 LYCH_CALLBACK(write, long, (archive *, void *, const void *, size_t));
 LYCH_CALLBACK(read, long, (archive *, void *, const void **));
+
+
+long read_much(archive *, void *, const void **to)
+{
+	size_t n = std::min<size_t>(10240, file.size() - at);
+	load_callbacks++;
+	memcpy(piece, file.data() + at, n);
+	at += n;
+	*to = piece;
+	return static_cast<long>(n);
+}
+LYCH_CALLBACK(read_much, long, (archive *, void *, const void **));
 
 } // namespace
 
@@ -138,4 +155,70 @@ void work_archive(World &w)
 	w.check(rc < 0, "half of one is refused");
 	w.note("error", CALL(archive_error_string, w, a));
 	CALL(archive_read_free, w, a);
+}
+
+Load load_archive(World &w)
+{
+	auto opened = CALLBACK(w, open_or_close);
+	auto writer = CALLBACK(w, write);
+	auto reader = CALLBACK(w, read_much);
+	const int files = 20;
+	const size_t bytes = 10000;
+	char *contents = w.text(sample_text(bytes)), *back = w.array<char>(bytes), *filter = w.text("gzip");
+	archive_entry **next = w.one<archive_entry *>();
+	long *total = w.one<long>();
+	const char *names[files];
+	for (int i = 0; i < files; i++) {
+		names[i] = w.text("folder/file" + std::to_string(i));
+	}
+	piece = w.array<char>(10240);
+	auto write_new = FUNCTION(w, archive_write_new);
+	auto pax = FUNCTION(w, archive_write_set_format_pax_restricted);
+	auto add_filter = FUNCTION(w, archive_write_add_filter_by_name);
+	auto write_open = FUNCTION(w, archive_write_open);
+	auto entry_new = FUNCTION(w, archive_entry_new);
+	auto set_name = FUNCTION(w, archive_entry_set_pathname);
+	auto set_size = FUNCTION(w, archive_entry_set_size);
+	auto set_type = FUNCTION(w, archive_entry_set_filetype);
+	auto write_header = FUNCTION(w, archive_write_header);
+	auto write_data = FUNCTION(w, archive_write_data);
+	auto entry_free = FUNCTION(w, archive_entry_free);
+	auto write_free = FUNCTION(w, archive_write_free);
+	auto read_new = FUNCTION(w, archive_read_new);
+	auto all_filters = FUNCTION(w, archive_read_support_filter_all);
+	auto all_formats = FUNCTION(w, archive_read_support_format_all);
+	auto read_open = FUNCTION(w, archive_read_open);
+	auto next_header = FUNCTION(w, archive_read_next_header);
+	auto read_data = FUNCTION(w, archive_read_data);
+	auto read_free = FUNCTION(w, archive_read_free);
+	return {[=, &w] {
+			file.clear();
+			archive *a = write_new();
+			w.check(pax(a) == 0 && add_filter(a, filter) == 0, "tar in gzip");
+			w.check(write_open(a, nullptr, opened, writer, opened) == 0, "archive_write_open");
+			for (int i = 0; i < files; i++) {
+				archive_entry *e = entry_new();
+				set_name(e, names[i]);
+				set_size(e, static_cast<long>(bytes));
+				set_type(e, 0100000);
+				w.check(write_header(a, e) == 0, "archive_write_header");
+				w.check(write_data(a, contents, bytes) == static_cast<long>(bytes), "archive_write_data");
+				entry_free(e);
+			}
+			w.check(write_free(a) == 0, "archive_write_free");
+			at = 0;
+			*total = 0;
+			a = read_new();
+			all_filters(a);
+			all_formats(a);
+			w.check(read_open(a, nullptr, opened, reader, opened) == 0, "archive_read_open");
+			while (next_header(a, next) == 0) {
+				*total += read_data(a, back, bytes);
+			}
+			w.check(read_free(a) == 0, "archive_read_free");
+		},
+		[=, &w] {
+			w.note("bytes", *total);
+			w.check(memcmp(back, contents, bytes) == 0, "the same again");
+		}};
 }

@@ -66,3 +66,23 @@ void work_brotli(World &w)
 	CALL(BrotliDecoderDestroyInstance, w, s);
 	w.check(live == 0, "and all is given back");
 }
+
+Load load_brotli(World &w)
+{
+	const size_t bytes = 256 << 10, room = bytes + 4096;
+	w.load("libbrotlidec.so.1");
+	uint8_t *in = reinterpret_cast<uint8_t *>(w.text(sample_text(bytes)));
+	uint8_t *out = w.array<uint8_t>(room), *back = w.array<uint8_t>(room);
+	size_t *n = w.array<size_t>(2);
+	auto compress = FUNCTION(w, BrotliEncoderCompress);
+	auto expand = FUNCTION(w, BrotliDecoderDecompress);
+	return {[=, &w] {
+			n[0] = n[1] = room;
+			w.check(compress(5, 22, 1, bytes, in, n, out) == 1, "compress");
+			w.check(expand(n[0], out, n + 1, back) == 1, "decompress");
+		},
+		[=, &w] {
+			w.note("compressed", out, n[0]);
+			w.check(n[1] == bytes && memcmp(in, back, bytes) == 0, "the same again");
+		}};
+}

@@ -76,3 +76,21 @@ void work_bzip2(World &w)
 	w.note("streamed", out, s->total_out_lo32);
 	w.check(CALL(BZ2_bzCompressEnd, w, s) == 0 && live == 0, "and all is given back");
 }
+
+Load load_bzip2(World &w)
+{
+	const unsigned bytes = 256 << 10, room = bytes + 4096;
+	char *in = w.text(sample_text(bytes)), *out = w.array<char>(room), *back = w.array<char>(room);
+	unsigned *n = w.array<unsigned>(2);
+	auto compress = FUNCTION(w, BZ2_bzBuffToBuffCompress);
+	auto expand = FUNCTION(w, BZ2_bzBuffToBuffDecompress);
+	return {[=, &w] {
+			n[0] = n[1] = room;
+			w.check(compress(out, n, in, bytes, 9, 0, 0) == 0, "compress");
+			w.check(expand(back, n + 1, out, n[0], 0, 0) == 0, "decompress");
+		},
+		[=, &w] {
+			w.note("compressed", out, n[0]);
+			w.check(n[1] == bytes && memcmp(in, back, bytes) == 0, "the same again");
+		}};
+}

@@ -143,3 +143,34 @@ void work_crypto(World &w)
 	w.check(CALL(BN_mod_exp, w, r, *a, *b, *q, context) == 1 && strcmp(CALL(BN_bn2dec, w, r), "8") == 0, "2^130 mod 2^127 - 1");
 	w.check(CALL(BN_check_prime, w, *q, context, nullptr) == 1, "a prime");
 }
+
+Load load_crypto(World &w)
+{
+	const int bytes = 1 << 20, get_tag = 0x10;
+	uint8_t *in = reinterpret_cast<uint8_t *>(w.text(sample_text(bytes))), *out = w.array<uint8_t>(bytes + 16),
+		*hash = w.array<uint8_t>(64), *tag = w.array<uint8_t>(16), *key = w.copy(sample_bytes(32, 1));
+	char *name = w.text("SHA256");
+	size_t *n = w.one<size_t>();
+	int *m = w.one<int>();
+	const EVP_CIPHER *cipher = CALL(EVP_aes_128_gcm, w);
+	auto digest = FUNCTION(w, EVP_Q_digest);
+	auto create = FUNCTION(w, EVP_CIPHER_CTX_new);
+	auto begin = FUNCTION(w, EVP_EncryptInit_ex);
+	auto update = FUNCTION(w, EVP_EncryptUpdate);
+	auto finish = FUNCTION(w, EVP_EncryptFinal_ex);
+	auto control = FUNCTION(w, EVP_CIPHER_CTX_ctrl);
+	auto free = FUNCTION(w, EVP_CIPHER_CTX_free);
+	return {[=, &w] {
+			w.check(digest(nullptr, name, nullptr, in, bytes, hash, n) == 1, "SHA-256");
+			EVP_CIPHER_CTX *c = create();
+			w.check(begin(c, cipher, nullptr, key, key + 16) == 1, "AES-GCM");
+			w.check(update(c, out, m, in, bytes) == 1, "EVP_EncryptUpdate");
+			w.check(finish(c, out + *m, m) == 1 && control(c, get_tag, 16, tag) == 1, "its tag");
+			free(c);
+		},
+		[=, &w] {
+			w.note("hash", to_hex(hash, 32));
+			w.note("sealed", out, bytes);
+			w.note("tag", to_hex(tag, 16));
+		}};
+}

@@ -35,6 +35,23 @@ LYCH_CALLBACK(begin, void, (void *, const char *, const char **));
 LYCH_CALLBACK(end, void, (void *, const char *));
 LYCH_CALLBACK(text, void, (void *, const char *, int));
 
+
+unsigned long counted;
+void count_begin(void *, const char *, const char **attributes)
+{
+	load_callbacks++;
+	counted += attributes[0] != nullptr;
+}
+void count_end(void *, const char *) { load_callbacks++; }
+void count_text(void *, const char *, int n)
+{
+	load_callbacks++;
+	counted += static_cast<unsigned long>(n);
+}
+LYCH_CALLBACK(count_begin, void, (void *, const char *, const char **));
+LYCH_CALLBACK(count_end, void, (void *, const char *));
+LYCH_CALLBACK(count_text, void, (void *, const char *, int));
+
 } // namespace
 
 void work_expat(World &w)
@@ -75,4 +92,32 @@ void work_expat(World &w)
 	w.check(CALL(XML_GetErrorCode, w, p) == 7 && CALL(XML_GetCurrentLineNumber, w, p) == 3, "where");
 	w.note("error", CALL(XML_ErrorString, w, 7));
 	CALL(XML_ParserFree, w, p);
+}
+
+Load load_expat(World &w)
+{
+	std::string document = "<list>";
+	for (int i = 0; document.size() < 200 << 10; i++) {
+		document += "<item n='" + std::to_string(i) + "' kind='ordinary'>some text, as long as a line of a table is</item>\n";
+	}
+	document += "</list>";
+	char *in = w.text(document), *encoding = w.text("UTF-8");
+	int bytes = static_cast<int>(document.size());
+	auto create = FUNCTION(w, XML_ParserCreate);
+	auto elements = FUNCTION(w, XML_SetElementHandler);
+	auto characters = FUNCTION(w, XML_SetCharacterDataHandler);
+	auto parse = FUNCTION(w, XML_Parse);
+	auto free = FUNCTION(w, XML_ParserFree);
+	auto on_begin = CALLBACK(w, count_begin);
+	auto on_end = CALLBACK(w, count_end);
+	auto on_text = CALLBACK(w, count_text);
+	return {[=, &w] {
+			XML_ParserStruct *p = create(encoding);
+			elements(p, on_begin, on_end);
+			characters(p, on_text);
+			counted = 0;
+			w.check(parse(p, in, bytes, 1) == 1, "XML_Parse");
+			free(p);
+		},
+		[&w] { w.note("counted", static_cast<long>(counted)); }};
 }

@@ -132,3 +132,30 @@ void work_freetype(World &w)
 	w.check(CALL(FT_New_Memory_Face, w, *library, w.copy(broken), 100, 0, face) != 0, "half a font is refused");
 	w.check(CALL(FT_Done_FreeType, w, *library) == 0, "FT_Done_FreeType");
 }
+
+Load load_freetype(World &w)
+{
+	const int render = 4;
+	const std::vector<uint8_t> bytes = font();
+	uint8_t *in = w.copy(bytes);
+	const long length = static_cast<long>(bytes.size());
+	void **library = w.one<void *>(), **face = w.one<void *>();
+	uint64_t *sum = w.one<uint64_t>();
+	auto create = FUNCTION(w, FT_Init_FreeType);
+	auto open = FUNCTION(w, FT_New_Memory_Face);
+	auto set_size = FUNCTION(w, FT_Set_Pixel_Sizes);
+	auto load = FUNCTION(w, FT_Load_Char);
+	auto done = FUNCTION(w, FT_Done_FreeType);
+	return {[=, &w] {
+			*sum = 0;
+			w.check(create(library) == 0 && open(*library, in, length, 0, face) == 0, "FT_New_Memory_Face");
+			char *slot = member<char *>(*face, 152);
+			for (unsigned size = 10; size < 210; size++) {
+				w.check(set_size(*face, size, size) == 0 && load(*face, 'A', render) == 0, "FT_Load_Char");
+				*sum += member<unsigned>(slot, 152) * static_cast<uint64_t>(member<unsigned>(slot, 156)) +
+					member<uint8_t *>(slot, 168)[0];
+			}
+			w.check(done(*library) == 0, "FT_Done_FreeType");
+		},
+		[=, &w] { w.note("sum", static_cast<long>(*sum)); }};
+}

@@ -35,6 +35,7 @@ size_t at;
 int read(GifFile *, uint8_t *to, int n)
 {
 	size_t got = std::min(static_cast<size_t>(n), file.size() - at);
+	load_callbacks++;
 	memcpy(to, file.data() + at, got);
 	at += got;
 	return static_cast<int>(got);
@@ -101,4 +102,36 @@ void work_gif(World &w)
 	at = 0;
 	w.check(CALL(DGifOpen, w, nullptr, reader, error) == nullptr, "what is none is refused");
 	w.note("error", CALL(GifErrorString, w, *error));
+}
+
+Load load_gif(World &w)
+{
+	const int width = 512, height = 512;
+	int *error = w.one<int>();
+	uint8_t *line = w.array<uint8_t>(width), *back = w.array<uint8_t>(width * height);
+	const std::vector<uint8_t> picture = load_picture(width, height);
+	GifColorMap *colors = CALL(GifMakeMapObject, w, 256, w.copy(sample_bytes(768, 3)));
+	file.clear();
+	GifFile *gif = CALL(EGifOpen, w, nullptr, CALLBACK(w, write), error);
+	w.check(gif != nullptr && CALL(EGifPutScreenDesc, w, gif, width, height, 8, 0, colors) == 1, "EGifPutScreenDesc");
+	w.check(CALL(EGifPutImageDesc, w, gif, 0, 0, width, height, false, nullptr) == 1, "EGifPutImageDesc");
+	for (int y = 0; y < height; y++) {
+		for (int x = 0; x < width; x++) {
+			line[x] = static_cast<uint8_t>(picture[static_cast<size_t>(y * width + x) * 4] & 0xfc);
+		}
+		w.check(CALL(EGifPutLine, w, gif, line, width) == 1, "EGifPutLine");
+	}
+	w.check(CALL(EGifCloseFile, w, gif, error) == 1, "EGifCloseFile");
+	auto open = FUNCTION(w, DGifOpen);
+	auto slurp = FUNCTION(w, DGifSlurp);
+	auto close = FUNCTION(w, DGifCloseFile);
+	auto reader = CALLBACK(w, read);
+	return {[=, &w] {
+			at = 0;
+			GifFile *g = open(nullptr, reader, error);
+			w.check(g != nullptr && slurp(g) == 1, "DGifSlurp");
+			memcpy(back, member<uint8_t *>(g->saved, 32), width * height);
+			w.check(close(g, error) == 1, "DGifCloseFile");
+		},
+		[=, &w] { w.note("pixels", back, width * height); }};
 }

@@ -35,6 +35,8 @@ int ucnv_fromUChars_72(UConverter *, char *, int, const u16 *, int, int *);
 void ucnv_close_72(UConverter *);
 const char *u_errorName_72(int);
 void u_cleanup_72(void);
+const void *unorm2_getNFDInstance_72(int *);
+int unorm2_normalize_72(const void *, const u16 *, int, u16 *, int, int *);
 }
 
 namespace
@@ -124,4 +126,50 @@ void work_icu(World &w)
 	w.check(std::string(utf8, static_cast<size_t>(length)) == "10 \xa4 !" && unmapped == 1, "converted");
 	CALL(ucnv_close_72, w, c);
 	CALL(u_cleanup_72, w);
+}
+
+Load load_icu(World &w)
+{
+	const int words = 2000, room = 16, length = 64 << 10;
+	int *error = w.one<int>();
+	u16 *in = w.array<u16>(length), *out = w.array<u16>(3 * length), *table = w.array<u16>(words * room);
+	int32_t *lengths = w.array<int32_t>(words);
+	long *counts = w.array<long>(2);
+	char *language = w.text("de");
+	uint32_t x = 3;
+	w.load("libicuuc.so.72");
+	for (int i = 0; i < length; i++) {
+		x = x * 1664525 + 1013904223;
+		in[i] = (x >> 28) == 0 ? static_cast<u16>(0xc0 + (x >> 8) % 0x40) : static_cast<u16>('a' + (x >> 8) % 26);
+	}
+	for (int i = 0; i < words; i++) {
+		lengths[i] = 3 + i % 10;
+		memcpy(table + i * room, in + i * 30, static_cast<size_t>(lengths[i]) * sizeof(u16));
+	}
+	const void *decomposed = CALL(unorm2_getNFDInstance_72, w, error);
+	w.check(*error <= 0, "unorm2_getNFDInstance");
+	auto open = FUNCTION(w, ucol_open_72);
+	auto compare = FUNCTION(w, ucol_strcoll_72);
+	auto close = FUNCTION(w, ucol_close_72);
+	auto normalize = FUNCTION(w, unorm2_normalize_72);
+	auto upper = FUNCTION(w, u_strToUpper_72);
+	return {[=, &w] {
+			counts[0] = 0;
+			*error = 0;
+			UCollator *c = open(language, error);
+			w.check(*error <= 0, "ucol_open");
+			for (int i = 1; i < words; i++) {
+				counts[0] = counts[0] * 3 + compare(c, table + (i - 1) * room, lengths[i - 1], table + i * room, lengths[i]);
+				counts[0] %= 1000003;
+			}
+			close(c);
+			counts[1] = normalize(decomposed, in, length, out, 3 * length, error);
+			counts[1] += upper(out, 3 * length, in, length, language, error);
+			w.check(*error <= 0, "unorm2_normalize");
+		},
+		[=, &w] {
+			w.note("order", counts[0]);
+			w.note("length", counts[1]);
+			w.note("upper case", out, length * sizeof(u16));
+		}};
 }

@@ -88,3 +88,31 @@ void work_jansson(World &w)
 	CALL(json_delete, w, value);
 	w.check(live > 0, "its allocator is called");
 }
+
+Load load_jansson(World &w)
+{
+	std::string text = "[";
+	for (int i = 0; text.size() < 200 << 10; i++) {
+		text += "{\"id\": " + std::to_string(i) + ", \"name\": \"entry " + std::to_string(i) +
+			"\", \"tags\": [\"one\", \"\\u00fc\", null], \"weight\": " + std::to_string(i) + ".25},";
+	}
+	text.back() = ']';
+	json_error_t *error = w.one<json_error_t>();
+	char *in = w.text(text), *copy = w.array<char>(text.size() * 2);
+	size_t *n = w.one<size_t>();
+	auto loads = FUNCTION(w, json_loads);
+	auto dumps = FUNCTION(w, json_dumps);
+	auto remove = FUNCTION(w, json_delete);
+	auto release = FUNCTION(w, free);
+	return {[=, &w] {
+			json_t *value = loads(in, 0, error);
+			w.check(value != nullptr, "json_loads");
+			char *out = dumps(value, 0x20);
+			w.check(out != nullptr, "json_dumps");
+			*n = strlen(out);
+			memcpy(copy, out, *n);
+			release(out);
+			remove(value);
+		},
+		[=, &w] { w.note("text", copy, *n); }};
+}

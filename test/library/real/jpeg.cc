@@ -114,3 +114,39 @@ void work_jpeg(World &w)
 	w.check(warnings > 0 && back.size() == colour.size(), "half a file is told of");
 	w.note("half", back.data(), back.size());
 }
+
+Load load_jpeg(World &w)
+{
+	const int width = 512, height = 512;
+	const std::vector<uint8_t> picture = load_picture(width, height);
+	std::vector<uint8_t> colour;
+	for (size_t i = 0; i < picture.size(); i += 4) {
+		colour.insert(colour.end(), &picture[i], &picture[i + 3]);
+	}
+	void *errors = w.bytes(168), *d = w.bytes(632);
+	const std::string file = compress(w, colour, width, height, 3, errors);
+	const uint8_t *in = reinterpret_cast<uint8_t *>(w.text(file));
+	uint8_t **row = w.one<uint8_t *>(), *back = w.array<uint8_t>(colour.size());
+	const size_t bytes = file.size(), out = colour.size();
+	auto standard = FUNCTION(w, jpeg_std_error);
+	auto create = FUNCTION(w, jpeg_CreateDecompress);
+	auto source = FUNCTION(w, jpeg_mem_src);
+	auto header = FUNCTION(w, jpeg_read_header);
+	auto start = FUNCTION(w, jpeg_start_decompress);
+	auto lines = FUNCTION(w, jpeg_read_scanlines);
+	auto finish = FUNCTION(w, jpeg_finish_decompress);
+	auto destroy = FUNCTION(w, jpeg_destroy_decompress);
+	return {[=, &w] {
+			member<void *>(d, 0) = standard(errors);
+			create(d, 62, 632);
+			source(d, in, bytes);
+			w.check(header(d, 1) == 1 && start(d) == 1, "its header");
+			for (int y = 0; y < height; y++) {
+				*row = back + y * width * 3;
+				w.check(lines(d, row, 1) == 1, "jpeg_read_scanlines");
+			}
+			finish(d);
+			destroy(d);
+		},
+		[=, &w] { w.note("pixels", back, out); }};
+}

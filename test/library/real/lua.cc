@@ -74,3 +74,39 @@ void work_lua(World &w)
 		"a double comes back");
 	CALL(lua_close, w, l);
 }
+
+Load load_lua(World &w)
+{
+	static const char program[] = R"(
+		local function fib(n) if n < 2 then return n end return fib(n - 1) + fib(n - 2) end
+		local words, seen = {}, {}
+		for i = 1, 4000 do
+			local word = string.format('%x', (i * 7919) % 4093)
+			words[i] = word
+			seen[word] = (seen[word] or 0) + 1
+		end
+		table.sort(words)
+		local text = table.concat(words, ' ')
+		local n = 0
+		for a, b in text:gmatch('(%d+)(%a+)') do n = n + #a * #b end
+		return fib(20) .. ' ' .. words[1] .. ' ' .. n .. ' ' .. #text:gsub('%a', string.upper)
+	)";
+	const char *in = w.text(program);
+	char *copy = w.array<char>(200);
+	auto create = FUNCTION(w, luaL_newstate);
+	auto libraries = FUNCTION(w, luaL_openlibs);
+	auto load = FUNCTION(w, luaL_loadstring);
+	auto call = FUNCTION(w, lua_pcallk);
+	auto string = FUNCTION(w, lua_tolstring);
+	auto close = FUNCTION(w, lua_close);
+	return {[=, &w] {
+			lua_State *l = create();
+			libraries(l);
+			int rc = load(l, in);
+			rc = rc != 0 ? rc : call(l, 0, 1, 0, 0, nullptr);
+			strncpy(copy, string(l, -1, nullptr), 199);
+			w.check(rc == 0, copy);
+			close(l);
+		},
+		[=, &w] { w.note("result", copy); }};
+}

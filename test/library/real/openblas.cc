@@ -51,3 +51,17 @@ void work_openblas(World &w)
 	w.check(*info == 2, "a singular one is told of");
 	w.check(CALL(ddot_, w, two, a, one, a, one) == x[0] * x[0] + x[1] * x[1], "from Fortran");
 }
+
+Load load_openblas(World &w)
+{
+	const int n = 200, row_major = 101, plain = 111;
+	std::vector<double> x(n * n);
+	for (int i = 0; i < n * n; i++) {
+		x[static_cast<size_t>(i)] = i * 7 % 13 - 6;
+	}
+	double *a = w.copy(x), *b = w.copy(x), *c = w.array<double>(n * n);
+	CALL(openblas_set_num_threads, w, 2);
+	auto multiply = FUNCTION(w, cblas_dgemm);
+	return {[=] { multiply(row_major, plain, plain, n, n, n, 1.0, a, n, b, n, 0.0, c, n); },
+		[=, &w] { w.note("product", c, sizeof(double) * n * n); }};
+}

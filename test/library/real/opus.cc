@@ -66,3 +66,33 @@ void work_opus(World &w)
 	CALL(opus_encoder_destroy, w, e);
 	CALL(opus_decoder_destroy, w, d);
 }
+
+Load load_opus(World &w)
+{
+	const int audio = 2049, rate = 48000, frame = 960, frames = 100, room = 4000;
+	const std::vector<float> tone = sample_tone(static_cast<size_t>(frame) * frames, rate);
+	int *error = w.one<int>();
+	float *in = w.copy(tone), *back = w.array<float>(tone.size());
+	uint8_t *packets = w.array<uint8_t>(static_cast<size_t>(room) * frames);
+	int32_t *lengths = w.array<int32_t>(frames);
+	const size_t bytes = tone.size() * sizeof(float);
+	OpusEncoder *e = CALL(opus_encoder_create, w, rate, 1, audio, error);
+	w.check(e != nullptr, "opus_encoder_create");
+	for (int i = 0; i < frames; i++) {
+		lengths[i] = CALL(opus_encode_float, w, e, in + i * frame, frame, packets + i * room, room);
+		w.check(lengths[i] > 0, "opus_encode_float");
+	}
+	CALL(opus_encoder_destroy, w, e);
+	auto create = FUNCTION(w, opus_decoder_create);
+	auto decode = FUNCTION(w, opus_decode_float);
+	auto destroy = FUNCTION(w, opus_decoder_destroy);
+	return {[=, &w] {
+			OpusDecoder *d = create(rate, 1, error);
+			w.check(d != nullptr, "opus_decoder_create");
+			for (int i = 0; i < frames; i++) {
+				w.check(decode(d, packets + i * room, lengths[i], back + i * frame, frame, 0) == frame, "opus_decode_float");
+			}
+			destroy(d);
+		},
+		[=, &w] { w.note("samples", back, bytes); }};
+}

@@ -83,3 +83,33 @@ void work_pcre2(World &w)
 	data = CALL(pcre2_match_data_create_from_pattern_8, w, plain, nullptr);
 	w.check(CALL(pcre2_match_8, w, plain, bytes("to someone@example.org."), 23, 0, 0, data, nullptr) == 3, "and matches the same");
 }
+
+Load load_pcre2(World &w)
+{
+	std::string text = sample_text(1 << 20);
+	for (size_t at = 500; at + 100 < text.size(); at += 2000) {
+		text.replace(at, 27, " someone@lists.example.org ");
+	}
+	const uint8_t *in = reinterpret_cast<uint8_t *>(w.text(text));
+	const size_t bytes = text.size();
+	const std::string pattern = "(?:some|any)one@((?:[a-z]+\\.)+)(org|net)";
+	int *error = w.one<int>();
+	size_t *offset = w.one<size_t>();
+	long *counts = w.array<long>(2);
+	pcre2_code_8 *code = CALL(pcre2_compile_8, w, reinterpret_cast<uint8_t *>(w.text(pattern)), pattern.size(), 0, error, offset, nullptr);
+	w.check(code != nullptr, "pcre2_compile");
+	pcre2_match_data_8 *data = CALL(pcre2_match_data_create_from_pattern_8, w, code, nullptr);
+	const size_t *v = CALL(pcre2_get_ovector_pointer_8, w, data);
+	auto match = FUNCTION(w, pcre2_match_8);
+	return {[=] {
+			counts[0] = counts[1] = 0;
+			for (size_t at = 0; match(code, in, bytes, at, 0, data, nullptr) > 0; at = v[1]) {
+				counts[0]++;
+				counts[1] += static_cast<long>(v[0]);
+			}
+		},
+		[=, &w] {
+			w.note("matches", counts[0]);
+			w.note("where", counts[1]);
+		}};
+}

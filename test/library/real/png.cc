@@ -30,6 +30,7 @@ void png_process_data(png_struct *, png_info *, uint8_t *, size_t);
 int png_image_begin_read_from_memory(void *, const void *, size_t);
 int png_image_finish_read(void *, const void *, void *, int, void *);
 void png_image_free(void *);
+int png_image_write_to_memory(void *, void *, size_t *, int, const void *, int, const void *);
 }
 
 namespace
@@ -125,4 +126,33 @@ void work_png(World &w)
 		w.check(broken || memcmp(back, picture.data(), picture.size()) == 0, "the same again");
 		CALL(png_image_free, w, image);
 	}
+}
+
+Load load_png(World &w)
+{
+	const uint32_t width = 512, height = 512;
+	const size_t pixel_bytes = width * height * 4, image_bytes = 104;
+	const std::vector<uint8_t> picture = load_picture(width, height);
+	void *image = w.bytes(image_bytes);
+	uint8_t *in = w.array<uint8_t>(pixel_bytes * 2), *back = w.array<uint8_t>(pixel_bytes), *pixels = w.copy(picture);
+	size_t *n = w.one<size_t>();
+	auto begin = FUNCTION(w, png_image_begin_read_from_memory);
+	auto finish = FUNCTION(w, png_image_finish_read);
+	*n = pixel_bytes * 2;
+	member<uint32_t>(image, 8) = 1; // version
+	member<uint32_t>(image, 12) = width;
+	member<uint32_t>(image, 16) = height;
+	member<uint32_t>(image, 20) = 3; // RGBA
+	w.check(CALL(png_image_write_to_memory, w, image, in, n, 0, pixels, 0, nullptr) == 1, "png_image_write_to_memory");
+	return {[=, &w] {
+			memset(image, 0, image_bytes);
+			member<uint32_t>(image, 8) = 1;
+			w.check(begin(image, in, *n) == 1, "begin");
+			member<uint32_t>(image, 20) = 3;
+			w.check(finish(image, nullptr, back, 0, nullptr) == 1, "finish");
+		},
+		[=, &w] {
+			w.note("file", in, *n);
+			w.check(memcmp(back, pixels, pixel_bytes) == 0, "the same again");
+		}};
 }

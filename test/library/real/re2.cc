@@ -68,3 +68,30 @@ void work_re2(World &w)
 		CALL(_ZN3re23RE2D1Ev, w, re);
 	}
 }
+
+Load load_re2(World &w)
+{
+	std::string text = sample_text(1 << 20);
+	for (size_t at = 500; at + 100 < text.size(); at += 2000) {
+		text.replace(at, 27, " someone@lists.example.org ");
+	}
+	StringPiece *in = w.one<StringPiece>(), *groups = w.array<StringPiece>(5);
+	in->data = w.text(text);
+	in->size = text.size();
+	long *counts = w.array<long>(2);
+	void *re = w.bytes(256);
+	CALL(_ZN3re23RE2C1EPKc, w, re, w.text("(?:some|any)one@((?:[a-z]+\\.)+)(org|net)"));
+	auto match = FUNCTION(w, _ZNK3re23RE25MatchERKNS_11StringPieceEmmNS0_6AnchorEPS1_i);
+	return {[=] {
+			counts[0] = counts[1] = 0;
+			for (size_t at = 0; match(re, in, at, in->size, 0, groups, 4);) {
+				at = static_cast<size_t>(groups[0].data - in->data) + groups[0].size;
+				counts[0]++;
+				counts[1] += static_cast<long>(groups[1].data - in->data);
+			}
+		},
+		[=, &w] {
+			w.note("matches", counts[0]);
+			w.note("where", counts[1]);
+		}};
+}

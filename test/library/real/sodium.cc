@@ -75,3 +75,25 @@ void work_sodium(World &w)
 	guarded[0] = 8;
 	CALL(sodium_free, w, guarded);
 }
+
+Load load_sodium(World &w)
+{
+	const size_t bytes = 1 << 20;
+	uint8_t *in = reinterpret_cast<uint8_t *>(w.text(sample_text(bytes))), *out = w.array<uint8_t>(bytes + 16),
+		*back = w.array<uint8_t>(bytes), *hash = w.array<uint8_t>(64), *nonce = w.array<uint8_t>(24),
+		*key = w.copy(sample_bytes(32, 1));
+	w.check(CALL(sodium_init, w) >= 0, "sodium_init");
+	auto digest = FUNCTION(w, crypto_generichash);
+	auto seal = FUNCTION(w, crypto_secretbox_easy);
+	auto open = FUNCTION(w, crypto_secretbox_open_easy);
+	return {[=, &w] {
+			w.check(digest(hash, 64, in, bytes, nullptr, 0) == 0, "crypto_generichash");
+			w.check(seal(out, in, bytes, nonce, key) == 0, "crypto_secretbox_easy");
+			w.check(open(back, out, bytes + 16, nonce, key) == 0, "crypto_secretbox_open_easy");
+		},
+		[=, &w] {
+			w.note("hash", to_hex(hash, 64));
+			w.note("sealed", out, bytes + 16);
+			w.check(memcmp(in, back, bytes) == 0, "the same again");
+		}};
+}

@@ -38,6 +38,19 @@ void half(sqlite3_context *context, int, sqlite3_value **values)
 LYCH_CALLBACK(row, int, (void *, int, char **, char **));
 LYCH_CALLBACK(half, void, (sqlite3_context *, int, sqlite3_value **));
 
+
+long counted_rows, counted_bytes;
+int count_row(void *, int n, char **values, char **)
+{
+	load_callbacks++;
+	counted_rows++;
+	for (int i = 0; i < n; i++) {
+		counted_bytes += static_cast<long>(strlen(values[i]));
+	}
+	return 0;
+}
+LYCH_CALLBACK(count_row, int, (void *, int, char **, char **));
+
 } // namespace
 
 void work_sqlite(World &w)
@@ -73,4 +86,37 @@ void work_sqlite(World &w)
 	w.check(image != nullptr && memcmp(image, "SQLite format 3", 16) == 0, "a database file");
 	w.note("database", image, static_cast<size_t>(*n));
 	w.check(CALL(sqlite3_close, w, *db) == 0, "sqlite3_close");
+}
+
+Load load_sqlite(World &w)
+{
+	std::string text = "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, x REAL); CREATE INDEX i ON t(name); BEGIN;";
+	for (int i = 1; i <= 1500; i++) {
+		text += "INSERT INTO t VALUES(" + std::to_string(i) + ", 'name" + std::to_string(i * 7919 % 501) + "', " + std::to_string(i) +
+			".5);";
+	}
+	text += "COMMIT;";
+	for (int i = 1; i <= 300; i++) {
+		text += "SELECT id, x FROM t WHERE name = 'name" + std::to_string(i) + "' ORDER BY x;";
+	}
+	for (int i = 1; i <= 199; i++) {
+		text += "UPDATE t SET x = x * 2 WHERE id = " + std::to_string(i * 5) + ";";
+	}
+	text += "SELECT sum(x), count(DISTINCT name) FROM t";
+	sqlite3 **db = w.one<sqlite3 *>();
+	char *in = w.text(text), *name = w.text(":memory:");
+	auto open = FUNCTION(w, sqlite3_open);
+	auto run = FUNCTION(w, sqlite3_exec);
+	auto close = FUNCTION(w, sqlite3_close);
+	auto on_row = CALLBACK(w, count_row);
+	return {[=, &w] {
+			counted_rows = counted_bytes = 0;
+			w.check(open(name, db) == 0, "sqlite3_open");
+			w.check(run(*db, in, on_row, nullptr, nullptr) == 0, "sqlite3_exec");
+			w.check(close(*db) == 0, "sqlite3_close");
+		},
+		[&w] {
+			w.note("rows", counted_rows);
+			w.note("bytes", counted_bytes);
+		}};
 }

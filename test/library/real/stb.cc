@@ -96,3 +96,26 @@ void work_stb(World &w)
 	w.check(CALL(stb_perlin_noise3, w, 3.f, 4.f, 5.f, 0, 0, 0) == 0.f, "noise");
 	w.note("noise in millionths", static_cast<long>(CALL(stb_perlin_noise3, w, 0.3f, 0.7f, 1.1f, 0, 0, 0) * 1e6f));
 }
+
+Load load_stb(World &w)
+{
+	const int width = 512, height = 512;
+	uint8_t *pixels = w.copy(load_picture(width, height)), *back = w.array<uint8_t>(width * height * 4);
+	int *size = w.array<int>(3);
+	file.clear();
+	w.check(CALL(stbi_write_png_to_func, w, CALLBACK(w, write), nullptr, width, height, 4, pixels, width * 4) != 0, "PNG");
+	const uint8_t *in = reinterpret_cast<uint8_t *>(w.text(file));
+	const int bytes = static_cast<int>(file.size());
+	auto load = FUNCTION(w, stbi_load_from_memory);
+	auto free = FUNCTION(w, stbi_image_free);
+	return {[=, &w] {
+			uint8_t *rgba = load(in, bytes, size, size + 1, size + 2, 4);
+			w.check(rgba != nullptr, "stbi_load_from_memory");
+			memcpy(back, rgba, width * height * 4);
+			free(rgba);
+		},
+		[=, &w] {
+			w.note("pixels", back, width * height * 4);
+			w.check(memcmp(back, pixels, width * height * 4) == 0, "the same again");
+		}};
+}

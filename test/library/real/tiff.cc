@@ -25,6 +25,7 @@ bool closed;
 long read(void *, void *to, long n)
 {
 	size_t got = std::min(static_cast<size_t>(n), file.size() - std::min(at, file.size()));
+	load_callbacks++;
 	memcpy(to, file.data() + at, got);
 	at += got;
 	return static_cast<long>(got);
@@ -41,6 +42,7 @@ long write(void *, void *from, long n)
 }
 uint64_t seek(void *, uint64_t to, int whence)
 {
+	load_callbacks++;
 	at = to + (whence == 1 ? at : whence == 2 ? file.size() : 0);
 	return at;
 }
@@ -126,4 +128,48 @@ void work_tiff(World &w)
 	}
 	file[0] = 'X';
 	w.check(open("r") == nullptr, "what is none is refused");
+}
+
+Load load_tiff(World &w)
+{
+	const uint32_t wide = 256, high = 257, bits = 258, compression = 259, photometric = 262, samples = 277, rows = 278, planar = 284,
+		       predictor = 317;
+	const int width = 512, height = 512, strips = height / 16, strip_bytes = 16 * width * 3;
+	const std::vector<uint8_t> picture = load_picture(width, height);
+	uint8_t *strip = w.array<uint8_t>(static_cast<size_t>(strip_bytes));
+	uint32_t *rgba = w.array<uint32_t>(width * height);
+	char *name = w.text("a file"), *read_mode = w.text("r");
+	void *handle = w.bytes(1);
+	auto r = CALLBACK(w, read);
+	auto wr = CALLBACK(w, write);
+	auto s = CALLBACK(w, seek);
+	auto c = CALLBACK(w, close);
+	auto n = CALLBACK(w, size);
+	auto m = CALLBACK(w, map);
+	auto u = CALLBACK(w, unmap);
+	file.clear();
+	at = 0;
+	TIFF *t = CALL(TIFFClientOpen, w, name, w.text("wl"), handle, r, wr, s, c, n, m, u);
+	w.check(t != nullptr, "TIFFClientOpen");
+	for (auto [tag, value] : {std::pair(wide, width), {high, height}, {bits, 8}, {samples, 3}, {photometric, 2}, {planar, 1},
+				  {compression, 5}, {rows, 16}, {predictor, 2}}) {
+		w.check(w.variadic<int>("TIFFSetField", t, tag, value) == 1, "TIFFSetField");
+	}
+	for (int i = 0; i < strips; i++) {
+		for (int p = 0; p < 16 * width; p++) {
+			memcpy(strip + p * 3, &picture[static_cast<size_t>(i * 16 * width + p) * 4], 3);
+		}
+		w.check(CALL(TIFFWriteEncodedStrip, w, t, static_cast<uint32_t>(i), strip, strip_bytes) == strip_bytes, "TIFFWriteEncodedStrip");
+	}
+	CALL(TIFFClose, w, t);
+	auto open = FUNCTION(w, TIFFClientOpen);
+	auto image = FUNCTION(w, TIFFReadRGBAImage);
+	auto shut = FUNCTION(w, TIFFClose);
+	return {[=, &w] {
+			at = 0;
+			TIFF *of = open(name, read_mode, handle, r, wr, s, c, n, m, u);
+			w.check(of != nullptr && image(of, width, height, rgba, 0) == 1, "TIFFReadRGBAImage");
+			shut(of);
+		},
+		[=, &w] { w.note("pixels", rgba, width * height * 4); }};
 }

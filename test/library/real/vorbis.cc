@@ -62,17 +62,23 @@ size_t at;
 size_t read(void *to, size_t size, size_t items, void *)
 {
 	size_t n = std::min(size * items, file.size() - at);
+	load_callbacks++;
 	memcpy(to, file.data() + at, n);
 	at += n;
 	return n / size;
 }
 int seek(void *, int64_t to, int whence)
 {
+	load_callbacks++;
 	at = static_cast<size_t>(to + (whence == 1 ? static_cast<int64_t>(at) : whence == 2 ? static_cast<int64_t>(file.size()) : 0));
 	return 0;
 }
 int close(void *) { return 0; }
-long tell(void *) { return static_cast<long>(at); }
+long tell(void *)
+{
+	load_callbacks++;
+	return static_cast<long>(at);
+}
 LYCH_CALLBACK(read, size_t, (void *, size_t, size_t, void *));
 LYCH_CALLBACK(seek, int, (void *, int64_t, int));
 LYCH_CALLBACK(close, int, (void *));
@@ -166,4 +172,32 @@ void work_vorbis(World &w)
 	file = "no Ogg at all";
 	at = 0;
 	w.check(CALL(ov_open_callbacks, w, w.bytes(1), vf, nullptr, 0, callbacks) < 0, "what is none is refused");
+}
+
+Load load_vorbis(World &w)
+{
+	const size_t samples = 3 * 22050;
+	w.load("libvorbisenc.so.2");
+	w.load("libvorbisfile.so.3");
+	w.load("libogg.so.0");
+	file = encode_vorbis(w, sample_tone(samples, 22050));
+	void *vf = w.bytes(944), *source = w.bytes(1);
+	float ***pcm = w.one<float **>(), *back = w.array<float>(samples + 4096);
+	size_t *n = w.one<size_t>();
+	int *section = w.one<int>();
+	ov_callbacks callbacks = {CALLBACK(w, read), CALLBACK(w, seek), CALLBACK(w, close), CALLBACK(w, tell)};
+	auto open = FUNCTION(w, ov_open_callbacks);
+	auto read_float = FUNCTION(w, ov_read_float);
+	auto clear = FUNCTION(w, ov_clear);
+	return {[=, &w] {
+			at = 0;
+			*n = 0;
+			w.check(open(source, vf, nullptr, 0, callbacks) == 0, "ov_open_callbacks");
+			for (long got; (got = read_float(vf, pcm, 4096, section)) > 0; *n += static_cast<size_t>(got)) {
+				w.check(*n <= samples, "no more samples");
+				memcpy(back + *n, (*pcm)[0], static_cast<size_t>(got) * sizeof(float));
+			}
+			clear(vf);
+		},
+		[=, &w] { w.note("samples", back, *n * sizeof(float)); }};
 }

@@ -18,6 +18,7 @@ void WebPPictureFree(void *);
 int WebPInitDecoderConfigInternal(void *, int);
 int WebPDecode(const uint8_t *, size_t, void *);
 void WebPFreeDecBuffer(void *);
+size_t WebPEncodeRGBA(const uint8_t *, int, int, int, float, uint8_t **);
 }
 
 namespace
@@ -78,4 +79,23 @@ void work_webp(World &w)
 	w.note("difference", difference);
 	w.check(difference / static_cast<long>(picture.size()) < 5, "near");
 	CALL(WebPFreeDecBuffer, w, static_cast<char *>(d) + 40);
+}
+
+Load load_webp(World &w)
+{
+	const int width = 512, height = 512;
+	uint8_t *pixels = w.copy(load_picture(width, height)), **out = w.one<uint8_t *>(), *back = w.array<uint8_t>(width * height * 4);
+	int *size = w.array<int>(2);
+	const size_t bytes = CALL(WebPEncodeRGBA, w, pixels, width, height, width * 4, 75.f, out);
+	const uint8_t *in = *out;
+	w.check(bytes > 0, "WebPEncodeRGBA");
+	auto decode = FUNCTION(w, WebPDecodeRGBA);
+	auto free = FUNCTION(w, WebPFree);
+	return {[=, &w] {
+			uint8_t *rgba = decode(in, bytes, size, size + 1);
+			w.check(rgba != nullptr, "WebPDecodeRGBA");
+			memcpy(back, rgba, width * height * 4);
+			free(rgba);
+		},
+		[=, &w] { w.note("pixels", back, width * height * 4); }};
 }

@@ -117,6 +117,8 @@ std::unique_ptr<World> inside_world(const char *soname, const lych_library_opts 
 	return std::make_unique<Inside>(soname, opts);
 }
 
+unsigned long load_callbacks;
+
 uint64_t hash_of(const void *at, size_t n)
 {
 	uint64_t h = 0xcbf29ce484222325;
@@ -175,6 +177,17 @@ std::vector<uint8_t> sample_picture(int width, int height)
 			out.push_back(inside ? 200 : 40);
 			out.push_back(255);
 		}
+	}
+	return out;
+}
+
+std::vector<uint8_t> load_picture(int width, int height)
+{
+	std::vector<uint8_t> out = sample_picture(width, height);
+	uint32_t x = 5;
+	for (size_t i = 0; i < out.size(); i++) {
+		x = x * 1664525 + 1013904223;
+		out[i] = static_cast<uint8_t>(i % 4 == 3 ? 255 : std::min(255u, out[i] + (x >> 30)));
 	}
 	return out;
 }

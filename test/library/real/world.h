@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -90,8 +91,12 @@ class World
 	uint64_t patience_ms = 0;
 	const std::string &notes() const { return notes_; }
 
+	// How often the host has called the library.
+	unsigned long calls = 0;
+
 	// F is the type of the function called, R(A...).
 	template <class F> struct Caller;
+	template <class F> struct Function;
 	// One use of a variadic function: the types are those of the arguments.
 	template <class R, class... A> R variadic(const char *name, A... args)
 	{
@@ -113,6 +118,8 @@ class World
 		void *fn = nullptr;
 		lych_binding binding = {};
 	};
+	template <class R, class... A> Bound *bind(const std::string &key, const char *name, bool is_variadic);
+	template <class R, class... A> R call_bound(Bound *bound, bool is_variadic, A... args);
 	std::map<std::string, std::unique_ptr<Bound>> bound_;
 	std::string notes_;
 };
@@ -123,14 +130,40 @@ template <class R, class... A> struct World::Caller<R(A...)> {
 template <class R, class... A> struct World::Caller<R(A...) noexcept> : World::Caller<R(A...)> {
 };
 
+// A function that is looked up once: what it costs to find it is not counted with what it does.
+template <class R, class... A> struct World::Function<R(A...)> {
+	Function(World &w, const char *name) : world_(w), bound_(w.bind<R, A...>(name, name, false)) {}
+	R operator()(A... args) const { return world_.call_bound<R, A...>(bound_, false, args...); }
+
+      private:
+	World &world_;
+	Bound *bound_;
+};
+template <class R, class... A> struct World::Function<R(A...) noexcept> : World::Function<R(A...)> {
+	using World::Function<R(A...)>::Function;
+};
+
 template <class R, class... A> R World::call_as(const char *name, bool is_variadic, A... args)
 {
-	std::unique_ptr<Bound> &bound = bound_[is_variadic ? std::string(name) + __PRETTY_FUNCTION__ : name];
+	return call_bound<R, A...>(bind<R, A...>(is_variadic ? std::string(name) + __PRETTY_FUNCTION__ : name, name, is_variadic),
+				   is_variadic, args...);
+}
+
+template <class R, class... A> World::Bound *World::bind(const std::string &key, const char *name, bool is_variadic)
+{
+	std::unique_ptr<Bound> &bound = bound_[key];
 	if (!bound) {
 		bound = std::make_unique<Bound>();
 		bound->fn = symbol(name);
 		bound->binding = binding_of<R, A...>(name, bound->fn, is_variadic);
 	}
+	return bound.get();
+}
+
+template <class R, class... A> R World::call_bound(Bound *bound, bool is_variadic, A... args)
+{
+	const char *name = bound->binding.name;
+	calls++;
 	if (domain() == nullptr) {
 		// A call through a type without parameters that ends in ... sets al, and passes arguments as any other does.
 		return is_variadic ? reinterpret_cast<R (*)(...)>(bound->fn)(args...)
@@ -153,6 +186,9 @@ template <class R, class... A> R World::call_as(const char *name, bool is_variad
 
 // CALL(fn, w, arguments...) calls fn in w. It has to be declared, and is never linked.
 #define CALL(fn, ...) World::Caller<decltype(fn)>::call_named(#fn, __VA_ARGS__)
+
+// FUNCTION(w, fn): one that can be called as fn could, in w, and is looked up now. w must outlive it.
+#define FUNCTION(w, fn) World::Function<decltype(fn)>(w, #fn)
 
 // CALLBACK(w, fn): a pointer that code of the library can call; LYCH_CALLBACK(fn, ...) stands before it.
 #define CALLBACK(w, fn) \
@@ -212,5 +248,44 @@ LYCH_REAL_WORK(stb);
 LYCH_REAL_WORK(re2);
 LYCH_REAL_WORK(icu);
 LYCH_REAL_WORK(openblas);
+
+// What a program would have such a library do, as much of it as can be counted: made once in a world, which outlives it, and
+// then done again and again. A round leaves nothing behind, so that one is like another.
+struct Load {
+	std::function<void()> round;
+	std::function<void()> result; // notes what the last round has come to
+};
+// How often the library has called the host.
+extern unsigned long load_callbacks;
+// As sample_picture, with some noise, as cameras have it.
+std::vector<uint8_t> load_picture(int width, int height);
+
+#define LYCH_REAL_LOAD(name) Load load_##name(World &w)
+LYCH_REAL_LOAD(zlib);
+LYCH_REAL_LOAD(bzip2);
+LYCH_REAL_LOAD(zstd);
+LYCH_REAL_LOAD(brotli);
+LYCH_REAL_LOAD(expat);
+LYCH_REAL_LOAD(yaml);
+LYCH_REAL_LOAD(jansson);
+LYCH_REAL_LOAD(lua);
+LYCH_REAL_LOAD(sqlite);
+LYCH_REAL_LOAD(pcre2);
+LYCH_REAL_LOAD(png);
+LYCH_REAL_LOAD(jpeg);
+LYCH_REAL_LOAD(webp);
+LYCH_REAL_LOAD(gif);
+LYCH_REAL_LOAD(tiff);
+LYCH_REAL_LOAD(freetype);
+LYCH_REAL_LOAD(xml2);
+LYCH_REAL_LOAD(archive);
+LYCH_REAL_LOAD(sodium);
+LYCH_REAL_LOAD(crypto);
+LYCH_REAL_LOAD(vorbis);
+LYCH_REAL_LOAD(opus);
+LYCH_REAL_LOAD(stb);
+LYCH_REAL_LOAD(re2);
+LYCH_REAL_LOAD(icu);
+LYCH_REAL_LOAD(openblas);
 
 #endif // LYCH_REAL_WORLD_H

@@ -28,6 +28,7 @@ void *xmlFindCharEncodingHandler(const char *);
 xmlOutputBuffer *xmlOutputBufferCreateIO(int (*)(void *, const char *, int), int (*)(void *), void *, void *);
 int xmlSaveFormatFileTo(xmlOutputBuffer *, xmlDoc *, const char *, int);
 void xmlSetStructuredErrorFunc(void *, void (*)(void *, xmlError *));
+void xmlDocDumpMemory(xmlDoc *, uint8_t **, int *);
 }
 
 namespace
@@ -107,4 +108,45 @@ void work_xml2(World &w)
 	CALL(xmlXPathFreeContext, w, context);
 	CALL(xmlFreeDoc, w, doc);
 	CALL(xmlCleanupParser, w);
+}
+
+Load load_xml2(World &w)
+{
+	std::string document = "<list>";
+	for (int i = 0; document.size() < 200 << 10; i++) {
+		document += "<item n='" + std::to_string(i) + "' kind='ordinary'>some text, as long as a line of a table is</item>\n";
+	}
+	document += "</list>";
+	char *in = w.text(document), *name = w.text("it.xml");
+	const int bytes = static_cast<int>(document.size());
+	const uint8_t *expression = reinterpret_cast<uint8_t *>(w.text("sum(//item[@n mod 2 = 1]/@n)"));
+	double *sum = w.one<double>();
+	int *n = w.one<int>();
+	uint8_t **out = w.one<uint8_t *>();
+	CALL(xmlInitParser, w);
+	auto read = FUNCTION(w, xmlReadMemory);
+	auto context_of = FUNCTION(w, xmlXPathNewContext);
+	auto evaluate = FUNCTION(w, xmlXPathEvalExpression);
+	auto number = FUNCTION(w, xmlXPathCastToNumber);
+	auto free_object = FUNCTION(w, xmlXPathFreeObject);
+	auto free_context = FUNCTION(w, xmlXPathFreeContext);
+	auto dump = FUNCTION(w, xmlDocDumpMemory);
+	auto free_doc = FUNCTION(w, xmlFreeDoc);
+	auto release = FUNCTION(w, free);
+	return {[=, &w] {
+			xmlDoc *doc = read(in, bytes, name, nullptr, 0);
+			w.check(doc != nullptr, "xmlReadMemory");
+			xmlXPathContext *context = context_of(doc);
+			xmlXPathObject *object = evaluate(expression, context);
+			*sum = number(object);
+			free_object(object);
+			free_context(context);
+			dump(doc, out, n);
+			release(*out);
+			free_doc(doc);
+		},
+		[=, &w] {
+			w.note("sum", static_cast<long>(*sum));
+			w.note("written", static_cast<long>(*n));
+		}};
 }

@@ -62,6 +62,18 @@ std::string events_of(World &w, int (*reader)(void *, unsigned char *, size_t, s
 	return out;
 }
 
+
+int read_much(void *source, unsigned char *to, size_t room, size_t *got)
+{
+	Source *s = static_cast<Source *>(source);
+	load_callbacks++;
+	*got = std::min(room, s->text.size() - s->at);
+	memcpy(to, s->text.data() + s->at, *got);
+	s->at += *got;
+	return 1;
+}
+LYCH_CALLBACK(read_much, int, (void *, unsigned char *, size_t, size_t *));
+
 } // namespace
 
 void work_yaml(World &w)
@@ -79,4 +91,40 @@ void work_yaml(World &w)
 		many += "- key" + std::to_string(i) + ": {x: " + std::to_string(i * i) + ", y: \"\\u00e9\"}\n";
 	}
 	w.note("many", events_of(w, reader, many));
+}
+
+Load load_yaml(World &w)
+{
+	static Source source;
+	source = {};
+	for (int i = 0; source.text.size() < 100 << 10; i++) {
+		source.text += "- name: entry " + std::to_string(i) + "\n  place: [" + std::to_string(i * 7 % 1000) +
+			       ", 5]\n  text: \"a line of words, and one more\"\n";
+	}
+	void *parser = w.bytes(480);
+	yaml_event *event = w.one<yaml_event>();
+	long *counts = w.array<long>(2);
+	auto initialize = FUNCTION(w, yaml_parser_initialize);
+	auto set_input = FUNCTION(w, yaml_parser_set_input);
+	auto parse = FUNCTION(w, yaml_parser_parse);
+	auto remove = FUNCTION(w, yaml_event_delete);
+	auto free = FUNCTION(w, yaml_parser_delete);
+	auto reader = CALLBACK(w, read_much);
+	return {[=, &w] {
+			source.at = 0;
+			counts[0] = counts[1] = 0;
+			w.check(initialize(parser) == 1, "yaml_parser_initialize");
+			set_input(parser, reader, &source);
+			for (bool last = false; !last; counts[0]++) {
+				w.check(parse(parser, event) == 1, "yaml_parser_parse");
+				last = event->type == 2;
+				counts[1] += event->type == 6 ? static_cast<long>(event->length) : 0;
+				remove(event);
+			}
+			free(parser);
+		},
+		[=, &w] {
+			w.note("events", counts[0]);
+			w.note("text", counts[1]);
+		}};
 }

@@ -102,3 +102,22 @@ void work_zlib(World &w)
 	w.check(z->total_out == text.size() && memcmp(back, text.data(), text.size()) == 0, "the same again");
 	w.check(CALL(inflateEnd, w, z) == 0 && live == 0, "inflateEnd");
 }
+
+Load load_zlib(World &w)
+{
+	const size_t bytes = 256 << 10, room = bytes + 4096;
+	const uint8_t *in = reinterpret_cast<uint8_t *>(w.text(sample_text(bytes)));
+	uint8_t *out = w.array<uint8_t>(room), *back = w.array<uint8_t>(room);
+	unsigned long *n = w.array<unsigned long>(2);
+	auto compress = FUNCTION(w, compress2);
+	auto expand = FUNCTION(w, uncompress);
+	return {[=, &w] {
+			n[0] = n[1] = room;
+			w.check(compress(out, n, in, bytes, 6) == 0, "compress2");
+			w.check(expand(back, n + 1, out, n[0]) == 0, "uncompress");
+		},
+		[=, &w] {
+			w.note("compressed", out, n[0]);
+			w.check(n[1] == bytes && memcmp(in, back, bytes) == 0, "the same again");
+		}};
+}

@@ -79,3 +79,20 @@ void work_zstd(World &w)
 	w.check(memcmp(back, in, text.size()) == 0, "the same again");
 	w.check(CALL(ZSTD_freeDCtx, w, d) == 0 && live == 0, "and all is given back");
 }
+
+Load load_zstd(World &w)
+{
+	const size_t bytes = 1 << 20, room = bytes + 4096;
+	char *in = w.text(sample_text(bytes)), *out = w.array<char>(room), *back = w.array<char>(room);
+	size_t *n = w.one<size_t>();
+	auto compress = FUNCTION(w, ZSTD_compress);
+	auto expand = FUNCTION(w, ZSTD_decompress);
+	return {[=, &w] {
+			*n = compress(out, room, in, bytes, 3);
+			w.check(expand(back, room, out, *n) == bytes, "decompress");
+		},
+		[=, &w] {
+			w.note("compressed", out, *n);
+			w.check(memcmp(in, back, bytes) == 0, "the same again");
+		}};
+}
