@@ -29,6 +29,7 @@ struct prey {
 	char *low, *high;   /* of the attacker's address space, or what stands for it */
 	void *host_syscall; /* "syscall; ret" in the host's C library */
 	void *host_pkey_set;
+	void *gate_site, *signal_entry, *resume; /* in code of the runtime: a WRPKRU, and the two that a domain never calls. NULL without it */
 	uint64_t taken;     /* what the attack has read of the secret */
 	uint64_t more[8];
 	int key;            /* of the secret */

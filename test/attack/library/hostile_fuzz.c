@@ -233,8 +233,8 @@ static long extent(struct fuzzer *z)
 }
 
 /*
- * What calls take: f descriptor, p pointer, s path, v vector, t time, h message, o poll list, q address, x any structure, n size, i number,
- * a place in memory, e extent, r rights, m flags of mmap, g signal, z 0, k flags with O_NONBLOCK, w futex operation.
+ * What calls take: f descriptor, p pointer, s path, v vector, t time, h message, o poll list, q address, x any structure, n size,
+ * i number, a place in memory, e extent, r rights, m flags of mmap, g signal, z 0, k flags with O_NONBLOCK, w futex operation.
  */
 static const struct known {
 	short nr;
@@ -392,7 +392,8 @@ long attack_fuzz(struct prey *p)
 	long made = 0;
 
 	for (long i = 0; i < f->threads && i < FUZZ_THREADS; i++) {
-		z[i] = (struct fuzzer){.p = &prey, .f = f, .state = f->seed * FUZZ_THREADS + (uint64_t)i, .room = p->own + PAGE, .calls = f->calls, .which = i};
+		z[i] = (struct fuzzer){.p = &prey, .f = f, .state = f->seed * FUZZ_THREADS + (uint64_t)i,
+				       .room = p->own + PAGE, .calls = f->calls, .which = i};
 		if (i > 0 && pthread_create(&id[made], NULL, fuzzes, &z[i]) == 0) {
 			made++;
 		}

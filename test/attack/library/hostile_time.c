@@ -332,9 +332,36 @@ long attack_fault_with_rsp_in_the_monitor(struct prey *p)
 	return faults_with(p->monitor + 4096);
 }
 
-/* ---- callbacks from a thread of its own, on a stack of its choice: more[0] the stack, more[1] the callback ------------------- */
+/* ---- the middle of gates ------------------------------------------------------------------------------------------------------ */
 
 void hostile_jump(void *to, long rax, void *rdi, void *rsi, void *rsp);
+
+/* With eax, ecx and edx 0: all rights. */
+static long jumps(struct prey *p, void *to)
+{
+	if (to == NULL) {
+		return -ENOENT;
+	}
+	hostile_jump(to, 0, p->secret, p->own, NULL);
+	return took(p);
+}
+
+long attack_jumps_to_a_wrpkru_of_a_gate(struct prey *p)
+{
+	return jumps(p, p->gate_site);
+}
+
+long attack_jumps_to_the_signal_entry(struct prey *p)
+{
+	return jumps(p, p->signal_entry);
+}
+
+long attack_jumps_to_where_domains_resume(struct prey *p)
+{
+	return jumps(p, p->resume);
+}
+
+/* ---- callbacks from a thread of its own, on a stack of its choice: more[0] the stack, more[1] the callback ------------------- */
 
 static void *calls_back(void *arg)
 {

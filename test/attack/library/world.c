@@ -197,6 +197,9 @@ bool world_arm(struct world *w)
 	w->target->other = w->other;
 	w->target->key = 0;
 	w->target->other_key = lych_domain_key(w->victim);
+	w->target->gate_site = memmem((void *)(uintptr_t)inside_gate_text(), inside_gate_text_end() - inside_gate_text(), "\x0f\x01\xef", 3);
+	w->target->signal_entry = (void *)(uintptr_t)inside_entry();
+	w->target->resume = (void *)(uintptr_t)inside_resume();
 	w->target->low = (char *)(uintptr_t)library_start(w->domain);
 	w->target->high = (char *)(uintptr_t)library_end(w->domain);
 	return true;
