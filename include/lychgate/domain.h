@@ -259,7 +259,8 @@ LYCH_API void lych_inside_free(void *block);
  * change while it is read.
  *
  * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack
- * of it, else -EFAULT. bytes 0 is checked like 1.
+ * of it, else -EFAULT. bytes 0 is checked like 1. Of a domain of lych_open all of its memory counts; but code inside may
+ * unmap at any moment what is neither heap nor that stack, so do not read it there: copy it out.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
  * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst. Each byte is read once.
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller

@@ -5,7 +5,8 @@
  * None of them reaches the kernel as it was made: each ends in the runtime, which answers it. What every domain
  * has: write and writev to file descriptor 2; clocks; getrandom; private futexes in its own memory; sched_yield;
  * its own pid, tid and user; exit and abort, which end the call into the domain. Everything else is refused with
- * EPERM (ENOSYS for a number the runtime does not know) and can be read with lych_refused.
+ * EPERM (ENOSYS for a number the runtime does not know) and can be read with lych_refused. A domain of lych_open has
+ * more, memory and threads among it, and what its policy allows: lychgate-policy(5).
  */
 #ifndef LYCHGATE_POLICY_H
 #define LYCHGATE_POLICY_H
