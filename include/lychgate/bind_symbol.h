@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the macros of <lychgate/library.h> expand to. Nothing here is for users. As bind_detail.h, but the binding comes from
- * lych_symbol_binding, and fn is never evaluated: the program needs its declaration only.
+ * What the macros of <lychgate/library.h> expand to. Nothing here is for users. As bind_detail.h, but the binding comes
+ * from lych_symbol_binding, and fn is never evaluated: the program needs its declaration only.
  */
 #ifndef LYCHGATE_BIND_SYMBOL_H
 #define LYCHGATE_BIND_SYMBOL_H

@@ -27,10 +27,10 @@ enum lych_backend {
 };
 
 /*
- * LYCH_NONE: the same program without any isolation, for machines without keys, sanitizers, valgrind and debuggers. It is
- * asked for in code only, and LYCH_REQUIRE_PKU refuses it. Nothing of the process is changed: no signal, no mapping of code,
- * no filter of system calls, no gs base; a call is a call, a library is one of dlopen(3). A fault or an endless loop inside
- * is one of the process. What is different, function by function:
+ * LYCH_NONE: the same program without any isolation, for machines without keys, sanitizers, valgrind and debuggers. It
+ * is asked for in code only, and LYCH_REQUIRE_PKU refuses it. Nothing of the process is changed: no signal, no mapping
+ * of code, no filter of system calls, no gs base; a call is a call, a library is one of dlopen(3). A fault or an
+ * endless loop inside is one of the process. What is different, function by function:
  *	lych_init                code, on_code, on_fault, max_keys and report_host_faults mean nothing
  *	lych_domain_new          all kinds; vaults can be read, though lych_copy_out & co. refuse. 64 domains
  *	LYCH_CALL & co.          run on the caller's stack. The status is 0, -EINVAL (domain is NULL), -EXFULL, or -ENOMEM;
@@ -62,8 +62,8 @@ struct lych_fault;
  * What lych_init does about code that is there already. It looks at every byte that can be executed: the program, its
  * libraries, the vDSO, what a compiler made at run time; at any alignment, across borders. Sequences that would write
  * PKRU or the gs base become others that do what the program meant (LYCH_CODE_REPAIR: how, and for which, `lychgate
- * repair --plan --policy host FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set is ours.
- * Code is checked once, when the runtime starts: what is loaded later is not looked at.
+ * repair --plan --policy host FILE` shows); glibc's own do, too: its lazy binding checks what it restores, its pkey_set
+ * is ours. Code is checked once, when the runtime starts: what is loaded later is not looked at.
  */
 enum lych_code {
 	LYCH_CODE_AUTO = 0, /* LYCH_CODE_REPAIR with protection keys; nothing without them, where such code does nothing */
@@ -79,7 +79,8 @@ struct lych_code_item {
 	uint64_t offset;    /* the same in the file; without a file the address */
 	const char *symbol; /* the nearest one below, and how far; "": none known. From the file: may be anything printable */
 	uint64_t into;
-	const char *what;   /* class of the sequence, as lych_class_name; "writable", "unreadable", "enclave": the mapping is */
+	/* class of the sequence, as lych_class_name; "writable", "unreadable", "enclave": the mapping is */
+	const char *what;
 	const char *done;   /* "left", or what became of it, as `lychgate repair --plan` calls it */
 	const char *why;    /* it was left; "" otherwise */
 };
@@ -117,21 +118,22 @@ struct lych_init_opts {
  *
  * The environment can only demand more: LYCH_REQUIRE_PKU=1 refuses every backend but pku. Finding out what the
  * machine can do starts a few short-lived children, of which the program hears nothing.
- * Not thread-safe: call it before others use the library. Other threads may run, load and unload libraries meanwhile; executable
- * memory that no library has they must not unmap. Not async-signal-safe.
+ * Not thread-safe: call it before others use the library. Other threads may run, load and unload libraries meanwhile;
+ * executable memory that no library has they must not unmap. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_init(const struct lych_init_opts *opts);
 
 /*
- * lych_why says in one sentence why the last function failed that the calling thread called and that has a reason to give:
- * lych_init, or one whose errors say so. "" when none did. Valid until the thread's next call of such a function.
+ * lych_why says in one sentence why the last function failed that the calling thread called and that has a reason to
+ * give: lych_init, or one whose errors say so. "" when none did. Valid until the thread's next call of such a function.
  */
 LYCH_API const char *lych_why(void);
 
 /*
- * The library also has pkey_set, pkey_alloc and pkey_free of <sys/mman.h>, for keys of the program's own; glibc's pkey_set
- * leads to them. What they add: EINVAL for a key of the runtime's, and for key 0 unless it stays open. What a thread chooses holds in
- * its callbacks and handlers, and after calls; what a handler chooses ends with it. Thread-safe, async-signal-safe.
+ * The library also has pkey_set, pkey_alloc and pkey_free of <sys/mman.h>, for keys of the program's own; glibc's
+ * pkey_set leads to them. What they add: EINVAL for a key of the runtime's, and for key 0 unless it stays open. What a
+ * thread chooses holds in its callbacks and handlers, and after calls; what a handler chooses ends with it.
+ * Thread-safe, async-signal-safe.
  */
 
 /* lych_backend_name: "pku", "mprotect", "none" (LYCH_NONE: no isolation), or "" before lych_init. Static. */
@@ -139,9 +141,9 @@ LYCH_API const char *lych_backend_name(void);
 
 /*
  * A thread attaches when it first uses a gate, a region or a domain, or touches memory of a domain that is younger than
- * it is, and detaches when it ends. (The last not where it has an alternate signal stack that it set before lych_init: it
- * must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no more
- * than the others. Returns 0, or what every function that attaches may return ("as lych_attach"):
+ * it is, and detaches when it ends. (The last not where it has an alternate signal stack that it set before lych_init:
+ * it must call lych_attach itself, else it ends by SIGSEGV.) lych_attach does it now, so that the first call costs no
+ * more than the others. Returns 0, or what every function that attaches may return ("as lych_attach"):
  *	-ENOSYS      lych_init has not succeeded
  *	-EPERM       this task shares its thread area with another (vfork, clone with CLONE_VM and without
  *	             CLONE_SETTLS), or is a child that no fork handler has seen (_Fork, a bare system call)
@@ -200,22 +202,22 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const str
 LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
 
 /*
- * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks
- * kept, no longer poisoned; lych_fault still tells what happened before. Pointers into it are invalid. Calls inside
- * are ended with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned (also: a
- * thread cannot be made). A library domain is as it was after lych_open or the last lych_load, its own threads of then included:
- * what they waited for they wait for again, with a time that begins anew. -EOPNOTSUPP, and nothing is changed: one of these
+ * lych_domain_reset makes a domain as it was after lych_domain_new: heap empty and zero, stacks gone, callbacks kept,
+ * no longer poisoned; lych_fault still tells what happened before. Pointers into it are invalid. Calls inside are ended
+ * with -ECANCELED and waited for. Errors as lych_domain_free; and -ENOMEM: it is poisoned (also: a thread cannot be
+ * made). A library domain is as it was after lych_open or the last lych_load, its own threads of then included: what
+ * they waited for they wait for again, with a time that begins anew. -EOPNOTSUPP, and nothing is changed: one of these
  * did not stop when their state was to be kept, or uses tiles (AMX). Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_reset(struct lych_domain *domain);
 
 /*
  * lych_domain_cancel ends every call inside the domain with -ECANCELED, without poisoning it, and waits for those of
- * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are
- * not meant. A library domain is poisoned when a call was cut in the middle, as its own C library may hold locks then that nobody
- * would give back: reset it. Threads of its own are not calls, and go on until then. 0, -EINVAL, or -EBUSY: all are told to end, but one does not, and the calling thread is inside a call that
- * is to end, too, so that each might wait for the other. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not
- * async-signal-safe.
+ * other threads; one the calling thread itself is inside ends when its callback returns. Calls that begin later are not
+ * meant. A library domain is poisoned when a call was cut in the middle, as its own C library may hold locks then that
+ * nobody would give back: reset it. Threads of its own are not calls, and go on until then. 0, -EINVAL, or -EBUSY: all
+ * are told to end, but one does not, and the calling thread is inside a call that is to end, too, so that each might
+ * wait for the other. -EPERM, -ENOMEM as lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_cancel(struct lych_domain *domain);
 
@@ -258,9 +260,9 @@ LYCH_API void lych_inside_free(void *block);
  * Everything that comes back from a domain is hostile: a pointer may point anywhere, and what it points to may
  * change while it is read.
  *
- * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack
- * of it, else -EFAULT. bytes 0 is checked like 1. Of a domain of lych_open all of its memory counts; but code inside may
- * unmap at any moment what is neither heap nor that stack, so do not read it there: copy it out.
+ * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack of it,
+ * else -EFAULT. bytes 0 is checked like 1. Of a domain of lych_open all of its memory counts; but code inside may unmap
+ * at any moment what is neither heap nor that stack, so do not read it there: copy it out.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
  * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst. Each byte is read once.
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller

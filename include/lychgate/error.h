@@ -29,7 +29,8 @@
  *	-EOWNERDEAD  the domain has faulted before: reset or free it
  *	-ENOSPC      no protection key is left
  *	-EALREADY    it has been started
- *	-EBUSY       in use: by a call the caller itself is inside, an open scope, a grant or a share; or a thread does not answer
+ *	-EBUSY       in use: by a call the caller itself is inside, an open scope, a grant or a share; or a thread does
+ *	             not answer
  *	-EPERM       this task may not: it shares its thread area with another (CLONE_VM), or no fork handler has seen
  *	             it
  *	-E2BIG       longer than the limit given

@@ -65,15 +65,16 @@ LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
 #endif
 
 /*
- * lych_fault_print writes it for people, several lines, to fd: code by file and offset in it (addr2line -e takes
- * both), and by name where the function is exported; of a library domain, as long as it is not freed, where the file on disk
+ * lych_fault_print writes it for people, several lines, to fd: code by file and offset in it (addr2line -e takes both),
+ * and by name where the function is exported; of a library domain, as long as it is not freed, where the file on disk
  * has a name for it, too. Names are the domain's word, made printable. 0 or -EIO. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
 
 /*
- * lych_fault_where writes the same of frames[frame] to out, cut to bytes: "abort+0xd3 in libc.so.6 (0x26fd9)", or without a
- * name "libc.so.6+0x26fd9". 0, or -ENOENT and "": no such frame, or in no file. Thread-safe. Not async-signal-safe.
+ * lych_fault_where writes the same of frames[frame] to out, cut to bytes: "abort+0xd3 in libc.so.6 (0x26fd9)", or
+ * without a name "libc.so.6+0x26fd9". 0, or -ENOENT and "": no such frame, or in no file. Thread-safe. Not
+ * async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_fault_where(const struct lych_fault *fault, int frame, char *out, size_t bytes);
 

@@ -61,8 +61,8 @@ struct lych_binding {
 };
 
 /*
- * First argument of the call as the compiler sees it: passed in memory, so it displaces no register. Made of vectors, as
- * compilers copy it in pieces of 16 bytes: of four words that had just been written each piece would wait for two.
+ * First argument of the call as the compiler sees it: passed in memory, so it displaces no register. Made of vectors,
+ * as compilers copy it in pieces of 16 bytes: of four words that had just been written each piece would wait for two.
  */
 typedef uint64_t lych_two_words __attribute__((vector_size(16)));
 struct lych_hidden {
@@ -119,7 +119,8 @@ enum lych_nothing { LYCH_I_NO_VALUE };
 #define LYCH_CALL(domain, result, ...) LYCH_I_CALL(domain, 0, result, __VA_ARGS__)
 #define LYCH_CALL_TIMEOUT(domain, timeout_ms, result, ...) \
 	LYCH_I_CALL(domain, LYCH_I_TIMEOUT(timeout_ms), result, __VA_ARGS__)
-/* What a call takes for its deadline: 0, none; with the top bit, milliseconds from when it begins; else CLOCK_MONOTONIC ns. */
+/* What a call takes for its deadline: 0, none; with the top bit, milliseconds from when it begins; else CLOCK_MONOTONIC
+ * ns. */
 #define LYCH_I_TIMEOUT(ms) ((uint64_t)1 << 63 | (uint64_t)(ms))
 #define LYCH_I_IS_TIMEOUT(deadline) ((deadline) >> 63)
 #define LYCH_I_TIMEOUT_MS(deadline) ((deadline) & INT64_MAX)
@@ -130,10 +131,10 @@ enum lych_nothing { LYCH_I_NO_VALUE };
 	LYCH_I_CAT4(lych_call_, domain, _, fn)(domain, deadline, result, __VA_ARGS__)
 
 /*
- * lych_deadline_in: CLOCK_MONOTONIC in timeout_ms milliseconds, in nanoseconds; never 0. The thread's timer fires then, or at
- * an earlier deadline of a call it is in. lych_deadline_over: that call is over, and the timer is set to the next one there
- * is; before is what lych_deadline_in has stored (it may be NULL): the deadline of a call that a handler interrupted before
- * the gate knew of it. Thread-safe, async-signal-safe.
+ * lych_deadline_in: CLOCK_MONOTONIC in timeout_ms milliseconds, in nanoseconds; never 0. The thread's timer fires then,
+ * or at an earlier deadline of a call it is in. lych_deadline_over: that call is over, and the timer is set to the next
+ * one there is; before is what lych_deadline_in has stored (it may be NULL): the deadline of a call that a handler
+ * interrupted before the gate knew of it. Thread-safe, async-signal-safe.
  */
 LYCH_API uint64_t lych_deadline_in(uint64_t timeout_ms, uint64_t *before);
 LYCH_API void lych_deadline_over(uint64_t before);

@@ -43,8 +43,8 @@ LYCH_API LYCH_MUST_CHECK int lych_region_new(struct lych_region **out, size_t by
 
 /*
  * -EBUSY: a scope of it is open on some thread, or it is granted to a domain, and nothing is changed. A thread's scopes
- * end with it. region may be NULL. Else it is wiped, unmapped, and its key given back. Others as lych_attach; the region lives on.
- * Thread-safe. Not async-signal-safe.
+ * end with it. region may be NULL. Else it is wiped, unmapped, and its key given back. Others as lych_attach; the
+ * region lives on. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_region_free(struct lych_region *region);
 
@@ -57,22 +57,23 @@ LYCH_API size_t lych_region_bytes(const struct lych_region *region);
 LYCH_API int lych_region_key(const struct lych_region *region);
 
 /*
- * lych_region_grant says what code in domain may do with region from now on: nothing, as before the first; read; or read and
- * write. The address is the same there. It changes nothing for the host, which opens the region by a scope, nor for others. A
- * call out of the domain (a callback) runs with the region closed. A reset keeps it; it ends with the domain. System calls of a
- * library domain have EFAULT for such memory: it must be copied inside.
+ * lych_region_grant says what code in domain may do with region from now on: nothing, as before the first; read; or
+ * read and write. The address is the same there. It changes nothing for the host, which opens the region by a scope,
+ * nor for others. A call out of the domain (a callback) runs with the region closed. A reset keeps it; it ends with the
+ * domain. System calls of a library domain have EFAULT for such memory: it must be copied inside.
  *
  * Returns 0, or
  *	-EINVAL      region or domain is NULL, not a domain that lives, or grant is none of these
- *	-EBUSY       a call is inside the domain, or somebody resets or frees it; or a thread of a library's own, which has to
- *	             come out for a moment, does not within a second. Nothing is changed
+ *	-EBUSY       a call is inside the domain, or somebody resets or frees it; or a thread of a library's own, which has
+ *	             to come out for a moment, does not within a second. Nothing is changed
  *	-EOPNOTSUPP  the mprotect backend, where a region is open for everybody or nobody
  *	others       as lych_attach
- * With LYCH_NONE nothing is closed, and arguments are checked. A call that begins at this very moment may end with -ECANCELED.
- * Thread-safe. Not async-signal-safe.
+ * With LYCH_NONE nothing is closed, and arguments are checked. A call that begins at this very moment may end with
+ * -ECANCELED. Thread-safe. Not async-signal-safe.
  */
 enum lych_grant { LYCH_GRANT_NONE, LYCH_GRANT_READ, LYCH_GRANT_WRITE };
-LYCH_API LYCH_MUST_CHECK int lych_region_grant(struct lych_region *region, struct lych_domain *domain, enum lych_grant grant);
+LYCH_API LYCH_MUST_CHECK int lych_region_grant(struct lych_region *region, struct lych_domain *domain,
+					       enum lych_grant grant);
 
 /* What a scope is about to restore. On the caller's stack. */
 struct lych_scope {
