@@ -46,7 +46,8 @@ LYCH_HIDDEN void lych_grant_first_pku(void);
  * A raw system call, call[0], with call[1] to call[6], under GATE_NOT_VIEW, the view of the domain on top: the kernel reads and
  * writes for it what the domain itself could. lych_view_call runs as the host (an answer: ~GATE_NOT_HOST is in force before and
  * behind it, and signals may come); lych_view_call_monitor in lych_signal. Sites. Between _narrow and _narrow_end a host's
- * context has a domain's rights: no more are given to it there. With the pku backend only.
+ * context has a domain's rights, or is about to: no more are given to it there, and they are not what the host has chosen.
+ * With the pku backend only.
  */
 LYCH_HIDDEN long lych_view_call(const long call[7]);
 LYCH_HIDDEN long lych_view_call_monitor(const long call[7]);

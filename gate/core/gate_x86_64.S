@@ -1822,10 +1822,10 @@ function \name
 	mov	40(%rdi), %r8
 	mov	48(%rdi), %r9
 	mov	8(%rdi), %rdi
-.Ld0_\name:
+label \name\()_narrow
 	load_view GATE_NOT_VIEW
 	site_gs	GATE_NOT_VIEW
-label \name\()_narrow
+.Ld1_\name:
 	mov	%r12, %rdx
 	mov	%rbx, %rax
 	syscall
@@ -1851,7 +1851,7 @@ label \name\()_narrow_end
 	.cfi_adjust_cfa_offset -8
 	.cfi_restore %rbx
 	ret
-	restart	.Ld0_\name, \name\()_narrow, .Ld0_\name
+	restart	\name\()_narrow, .Ld1_\name, \name\()_narrow
 	restart	.Lh0_\name, \name\()_narrow_end, .Lh0_\name
 	.cfi_endproc
 function_end \name

@@ -37,13 +37,18 @@ static uint32_t bits_of_vaults(void)
 	return bits;
 }
 
-/* In a system call with a domain's rights no more are given; the host's are read anew behind it. */
-static uint32_t view_now(const struct sigframe *frame, uint32_t view)
+/* A system call with a domain's rights: the host's are read anew behind it. */
+static bool is_narrow(const struct sigframe *frame)
 {
 	uint64_t rip = frame->uc.mc.rip;
-	bool narrow = rip >= (uint64_t)lych_view_call_narrow && rip < (uint64_t)lych_view_call_narrow_end;
 
-	return narrow ? thread_view_less(view) : thread_view(view);
+	return rip >= (uint64_t)lych_view_call_narrow && rip < (uint64_t)lych_view_call_narrow_end;
+}
+
+/* There no more are given. */
+static uint32_t view_now(const struct sigframe *frame, uint32_t view)
+{
+	return is_narrow(frame) ? thread_view_less(view) : thread_view(view);
 }
 
 void signal_host_rights(const struct thread *t, struct sigframe *frame)
@@ -496,7 +501,9 @@ _Noreturn void lych_signal_done(struct area *area, uint64_t rsp)
 		take_changes(t, level, &level->sw);
 	}
 	if (is_pku()) {
-		choice_back(&area->gate, c.domain ? level->not_host : ~sigframe_pkru(c.frame, ROOT.xsave_pkru));
+		/* A domain's view says nothing of what the host has chosen. */
+		choice_back(&area->gate, c.domain || is_narrow(c.frame) ? level->not_host
+									 : ~sigframe_pkru(c.frame, ROOT.xsave_pkru));
 	}
 	signals_own_stack(t, &c.frame->uc.stack);
 	signals_raise_pending(t);

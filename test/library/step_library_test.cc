@@ -38,6 +38,7 @@ lych_domain *in;
 uint64_t host_fs, domain_fs;
 bool pipes;
 uint64_t host_pkru;
+uint32_t not_host;
 thread_local uint64_t word_of_the_host;
 
 void Wrong(const char *format, uint64_t a, uint64_t b)
@@ -90,11 +91,25 @@ void Handler(int, siginfo_t *, void *)
 	if (rc != 0 || fs != domain_fs) {
 		Wrong("a call in the handler: status %ld, fs base %#lx", static_cast<uint64_t>(rc), fs);
 	}
+	if (pipes) {
+		raise(SIGUSR2);
+	}
 	long sum = 0;
 	if (pipes && ((rc = LYCH_CALL(in, &sum, hostile_pipe, 4)) != 0 || sum != 10)) {
 		Wrong("a pipe in the handler: status %ld, sum %ld", static_cast<uint64_t>(rc), static_cast<uint64_t>(sum));
 	}
 	LookAtHost("after the call in the handler: fs base %#lx, thread-local %#lx");
+}
+
+// Comes when a handler that has interrupted the same place is done. A key of the host's own is open in both.
+void SecondHandler(int)
+{
+	inside now;
+
+	inside_look(&now);
+	if (now.pkru != ~not_host) {
+		Wrong("in the second handler: PKRU %#lx, and not %#lx", now.pkru, static_cast<uint32_t>(~not_host));
+	}
 }
 
 void Round(Callback callback)
@@ -147,12 +162,18 @@ void Pipe()
 	word_of_the_host = 0x600d;
 	action.sa_sigaction = Handler;
 	action.sa_flags = SA_SIGINFO;
+	sigaddset(&action.sa_mask, SIGUSR2);
 	sigaction(SIGUSR1, &action, nullptr);
 	sigaction(SIGALRM, &action, nullptr);
+	signal(SIGUSR2, SecondHandler);
 	Round(callback);
+	if (scenario == PIPE && pkey_alloc(0, 0) < 0) {
+		_exit(4);
+	}
 	inside now;
 	inside_look(&now);
 	host_pkru = now.pkru;
+	not_host = now.not_host;
 	pipes = scenario == PIPE;
 	ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
 	for (shared->round = 1;; shared->round++) {
