@@ -398,7 +398,7 @@ int lych_domain_free(struct lych_domain *d)
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
-	rc = !is_domain(d) ? -EINVAL : d->leaving || threads_inside(d, true) ? -EBUSY : 0;
+	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
 		goto close;
 	}
@@ -442,7 +442,8 @@ int domain_pause(struct lych_domain *d)
 	atomic_store(&d->state, DOMAIN_RESETTING);
 	atomic_store(&d->id, 0);
 	threads_barrier();
-	if (threads_inside(d, false)) { /* one that has begun just now */
+	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
+	if (threads_inside(d, false) || (d->library != NULL && !contexts_resting(d->library))) {
 		domain_go_on(d);
 		rc = -EBUSY;
 		goto out;
