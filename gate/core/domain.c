@@ -518,6 +518,20 @@ out:
 	return rc;
 }
 
+/* What another thread of the parent's was about to do nobody does here: what it has begun is to be begun anew. */
+void domains_fork_child(void)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		struct lych_domain *d = &ROOT.monitor->domains[i];
+
+		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+			atomic_store(&d->state, DOMAIN_POISONED);
+		}
+		d->ending = false;
+		d->leaving = d->leaving && threads_inside(d, true); /* a destructor's callback forks */
+	}
+}
+
 int lych_domain_cancel(struct lych_domain *d)
 {
 	struct round round = {.domain = d, .ask = true};
