@@ -24,6 +24,7 @@
 #include "../core/thread.h"
 #include "../memory/memory.h"
 #include "context_parts.h"
+#include "files.h"
 
 #define FINISH_MS 1000
 
@@ -436,6 +437,7 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	if (c == NULL) {
 		return; /* it was just being made */
 	}
+	files_fork_child(l, threads_inside(l->domain, true));
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
 	atomic_store(&c->resting, 0);

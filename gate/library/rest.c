@@ -17,6 +17,7 @@
 #include "../core/keys.h"
 #include "../core/signal_levels.h"
 #include "../core/thread.h"
+#include "arena_parts.h"
 #include "context_parts.h"
 #include "files.h"
 #include "snapshot.h"
@@ -261,10 +262,14 @@ int library_keep(struct library *l, bool first)
 	}
 	rc = !first ? domain_pause(l->domain) : atomic_load(&l->domain->id) == 0 ? -EOWNERDEAD : 0;
 	if (rc == 0) {
+		const struct snapshot *before;
+
 		lock();
-		files_snapshot(l);
+		before = l->arena->snapshot;
 		rc = snapshot_take(l);
-		if (rc == 0) {
+		/* A reset goes back to all of them or to none. It may be there although memory ran out then. */
+		if (l->arena->snapshot != before) {
+			files_snapshot(l);
 			kept(l);
 			l->restless = false;
 		}
