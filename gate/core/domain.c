@@ -398,7 +398,7 @@ int lych_domain_free(struct lych_domain *d)
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
-	rc = !is_domain(d) ? -EINVAL : d->leaving || threads_inside(d, true) ? -EBUSY : 0;
+	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
 		goto close;
 	}
@@ -442,7 +442,8 @@ int domain_pause(struct lych_domain *d)
 	atomic_store(&d->state, DOMAIN_RESETTING);
 	atomic_store(&d->id, 0);
 	threads_barrier();
-	if (threads_inside(d, false)) { /* one that has begun just now */
+	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
+	if (threads_inside(d, false) || (d->library != NULL && !contexts_resting(d->library))) {
 		domain_go_on(d);
 		rc = -EBUSY;
 		goto out;
@@ -515,6 +516,20 @@ int lych_domain_reset(struct lych_domain *d)
 out:
 	unlock();
 	return rc;
+}
+
+/* What another thread of the parent's was about to do nobody does here: what it has begun is to be begun anew. */
+void domains_fork_child(void)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		struct lych_domain *d = &ROOT.monitor->domains[i];
+
+		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+			atomic_store(&d->state, DOMAIN_POISONED);
+		}
+		d->ending = false;
+		d->leaving = d->leaving && threads_inside(d, true); /* a destructor's callback forks */
+	}
 }
 
 int lych_domain_cancel(struct lych_domain *d)

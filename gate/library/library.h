@@ -105,8 +105,8 @@ struct kernel_sigcontext;
 LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
 
 /*
- * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. 0, or -EBUSY (one
- * is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
+ * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. Threads of
+ * the domain's own rest (contexts_rest). 0, or -EBUSY (one is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_pause(struct lych_domain *d);
 LYCH_HIDDEN void domain_go_on(struct lych_domain *d);
@@ -190,10 +190,13 @@ LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
 /*
  * Stops the threads of the domain's own, until contexts_go_on: they are outside, their registers are kept. Others may go in, and
  * make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and they go on,
- * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM, -EBUSY
+ * (somebody resets or frees the domain).
  */
 LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
 LYCH_HIDDEN void contexts_go_on(struct library *l);
+/* With monitor->lock, after contexts_rest, when no call gets in: are there no others by now, which a call has begun? */
+LYCH_HIDDEN bool contexts_resting(const struct library *l);
 /*
  * With the state of now a reset is done: a snapshot is taken, with the threads of the domain's own as they are then. Without the
  * lock. first: nobody but them can be inside; those that do not stop make it restless. 0; -EBUSY: as domain_pause, or they do not
