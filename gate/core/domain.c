@@ -396,7 +396,7 @@ int lych_domain_free(struct lych_domain *d)
 		return rc;
 	}
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
-	signals_forget_left((uint64_t)__builtin_frame_address(0));
+	signals_forget_left(RETURN_AT);
 	lock();
 	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
@@ -473,7 +473,7 @@ int lych_domain_reset(struct lych_domain *d)
 	if (rc != 0) {
 		return rc;
 	}
-	signals_forget_left((uint64_t)__builtin_frame_address(0));
+	signals_forget_left(RETURN_AT);
 	lock();
 	if (!is_domain(d)) {
 		rc = -EINVAL;

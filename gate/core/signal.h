@@ -121,9 +121,10 @@ LYCH_HIDDEN void signal_end_call(struct area *area, struct sigframe *frame, int 
  */
 LYCH_HIDDEN unsigned int signals_reclaim(struct thread *t, uint64_t rsp);
 
-/* The same for the calling thread, which is attached and in a function of the runtime whose frame is at rsp: how many
- * calls it had left behind. */
+/* The same for the calling thread, which is attached and in a function of the runtime whose return address is at rsp: how many
+ * calls it had left behind. One that the same function of the host had made has left its own there. */
 LYCH_HIDDEN unsigned int signals_forget_left(uint64_t rsp);
+#define RETURN_AT ((uint64_t)__builtin_frame_address(0) + 8)
 
 /* sigprocmask and sigaltstack of the host, for the interposers: kernel-format masks; rsp is their caller's.
  * 0 or -errno. */

@@ -21,6 +21,7 @@
 #include "../core/asm.h"
 #include "../core/keys.h"
 #include "../core/name.h"
+#include "../core/signal.h"
 #include "../core/thread.h"
 #include "../core/why.h"
 #include "../memory/memory.h"
@@ -546,6 +547,8 @@ int lych_load(struct lych_domain *domain, const char *library)
 		rc = load(l, path, end_of(l));
 	}
 	if (rc == 0) {
+		/* Calls the thread has left by siglongjmp do not keep it inside. */
+		signals_forget_left(RETURN_AT);
 		rc = library_keep(domain, false);
 	}
 	return rc;

@@ -6,6 +6,7 @@
 #include "../core/asm.h"
 #include "../core/keys.h"
 #include "../core/name.h"
+#include "../core/signal.h"
 #include "../core/thread.h"
 #include "../library/none.h"
 #include "domain_memory.h"
@@ -215,6 +216,7 @@ int lych_region_grant(struct lych_region *region, struct lych_domain *domain, en
 	if (ROOT.backend != LYCH_PKU) {
 		return -EOPNOTSUPP;
 	}
+	signals_forget_left(RETURN_AT);
 	return domain_grant(domain, region->key, rights[grant]);
 }
 

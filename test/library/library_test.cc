@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -417,6 +418,13 @@ static int asks_for_more(int n)
 }
 LYCH_CALLBACK(asks_for_more, int, (int));
 
+static jmp_buf away;
+static int jumps_away(int)
+{
+	longjmp(away, 1);
+}
+LYCH_CALLBACK(jumps_away, int, (int));
+
 namespace {
 
 TEST_F(Library, ReadsAndWritesARegionAsItIsGranted)
@@ -463,6 +471,33 @@ TEST_F(Library, ReadsAndWritesARegionAsItIsGranted)
 	EXPECT_EQ(lych_region_grant(region, other, LYCH_GRANT_WRITE), 0);
 	EXPECT_EQ(lych_region_free(region), -EBUSY);
 	ASSERT_EQ(Close(other), 0);
+	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+TEST_F(Library, IsNotInsideACallThatWasLeftByLongjmpForGrantsAndLoads)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	auto *at = static_cast<unsigned char *>(lych_region_address(region));
+	int (*fn)(int) = nullptr;
+	ASSERT_EQ(lych_callback(&fn, in, jumps_away, nullptr), 0);
+	int n = 1, sum = 0;
+
+	if (setjmp(away) == 0) {
+		(void)!LYCH_CALL(in, &sum, inside_apply, fn, 1);
+		FAIL() << "it has come back";
+	}
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_READ), 0);
+	ASSERT_EQ(LYCH_CALL(in, &n, inside_peek, at), 0);
+	EXPECT_EQ(n, 0);
+	if (setjmp(away) == 0) {
+		(void)!LYCH_CALL(in, &sum, inside_apply, fn, 1);
+		FAIL() << "it has come back";
+	}
+	EXPECT_EQ(lych_load(in, LYCH_INSIDE), 0) << lych_why();
+	ASSERT_EQ(Close(in), 0);
 	EXPECT_EQ(lych_region_free(region), 0);
 }
 
