@@ -14,6 +14,7 @@
 #pragma weak contexts_forget
 #pragma weak contexts_go_on
 #pragma weak contexts_rest
+#pragma weak contexts_resting
 #pragma weak contexts_fork_child
 #pragma weak context_is_own
 #pragma weak context_keep
@@ -82,6 +83,12 @@ bool context_keep(struct library *l, struct thread *t, const struct sigframe *fr
 void contexts_go_on(struct library *l)
 {
 	(void)l;
+}
+
+bool contexts_resting(const struct library *l)
+{
+	(void)l;
+	abort();
 }
 
 int contexts_rest(struct library *l, uint64_t end_ns)
