@@ -595,7 +595,7 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 
 	lock();
 	rc = !is_domain(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
-	l = rc == 0 ? d->library : NULL;
+	l = rc == 0 ? library_hold(d) : NULL;
 	unlock();
 	if (rc == 0 && l != NULL) {
 		rc = contexts_rest(l, monotonic_ns() + REST_NS);
@@ -606,6 +606,11 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 		if (l != NULL) {
 			contexts_go_on(l);
 		}
+	}
+	if (l != NULL) {
+		lock();
+		library_let_go(l);
+		unlock();
 	}
 	return rc;
 }

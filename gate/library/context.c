@@ -437,6 +437,7 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	if (c == NULL) {
 		return; /* it was just being made */
 	}
+	l->held = 0;
 	files_fork_child(l, threads_inside(l->domain, true));
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
@@ -510,9 +511,23 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	return own || (x != NULL && x->ending == t->top) ? MEDIATED_RETURN : MEDIATED_EXIT;
 }
 
+struct library *library_hold(struct lych_domain *d)
+{
+	if (d->library != NULL) {
+		d->library->held++;
+	}
+	return d->library;
+}
+
+void library_let_go(struct library *l)
+{
+	/* In a child of fork nobody holds it. */
+	l->held -= l->held > 0;
+}
+
 void contexts_wait(struct library *l)
 {
-	while (atomic_load(&l->contexts->alive) != 0) {
+	while (atomic_load(&l->contexts->alive) != 0 || l->held != 0) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
 		unlock();

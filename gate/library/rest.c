@@ -244,7 +244,7 @@ void contexts_kept_free(struct library *l)
 	}
 }
 
-int library_keep(struct library *l, bool first)
+static int keep(struct library *l, bool first)
 {
 	uint64_t limit_ms = l->open_ms < REST_MS ? l->open_ms : REST_MS;
 	int rc;
@@ -283,6 +283,24 @@ int library_keep(struct library *l, bool first)
 		unlock();
 	}
 	contexts_go_on(l);
+	return rc;
+}
+
+int library_keep(struct lych_domain *d, bool first)
+{
+	struct library *l;
+	int rc;
+
+	lock();
+	l = library_hold(d);
+	unlock();
+	if (l == NULL) {
+		return -EINVAL; /* freed meanwhile */
+	}
+	rc = keep(l, first);
+	lock();
+	library_let_go(l);
+	unlock();
 	return rc;
 }
 

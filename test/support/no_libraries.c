@@ -27,7 +27,9 @@
 #pragma weak library_enter
 #pragma weak library_gone
 #pragma weak library_is_stack_guard
+#pragma weak library_hold
 #pragma weak library_leave
+#pragma weak library_let_go
 #pragma weak library_own_call
 #pragma weak library_quick
 #pragma weak library_reset
@@ -153,6 +155,18 @@ bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
 void library_leave(struct lych_domain *d)
 {
 	(void)d;
+	abort();
+}
+
+struct library *library_hold(struct lych_domain *d)
+{
+	(void)d;
+	return NULL;
+}
+
+void library_let_go(struct library *l)
+{
+	(void)l;
 	abort();
 }
 
