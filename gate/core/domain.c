@@ -439,7 +439,7 @@ int domain_pause(struct lych_domain *d)
 		rc = -EBUSY;
 		goto out;
 	}
-	atomic_store(&d->state, DOMAIN_RESETTING);
+	atomic_store(&d->state, DOMAIN_PAUSED);
 	atomic_store(&d->id, 0);
 	threads_barrier();
 	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
@@ -457,8 +457,7 @@ out:
 void domain_go_on(struct lych_domain *d)
 {
 	d->ending = false;
-	atomic_store(&d->state, DOMAIN_READY);
-	atomic_store(&d->id, d->next_id);
+	domain_open_again(d);
 }
 
 int lych_domain_reset(struct lych_domain *d)
@@ -524,7 +523,9 @@ void domains_fork_child(void)
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
-		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+		if (d->ending && atomic_load(&d->state) == DOMAIN_PAUSED) {
+			domain_open_again(d);
+		} else if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
 			atomic_store(&d->state, DOMAIN_POISONED);
 		}
 		d->ending = false;
@@ -712,7 +713,7 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	}
 	id = atomic_load(&d->id);
 	if (id == 0) {
-		return atomic_load(&d->state) == DOMAIN_RESETTING ? -ECANCELED : -EOWNERDEAD;
+		return atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -ECANCELED;
 	}
 	slot = &self->slots[d->key];
 	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */

@@ -122,6 +122,11 @@ LYCH_HIDDEN void *monitor_early_block(size_t i, size_t *bytes);
 /* No call gets into the domain any more, and those inside end with -ECANCELED, but for the calling thread's own. Runs
  * inside lych_signal as well: takes no lock. */
 LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
+/* poison.c. A domain that was DOMAIN_PAUSED lets calls in again, unless it was poisoned meanwhile. */
+LYCH_HIDDEN void domain_open_again(struct lych_domain *domain);
+/* poison.c. Is the domain of a call that was let in neither poisoned nor being reset? Async-signal-safe. */
+struct record;
+LYCH_HIDDEN bool call_goes_on(const struct record *call);
 
 /*
  * domain.c. What the domain's view has for a key that is not its own: 0, -EINVAL (not a domain that lives), -EBUSY (somebody is

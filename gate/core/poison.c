@@ -36,18 +36,44 @@ static int kick_inside(struct thread *t, void *ctx)
 	return 0;
 }
 
-void domain_poison(struct lych_domain *d)
+static void shut(struct lych_domain *d)
 {
 	struct poisoned p = {.domain = d, .self = thread_attached()};
-	uint32_t ready = DOMAIN_READY;
 
-	/* One that is being reset is closed already, and whoever resets it sees to its calls. */
-	if (!atomic_compare_exchange_strong(&d->state, &ready, DOMAIN_POISONED)) {
-		return;
-	}
 	atomic_store(&d->id, 0);
 	threads_barrier();
 	threads_each(kick_inside, &p);
+}
+
+void domain_poison(struct lych_domain *d)
+{
+	uint32_t ready = DOMAIN_READY, paused = DOMAIN_PAUSED;
+
+	/* One that is being reset is closed already, and whoever resets it sees to its calls. */
+	if (atomic_compare_exchange_strong(&d->state, &ready, DOMAIN_POISONED) ||
+	    atomic_compare_exchange_strong(&d->state, &paused, DOMAIN_POISONED)) {
+		shut(d);
+	}
+}
+
+void domain_open_again(struct lych_domain *d)
+{
+	uint32_t paused = DOMAIN_PAUSED;
+
+	/* In this order for call_goes_on. */
+	atomic_store(&d->id, d->next_id);
+	if (!atomic_compare_exchange_strong(&d->state, &paused, DOMAIN_READY)) {
+		shut(d);
+	}
+}
+
+bool call_goes_on(const struct record *call)
+{
+	const struct lych_domain *d = call->domain;
+
+	return atomic_load(&d->id) == call->call_id ||
+	       (atomic_load(&d->state) == DOMAIN_PAUSED && d->next_id == call->call_id) ||
+	       atomic_load(&d->id) == call->call_id; /* open again since */
 }
 
 /* In lych_signal, on a kick, or of the calling thread's own: nobody else changes the records. */

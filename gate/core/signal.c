@@ -66,7 +66,7 @@ static int must_end(const struct context *c, struct record *call)
 {
 	int canceled = atomic_load(&call->cancel);
 
-	if (atomic_load(&call->domain->id) != call->call_id) {
+	if (!call_goes_on(call)) {
 		return -ECANCELED; /* poisoned: what happened was noted by whoever did it */
 	}
 	/* Either it has passed just now, or it was noticed while the gate was at work and the domain was let in

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "../core/asm.h"
+#include "../core/keys.h"
 #include "../core/signal.h"
 #include "../core/thread.h"
 #include "calls.h"
@@ -142,6 +143,6 @@ bool answer_interrupted(struct library *l, struct thread *t)
 {
 	const struct record *top = t->top;
 
-	return atomic_load(&top->cancel) != 0 || atomic_load(&l->domain->id) != top->call_id ||
+	return atomic_load(&top->cancel) != 0 || !call_goes_on(top) ||
 	       (top->deadline_ns != 0 && monotonic_ns() >= top->deadline_ns) || context_rests(l, t);
 }
