@@ -448,6 +448,10 @@ int domain_pause(struct lych_domain *d)
 		rc = -EBUSY;
 		goto out;
 	}
+	if (atomic_load(&d->state) != DOMAIN_PAUSED) { /* it has faulted and ended already */
+		rc = -EOWNERDEAD;
+		goto out;
+	}
 	d->ending = true;
 out:
 	unlock();

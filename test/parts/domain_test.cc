@@ -470,4 +470,27 @@ TEST_F(Domain, VaultFunctionsAreCounted)
 	EXPECT_EQ(world_slow(vault, function(510)), 0);
 }
 
+TEST_F(Domain, IsNotPausedUnderACallThatHasJustBegunWhichGoesOn)
+{
+	lych_domain *d = New();
+	uint64_t id = world_id(d);
+	bool goes_on = false;
+
+	EXPECT_EQ(world_pause(d, false, &goes_on), -EBUSY);
+	EXPECT_TRUE(goes_on);
+	EXPECT_EQ(world_id(d), id);
+}
+
+TEST_F(Domain, ThatFaultsWhileItIsPausedStaysPoisoned)
+{
+	lych_domain *d = New();
+	bool goes_on = true;
+
+	EXPECT_EQ(world_pause(d, true, &goes_on), -EOWNERDEAD);
+	EXPECT_FALSE(goes_on);
+	EXPECT_EQ(world_id(d), 0u);
+	EXPECT_EQ(world_slow(d, Function), -EOWNERDEAD);
+	EXPECT_EQ(lych_domain_reset(d), 0);
+}
+
 } // namespace

@@ -15,6 +15,7 @@
 #include "../../gate/core/thread.h"
 #include "../../gate/core/signal.h"
 #include "../../gate/core/why.h"
+#include "../../gate/library/library.h"
 #include "../../gate/library/mediator.h"
 #include "../../gate/memory/backend_mprotect.h"
 #include "../../gate/memory/memory.h"
@@ -29,6 +30,8 @@ static struct {
 	int attach_error;
 	struct lych_domain *watched;
 	uint64_t id_at_barrier;
+	struct lych_domain *begins; /* thread 1 has been let in at the next barrier */
+	bool faults, goes_on;
 	int memories, stacks, memory_error, reset_error, stack_error;
 	char why[256];
 } world __attribute__((aligned(LYCH_PAGE)));
@@ -213,7 +216,31 @@ bool threads_inside(const struct lych_domain *domain, bool self)
 
 void threads_barrier(void)
 {
+	struct lych_domain *begins = world.begins;
+	struct thread *t = thread_number(1);
+
 	world.id_at_barrier = world.watched != NULL ? atomic_load(&world.watched->id) : 0;
+	world.begins = NULL;
+	if (begins != NULL) {
+		t->records[1] = (struct record){.kind = KIND_CALL, .domain = begins, .call_id = begins->next_id};
+		t->top = &t->records[1];
+		if (world.faults) {
+			domain_poison(begins);
+		}
+		world.goes_on = call_goes_on(&t->records[1]);
+	}
+}
+
+int world_pause(struct lych_domain *d, bool faults, bool *goes_on)
+{
+	int rc;
+
+	world.begins = d;
+	world.faults = faults;
+	rc = domain_pause(d);
+	*goes_on = world.goes_on;
+	thread_number(1)->top = &thread_number(1)->records[0];
+	return rc;
 }
 
 void world_watch(struct lych_domain *domain)

@@ -52,6 +52,8 @@ uint32_t world_view(const struct lych_domain *domain);
 uint32_t world_callbacks(const struct lych_domain *domain);
 /* As the signal monitor does it for thread. */
 void world_poison(struct lych_domain *domain);
+/* domain_pause, while a call of thread 1 begins that has been let in just before, and faults or not. goes_on: what it was told. */
+int world_pause(struct lych_domain *domain, bool faults, bool *goes_on);
 /* At the last barrier: the id that domain had; 1 when there was no barrier since world_start. */
 uint64_t world_id_at_barrier(void);
 void world_watch(struct lych_domain *domain);
