@@ -398,7 +398,7 @@ int lych_domain_free(struct lych_domain *d)
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left((uint64_t)__builtin_frame_address(0));
 	lock();
-	rc = !is_domain(d) ? -EINVAL : d->leaving || threads_inside(d, true) ? -EBUSY : 0;
+	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
 		goto close;
 	}
@@ -442,7 +442,8 @@ int domain_pause(struct lych_domain *d)
 	atomic_store(&d->state, DOMAIN_RESETTING);
 	atomic_store(&d->id, 0);
 	threads_barrier();
-	if (threads_inside(d, false)) { /* one that has begun just now */
+	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
+	if (threads_inside(d, false) || (d->library != NULL && !contexts_resting(d->library))) {
 		domain_go_on(d);
 		rc = -EBUSY;
 		goto out;
@@ -517,6 +518,20 @@ out:
 	return rc;
 }
 
+/* What another thread of the parent's was about to do nobody does here: what it has begun is to be begun anew. */
+void domains_fork_child(void)
+{
+	for (size_t i = 0; i < DOMAINS_MAX; i++) {
+		struct lych_domain *d = &ROOT.monitor->domains[i];
+
+		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+			atomic_store(&d->state, DOMAIN_POISONED);
+		}
+		d->ending = false;
+		d->leaving = d->leaving && threads_inside(d, true); /* a destructor's callback forks */
+	}
+}
+
 int lych_domain_cancel(struct lych_domain *d)
 {
 	struct round round = {.domain = d, .ask = true};
@@ -580,7 +595,7 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 
 	lock();
 	rc = !is_domain(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
-	l = rc == 0 ? d->library : NULL;
+	l = rc == 0 ? library_hold(d) : NULL;
 	unlock();
 	if (rc == 0 && l != NULL) {
 		rc = contexts_rest(l, monotonic_ns() + REST_NS);
@@ -591,6 +606,11 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 		if (l != NULL) {
 			contexts_go_on(l);
 		}
+	}
+	if (l != NULL) {
+		lock();
+		library_let_go(l);
+		unlock();
 	}
 	return rc;
 }

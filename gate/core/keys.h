@@ -129,6 +129,8 @@ LYCH_HIDDEN void domain_poison(struct lych_domain *domain);
  * monitor->lock; by an attached thread.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, int key, enum rights rights);
+/* domain.c. In a child of fork, of which the calling thread, attached, is the only one. */
+LYCH_HIDDEN void domains_fork_child(void);
 /* Does any domain have rights to it beside its owner's? With monitor->lock. */
 LYCH_HIDDEN bool domains_have(int key);
 

@@ -593,6 +593,7 @@ void threads_fork_child(void)
 			atomic_store(&m->threads[i], NULL);
 		}
 	}
+	domains_fork_child();
 	for (size_t i = 0; i < ATTACHING_MAX; i++) {
 		atomic_store(&m->attaching[i], 0); /* the parent's threads */
 	}

@@ -24,6 +24,7 @@
 #include "../core/thread.h"
 #include "../memory/memory.h"
 #include "context_parts.h"
+#include "files.h"
 
 #define FINISH_MS 1000
 
@@ -102,6 +103,7 @@ struct inside_context *context_claim(struct library *l, enum context_use use)
 void context_release(struct inside_context *x)
 {
 	atomic_store(&x->thread, NULL);
+	atomic_store(&x->stopped, false); /* in a child of fork: the parent's was */
 	atomic_store(&x->use, CONTEXT_FREE);
 }
 
@@ -346,14 +348,15 @@ static int make(struct library *l, struct thread *self, uint64_t deadline_ns)
 
 int library_enter(struct lych_domain *d, struct thread *self, struct record *record)
 {
-	struct library *l = d->library;
+	/* The domain may be another one by now; what is there when it has an id stays as long as this call is on record. */
 	uint64_t id = atomic_load(&d->id);
+	struct library *l = id != 0 ? d->library : NULL;
 	/* A handler of the host that interrupts this must neither want a context, too, nor leave it. */
 	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0, host_mask = self->host_mask;
 	struct record *limit = self->limit;
 	int rc;
 
-	if (id == 0 || !l->ready || self->slots[d->key].id == (id & ~1ULL)) {
+	if (l == NULL || !l->ready || self->slots[d->key].id == (id & ~1ULL)) {
 		return 0; /* the rest of the slow way says what */
 	}
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
@@ -434,6 +437,8 @@ void contexts_fork_child(struct library *l, const struct thread *self)
 	if (c == NULL) {
 		return; /* it was just being made */
 	}
+	l->held = 0;
+	files_fork_child(l, threads_inside(l->domain, true));
 	atomic_store(&c->own, own);
 	atomic_store(&c->alive, own + ending);
 	atomic_store(&c->resting, 0);
@@ -506,9 +511,23 @@ enum mediated_end context_exit(struct library *l, struct thread *t)
 	return own || (x != NULL && x->ending == t->top) ? MEDIATED_RETURN : MEDIATED_EXIT;
 }
 
+struct library *library_hold(struct lych_domain *d)
+{
+	if (d->library != NULL) {
+		d->library->held++;
+	}
+	return d->library;
+}
+
+void library_let_go(struct library *l)
+{
+	/* In a child of fork nobody holds it. */
+	l->held -= l->held > 0;
+}
+
 void contexts_wait(struct library *l)
 {
-	while (atomic_load(&l->contexts->alive) != 0) {
+	while (atomic_load(&l->contexts->alive) != 0 || l->held != 0) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
 		unlock();

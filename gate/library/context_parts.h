@@ -95,5 +95,7 @@ LYCH_HIDDEN void contexts_kept_free(struct library *l);
 LYCH_HIDDEN bool kept_restore(struct sigframe *frame, const struct kept *k);
 /* rest.c: x's own thread has come out. true: it was kept, and is to go in again. Waits meanwhile. */
 LYCH_HIDDEN bool own_stopped(struct library *l, struct inside_context *x);
+/* rest.c: x's own thread was not let in. true: while others were to rest, and it is to try again. Waits meanwhile. */
+LYCH_HIDDEN bool own_not_begun(struct library *l, const struct inside_context *x);
 
 #endif /* LYCH_CONTEXT_PARTS_H */

@@ -230,6 +230,14 @@ void files_loading(struct library *l, bool on)
 	atomic_fetch_add(&l->files->loading, on ? 1U : -1U);
 }
 
+void files_fork_child(struct library *l, bool inside)
+{
+	/* Whoever is inside may be in a callback out of what is loaded. */
+	if (l->files != NULL && !inside) {
+		atomic_store(&l->files->loading, 0);
+	}
+}
+
 void files_snapshot(struct library *l)
 {
 	struct files *files = l->files;

@@ -33,6 +33,8 @@ LYCH_HIDDEN void files_free(struct library *l);
  * and those of search. Of all threads. Each on has its off: it is on until the last one.
  */
 LYCH_HIDDEN void files_loading(struct library *l, bool on);
+/* In a child of fork: what threads of the parent were loading nobody loads. inside: the calling thread has a call in l's domain. */
+LYCH_HIDDEN void files_fork_child(struct library *l, bool inside);
 
 /* Keeps what is open, and makes it so again: nobody is inside. Files are where they were; what was written stays. */
 LYCH_HIDDEN void files_snapshot(struct library *l);

@@ -73,6 +73,7 @@ struct library {
 	void (*on_file)(const char *path, uint64_t bytes, void *ctx);
 	void (*on_code)(const struct lych_code_item *item, void *ctx);
 	void *tell_ctx;
+	uint32_t held; /* with monitor->lock: by whom it does not go */
 	_Atomic uint32_t threads_made;
 	_Atomic uint32_t calls[LYCH_USAGE_CALLS]; /* made, by number */
 	struct shares *shares; /* share.c: pages of the host; NULL: there never were any */
@@ -105,8 +106,8 @@ struct kernel_sigcontext;
 LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
 
 /*
- * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. 0, or -EBUSY (one
- * is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
+ * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. Threads of
+ * the domain's own rest (contexts_rest). 0, or -EBUSY (one is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_pause(struct lych_domain *d);
 LYCH_HIDDEN void domain_go_on(struct lych_domain *d);
@@ -190,16 +191,19 @@ LYCH_HIDDEN int context_spawner(struct library *l, uint64_t deadline_ns);
 /*
  * Stops the threads of the domain's own, until contexts_go_on: they are outside, their registers are kept. Others may go in, and
  * make some; those stop, too. Without the lock; the caller is not inside. One at a time: others wait. 0; or, and they go on,
- * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM.
+ * -ETIMEDOUT (some have not stopped until end_ns, or others are there so long), -ENOTSUP (one cannot be kept), -ENOMEM, -EBUSY
+ * (somebody resets or frees the domain).
  */
 LYCH_HIDDEN int contexts_rest(struct library *l, uint64_t end_ns);
 LYCH_HIDDEN void contexts_go_on(struct library *l);
+/* With monitor->lock, after contexts_rest, when no call gets in: are there no others by now, which a call has begun? */
+LYCH_HIDDEN bool contexts_resting(const struct library *l);
 /*
  * With the state of now a reset is done: a snapshot is taken, with the threads of the domain's own as they are then. Without the
  * lock. first: nobody but them can be inside; those that do not stop make it restless. 0; -EBUSY: as domain_pause, or they do not
  * stop; -EOWNERDEAD: it is poisoned; -ENOMEM and others as snapshot_take. Then there is the snapshot that there was.
  */
-LYCH_HIDDEN int library_keep(struct library *l, bool first);
+LYCH_HIDDEN int library_keep(struct lych_domain *d, bool first);
 /*
  * With monitor->lock, nobody is inside, and contexts_wait was called: those made since the snapshot are gone, and places taken for
  * those that were there. They begin by contexts_again, which is called next, without the lock, when calls may get in. 0; or,
@@ -212,7 +216,13 @@ LYCH_HIDDEN bool context_rests(const struct library *l, const struct thread *t);
 /* In lych_signal, with a copy of a frame of t's call in l: true when it was kept. Then the call is to end. */
 struct sigframe;
 LYCH_HIDDEN bool context_keep(struct library *l, struct thread *t, const struct sigframe *frame);
-/* Waits for the domain's own threads to be gone, which are told to. With monitor->lock; gives it up meanwhile. */
+/*
+ * What is waited for without the lock must not go meanwhile: nobody frees or resets d until library_let_go. With the lock; NULL: d is
+ * not a library domain. Short: until what has begun before has seen that somebody wants to.
+ */
+LYCH_HIDDEN struct library *library_hold(struct lych_domain *d);
+LYCH_HIDDEN void library_let_go(struct library *l);
+/* Waits for the domain's own threads to be gone, which are told to, and for who holds it. With monitor->lock; gives it up meanwhile. */
 LYCH_HIDDEN void contexts_wait(struct library *l);
 /* Threads of its own that run inside. */
 LYCH_HIDDEN uint32_t contexts_own(const struct library *l);

@@ -496,7 +496,7 @@ int lych_open(struct lych_domain **out, const char *library, const struct lych_l
 		rc = load(l, library, end_ns);
 	}
 	if (rc == 0) {
-		rc = library_keep(l, true);
+		rc = library_keep(*out, true);
 		l->opened = true;
 	}
 	if (rc == -ECANCELED || rc == -EOWNERDEAD) { /* nobody else knows the domain */
@@ -546,7 +546,7 @@ int lych_load(struct lych_domain *domain, const char *library)
 		rc = load(l, path, end_of(l));
 	}
 	if (rc == 0) {
-		rc = library_keep(l, false);
+		rc = library_keep(domain, false);
 	}
 	return rc;
 }

@@ -100,7 +100,8 @@ static int own_prepare(struct library *l, struct thread *self, const struct birt
 	}
 	tid = b->again != NULL ? x->tid : own_tid(l->contexts);
 	lock();
-	if (atomic_load(&l->domain->id) != 0) {
+	x->id = atomic_load(&l->domain->id);
+	if (x->id != 0) {
 		rc = own_slot(l, self, b, x);
 	}
 	unlock();
@@ -118,7 +119,6 @@ static int own_prepare(struct library *l, struct thread *self, const struct birt
 	if (b->start != NULL) {
 		x->start = *b->start;
 	}
-	x->id = atomic_load(&l->domain->id);
 	x->beginning = true;
 	atomic_store(&x->thread, self);
 	*out = x;
@@ -137,6 +137,8 @@ static void *own_thread(void *arg)
 
 	if (rc == 0) {
 		rc = own_prepare(l, self, b, &x);
+	} else if (b->again != NULL) {
+		context_release(b->again);
 	}
 	mask = b->mask;
 	answer_birth(b, rc != 0 ? rc : x->tid);
@@ -146,7 +148,7 @@ static void *own_thread(void *arg)
 
 		do {
 			rc = inside_call(l, "thread", l->begin, (const uint64_t[3]){0}, 0, NULL);
-		} while (rc == 0 && own_stopped(l, x));
+		} while ((rc == 0 && own_stopped(l, x)) || (rc == -ECANCELED && own_not_begun(l, x)));
 		/* As the kernel does it, for who joins. Nothing is read there any more when the domain has ended. */
 		clear_tid = x->clear_tid;
 		context_release(x);

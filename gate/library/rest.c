@@ -17,6 +17,7 @@
 #include "../core/keys.h"
 #include "../core/signal_levels.h"
 #include "../core/thread.h"
+#include "arena_parts.h"
 #include "context_parts.h"
 #include "files.h"
 #include "snapshot.h"
@@ -122,16 +123,31 @@ bool own_stopped(struct library *l, struct inside_context *x)
 	return true;
 }
 
+bool own_not_begun(struct library *l, const struct inside_context *x)
+{
+	struct contexts *c = l->contexts;
+	uint32_t resting;
+
+	if (!x->beginning) {
+		return false;
+	}
+	while ((resting = atomic_load(&c->resting)) != 0) {
+		sys4(SYS_futex, &c->resting, FUTEX_WAIT_PRIVATE, resting, NULL);
+	}
+	return atomic_load(&l->domain->id) == x->id; /* else it was ended or reset */
+}
+
 /* ---- who takes the snapshot ------------------------------------------------------------------------------------------ */
 
-/* One round: 0 when all have stopped; -EAGAIN; -ENOTSUP: one cannot be; -ENOMEM. */
+/* One round: 0 when all have stopped; -EAGAIN; -ENOTSUP: one cannot be; -ENOMEM; -EBUSY: somebody resets or frees the domain. */
 static int stop(struct library *l)
 {
 	struct contexts *c = l->contexts;
 	uint32_t stopped = 0, used = atomic_load(&c->used);
-	int rc = 0;
+	int rc;
 
 	lock(); /* of what it kicks no thread's area becomes another's */
+	rc = l->domain->ending ? -EBUSY : 0;
 	for (size_t i = FIRST; i < used && (rc == 0 || rc == -EAGAIN); i++) {
 		struct inside_context *x = &c->at[i];
 		struct thread *t;
@@ -158,6 +174,17 @@ static int stop(struct library *l)
 	unlock();
 	/* Those that are being begun have no context yet; those that have ended are to be gone. */
 	return rc == 0 && atomic_load(&c->alive) != stopped ? -EAGAIN : rc;
+}
+
+bool contexts_resting(const struct library *l)
+{
+	const struct contexts *c = l->contexts;
+	uint32_t stopped = 0, used = atomic_load(&c->used);
+
+	for (size_t i = FIRST; i < used; i++) {
+		stopped += atomic_load(&c->at[i].use) == CONTEXT_OWN && atomic_load(&c->at[i].stopped);
+	}
+	return atomic_load(&c->alive) == stopped;
 }
 
 void contexts_go_on(struct library *l)
@@ -217,7 +244,7 @@ void contexts_kept_free(struct library *l)
 	}
 }
 
-int library_keep(struct library *l, bool first)
+static int keep(struct library *l, bool first)
 {
 	uint64_t limit_ms = l->open_ms < REST_MS ? l->open_ms : REST_MS;
 	int rc;
@@ -235,10 +262,14 @@ int library_keep(struct library *l, bool first)
 	}
 	rc = !first ? domain_pause(l->domain) : atomic_load(&l->domain->id) == 0 ? -EOWNERDEAD : 0;
 	if (rc == 0) {
+		const struct snapshot *before;
+
 		lock();
-		files_snapshot(l);
+		before = l->arena->snapshot;
 		rc = snapshot_take(l);
-		if (rc == 0) {
+		/* A reset goes back to all of them or to none. It may be there although memory ran out then. */
+		if (l->arena->snapshot != before) {
+			files_snapshot(l);
 			kept(l);
 			l->restless = false;
 		}
@@ -252,6 +283,24 @@ int library_keep(struct library *l, bool first)
 		unlock();
 	}
 	contexts_go_on(l);
+	return rc;
+}
+
+int library_keep(struct lych_domain *d, bool first)
+{
+	struct library *l;
+	int rc;
+
+	lock();
+	l = library_hold(d);
+	unlock();
+	if (l == NULL) {
+		return -EINVAL; /* freed meanwhile */
+	}
+	rc = keep(l, first);
+	lock();
+	library_let_go(l);
+	unlock();
 	return rc;
 }
 

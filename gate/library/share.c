@@ -141,7 +141,7 @@ static void look(const struct smaps_mapping *m, void *ctx)
 		refuse(w, -EINVAL, "some of it has a protection key already");
 	} else if (m->shared) {
 		refuse(w, -EINVAL, "some of it is a shared mapping, which can be changed where it is mapped elsewhere, too");
-	} else if ((m->prot & PROT_EXEC) != 0) {
+	} else if ((m->prot & ~(PROT_READ | PROT_WRITE)) != 0) {
 		refuse(w, -EINVAL, "some of it is code");
 	} else if (m->special) {
 		refuse(w, -EINVAL, "some of it is a stack, of huge pages, or a device's");

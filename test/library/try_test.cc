@@ -8,6 +8,7 @@
 #include <string>
 
 #include "needs_pku.h"
+#include "said.h"
 
 namespace {
 
@@ -16,23 +17,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-struct Said {
-	std::string out;
-	int status;
-};
-
 Said Try(const std::string &args)
 {
-	Said said = {"", -1};
-	char chunk[4096];
-	FILE *pipe = popen((LYCHGATE_COMMAND " try " + args + " 2>&1").c_str(), "r");
-
-	for (size_t n; (n = fread(chunk, 1, sizeof(chunk), pipe)) > 0;) {
-		said.out.append(chunk, n);
-	}
-	int ended = pclose(pipe);
-	said.status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
-	return said;
+	return LychgateSays("try", args);
 }
 
 class TryCommand : public NeedsPku {

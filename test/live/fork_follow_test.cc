@@ -28,6 +28,16 @@ int call_back(callback_fn fn, int n)
 LYCH_BIND(domain, call_back, int, (callback_fn, int));
 int fork_here(int n);
 LYCH_CALLBACK(fork_here, int, (int));
+std::atomic<int> waits;
+int wait_here(int n);
+LYCH_CALLBACK(wait_here, int, (int));
+int wait_here(int n)
+{
+	for (waits = 1; waits == 1;) {
+		usleep(1000);
+	}
+	return n;
+}
 pid_t forked;
 int fork_here(int n)
 {
@@ -127,6 +137,41 @@ TEST(Follow, AThreadThatDoesNotAnswerKeepsRightsOnlyToKeysThatNobodyGets)
 			  EXPECT_EQ(lych_verify(nullptr, nullptr), 0);
 			  step = 4;
 			  deaf.join();
+		  }),
+		  0);
+}
+
+// The thread that resets a domain is not there in a child, and neither are the calls that it waits for.
+TEST(Follow, AChildOfWhoeverForksDuringAResetResetsAndFreesTheDomainItself)
+{
+	EXPECT_EQ(StatusOf([] {
+			  ASSERT_EQ(live_start(), 0) << lych_why();
+			  lych_domain *domain = live_domain("domain");
+			  callback_fn callback = nullptr;
+			  int result = 0, rc = 0;
+			  ASSERT_EQ(lych_callback(&callback, domain, wait_here, nullptr), 0);
+			  std::thread inside([&] { EXPECT_EQ(LYCH_CALL(domain, &result, call_back, callback, 41), -ECANCELED); });
+			  while (waits != 1) {
+				  usleep(1000);
+			  }
+			  std::thread resets([&] { EXPECT_EQ(lych_domain_reset(domain), 0); });
+			  do {
+				  rc = LYCH_CALL(domain, &result, twice, 21);
+			  } while (rc == 0);
+			  EXPECT_EQ(rc, -ECANCELED);
+			  pid_t child = fork();
+			  if (child == 0) {
+				  bool poisoned = LYCH_CALL(domain, &result, twice, 21) == -EOWNERDEAD;
+				  bool reset = lych_domain_reset(domain) == 0 && LYCH_CALL(domain, &result, twice, 21) == 0;
+				  _exit(poisoned && reset && lych_domain_free(domain) == 0 ? 0 : 1);
+			  }
+			  int status = -1;
+			  EXPECT_EQ(waitpid(child, &status, 0), child);
+			  EXPECT_EQ(status, 0);
+			  waits = 2;
+			  resets.join();
+			  inside.join();
+			  EXPECT_EQ(LYCH_CALL(domain, &result, twice, 21), 0);
 		  }),
 		  0);
 }

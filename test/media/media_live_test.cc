@@ -16,9 +16,7 @@
 
 #include <map>
 
-extern "C" {
-#include "hostile.h"
-}
+#include "hostile_files.h"
 #include "seed.h"
 
 namespace
@@ -29,20 +27,6 @@ using testing::HasSubstr;
 const char kSecret[] = "the-secret-of-the-media-server-4711";
 // No good file takes as long, on no machine; the hostile one would take minutes in this one.
 const char kDeadline[] = "10000";
-
-std::string made(uint8_t *file, size_t bytes)
-{
-	std::string out(reinterpret_cast<char *>(file), bytes);
-	free(file);
-	return out;
-}
-
-std::string cve()
-{
-	size_t bytes = 0;
-	uint8_t *file = hostile_vorbis(&bytes);
-	return made(file, bytes);
-}
 
 std::string scans()
 {

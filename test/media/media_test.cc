@@ -13,29 +13,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern "C" {
-#include "hostile.h"
-}
+#include "hostile_files.h"
 
 namespace
 {
 
 using testing::HasSubstr;
 using testing::StartsWith;
-
-std::string made(uint8_t *file, size_t bytes)
-{
-	std::string out(reinterpret_cast<char *>(file), bytes);
-	free(file);
-	return out;
-}
-
-std::string cve()
-{
-	size_t bytes = 0;
-	uint8_t *file = hostile_vorbis(&bytes);
-	return made(file, bytes);
-}
 
 class MediaServer : public testing::Test
 {

@@ -299,6 +299,10 @@ unsigned int harness_poisoned(void)
 	return atomic_load(&poisoned);
 }
 
+void domains_fork_child(void)
+{
+}
+
 void domain_poison(struct lych_domain *domain)
 {
 	atomic_fetch_add(&poisoned, 1);

@@ -14,6 +14,7 @@
 #pragma weak contexts_forget
 #pragma weak contexts_go_on
 #pragma weak contexts_rest
+#pragma weak contexts_resting
 #pragma weak contexts_fork_child
 #pragma weak context_is_own
 #pragma weak context_keep
@@ -26,7 +27,9 @@
 #pragma weak library_enter
 #pragma weak library_gone
 #pragma weak library_is_stack_guard
+#pragma weak library_hold
 #pragma weak library_leave
+#pragma weak library_let_go
 #pragma weak library_own_call
 #pragma weak library_quick
 #pragma weak library_reset
@@ -82,6 +85,12 @@ bool context_keep(struct library *l, struct thread *t, const struct sigframe *fr
 void contexts_go_on(struct library *l)
 {
 	(void)l;
+}
+
+bool contexts_resting(const struct library *l)
+{
+	(void)l;
+	abort();
 }
 
 int contexts_rest(struct library *l, uint64_t end_ns)
@@ -146,6 +155,18 @@ bool library_is_stack_guard(struct library *l, uint64_t at, uint64_t sp)
 void library_leave(struct lych_domain *d)
 {
 	(void)d;
+	abort();
+}
+
+struct library *library_hold(struct lych_domain *d)
+{
+	(void)d;
+	return NULL;
+}
+
+void library_let_go(struct library *l)
+{
+	(void)l;
 	abort();
 }
 

@@ -10,28 +10,15 @@
 #include <string>
 
 #include "needs_pku.h"
+#include "said.h"
 
 namespace {
 
 using ::testing::HasSubstr;
 
-struct Said {
-	std::string out;
-	int status;
-};
-
 Said Attack(const std::string &args)
 {
-	Said said = {"", -1};
-	char chunk[4096];
-	FILE *pipe = popen((LYCHGATE_COMMAND " attack " + args + " 2>&1").c_str(), "r");
-
-	for (size_t n; (n = fread(chunk, 1, sizeof(chunk), pipe)) > 0;) {
-		said.out.append(chunk, n);
-	}
-	int ended = pclose(pipe);
-	said.status = WIFEXITED(ended) ? WEXITSTATUS(ended) : -1;
-	return said;
+	return LychgateSays("attack", args);
 }
 
 class AttackCommand : public NeedsPku {

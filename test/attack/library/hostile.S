@@ -128,6 +128,69 @@ fn hostile_wild
 	ud2
 fn_end hostile_wild
 
+/*
+ * void hostile_land(struct landing *): there, with these registers (hostile.h), and everything of the stack given, and every register
+ * left, the address of hostile_landed: whatever returns, or calls through a register, comes to it.
+ */
+fn hostile_land
+	push	%rbx
+	push	%rbp
+	push	%r12
+	push	%r13
+	push	%r14
+	push	%r15
+	mov	%rsp, hostile_saved(%rip)
+	mov	%rdi, hostile_landing(%rip)
+	mov	%rdi, %rbx
+	lea	hostile_landed(%rip), %rax
+	mov	8(%rbx), %rdi
+	mov	16(%rbx), %rcx
+	cld
+	rep stosq
+	mov	%rax, %rbp
+	mov	%rax, %r12
+	mov	%rax, %r13
+	mov	%rax, %r14
+	mov	%rax, %r15
+	mov	0(%rbx), %r11
+	mov	24(%rbx), %rsp
+	mov	40(%rbx), %rcx
+	mov	48(%rbx), %rdx
+	mov	56(%rbx), %rdi
+	mov	64(%rbx), %rsi
+	mov	72(%rbx), %r10
+	mov	80(%rbx), %r8
+	mov	88(%rbx), %r9
+	mov	32(%rbx), %rax
+	mov	%rbp, %rbx
+	jmp	*%r11
+fn_end hostile_land
+
+	.p2align 4
+	.globl hostile_landed
+	.hidden hostile_landed
+	.type hostile_landed, @function
+hostile_landed:
+	endbr64
+	cld
+	mov	hostile_landing(%rip), %rdi
+	incq	104(%rdi)
+	mov	%rax, 112(%rdi)
+	mov	96(%rdi), %rsi
+	mov	(%rsi), %rax
+	mov	%rax, 120(%rdi)
+	mov	hostile_saved(%rip), %rsp
+	pop	%r15
+	pop	%r14
+	pop	%r13
+	pop	%r12
+	pop	%rbp
+	pop	%rbx
+	ret
+	.size hostile_landed, . - hostile_landed
+
+	.local hostile_landing
+	.comm hostile_landing, 8, 8
 	.local hostile_saved
 	.comm hostile_saved, 8, 8
 	.section .note.GNU-stack, "", @progbits

@@ -98,6 +98,16 @@ extern const struct not_stopped not_stopped[];
 bool attack_had_effect(const struct attack *a, int status);
 bool attack_may_lack(const struct attack *a, int status);
 
+/* A jump of the attacker's, in its memory: hostile_land of hostile.S knows where what is. */
+struct landing {
+	uint64_t to;
+	uint64_t *stack, words; /* that are made to lead back */
+	uint64_t rsp, rax, rcx, rdx, rdi, rsi, r10, r8, r9;
+	const uint64_t *prize;  /* what it reads when it is back */
+	uint64_t landings, told, taken; /* how often it was; rax then; what the prize was */
+};
+void hostile_land(struct landing *landing);
+
 long hostile_syscall(long nr, long a, long b, long c, long d, long e, long f);
 long hostile_do(attack_fn attack, struct prey *p);
 uint64_t hostile_read(const volatile uint64_t *at);
