@@ -152,6 +152,8 @@ static void *own_thread(void *arg)
 		/* As the kernel does it, for who joins. Nothing is read there any more when the domain has ended. */
 		clear_tid = x->clear_tid;
 		context_release(x);
+		/* Counted no more before somebody who joins it can know: then there is room for another. */
+		atomic_fetch_sub(&c->own, 1);
 		if (rc == 0 && clear_tid != 0) {
 			const int none = 0;
 
@@ -159,8 +161,9 @@ static void *own_thread(void *arg)
 				sys3(SYS_futex, clear_tid, FUTEX_WAKE_PRIVATE, 1);
 			}
 		}
+	} else {
+		atomic_fetch_sub(&c->own, 1);
 	}
-	atomic_fetch_sub(&c->own, 1);
 	atomic_fetch_sub(&c->alive, 1); /* from here on the library may be gone */
 	return NULL;
 }

@@ -264,7 +264,8 @@ LYCH_API void lych_inside_free(void *block);
  * else -EFAULT. bytes 0 is checked like 1. Of a domain of lych_open all of its memory counts; but code inside may unmap
  * at any moment what is neither heap nor that stack, so do not read it there: copy it out.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
- * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst. Each byte is read once.
+ * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst, unless a hole in the memory of
+ * a domain of lych_open is met on the way: what lay before it may be there. Each byte is read once.
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
  * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
  * NULL. Each byte is read once, and where the string ends is decided by the copy.

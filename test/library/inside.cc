@@ -217,6 +217,12 @@ void inside_loop()
 	}
 }
 
+void inside_loop_from(int *here)
+{
+	__atomic_store_n(here, 1, __ATOMIC_SEQ_CST);
+	inside_loop();
+}
+
 void inside_throw()
 {
 	throw std::runtime_error("nobody catches it");

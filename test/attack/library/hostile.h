@@ -44,6 +44,7 @@ struct prey {
 /* An attack: ATTACK_DONE when it had its effect, as far as the attacker can tell; otherwise what it was told, 0 or -errno. */
 typedef long (*attack_fn)(struct prey *p);
 #define ATTACK_DONE 0x600d
+#define ATTACK_CANNOT 0xbad /* what it begins with, and everybody may do, did not work */
 
 /* How it ends inside. */
 enum attack_end {

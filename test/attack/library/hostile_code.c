@@ -132,9 +132,14 @@ static long code_file(struct prey *p, const char *name, const uint8_t *code, siz
 
 long attack_wrpkru_in_a_file(struct prey *p)
 {
-	long fd = code_file(p, "wrpkru", not_wrpkru, sizeof(not_wrpkru));
+	long fd = code_file(p, "clean", not_clean, sizeof(not_clean));
 	long at = fd < 0 ? fd : raw(SYS_mmap, 0, PAGE, RX, MAP_PRIVATE, fd, 0);
 
+	if (failed(at) || ((code_fn)at)(NULL, NULL) != 42) {
+		return ATTACK_CANNOT;
+	}
+	fd = code_file(p, "wrpkru", not_wrpkru, sizeof(not_wrpkru));
+	at = fd < 0 ? fd : raw(SYS_mmap, 0, PAGE, RX, MAP_PRIVATE, fd, 0);
 	if (failed(at)) {
 		at = raw(SYS_mmap, 0, PAGE, RX, MAP_SHARED, fd, 0);
 	}
@@ -355,7 +360,7 @@ long attack_compatibility_mode_nowhere(struct prey *p)
 }
 
 /* The least that is a library: two pages of text, where the code is as if it had been linked there, and a table of nothing. */
-static char *made(struct prey *p, const uint8_t *code, size_t bytes, size_t at)
+static struct link_map *linked(struct prey *p, const char *name, const uint8_t *code, size_t bytes, size_t at)
 {
 	static char text[2 * PAGE];
 	char path[128];
@@ -371,10 +376,11 @@ static char *made(struct prey *p, const uint8_t *code, size_t bytes, size_t at)
 	eh->e_phoff = sizeof(*eh);
 	eh->e_ehsize = sizeof(*eh);
 	eh->e_phentsize = sizeof(*ph);
-	eh->e_phnum = 3;
+	eh->e_phnum = 4;
 	ph[0] = (ElfW(Phdr)){PT_LOAD, PF_R | PF_W, 0, 0, 0, PAGE, PAGE, PAGE};
 	ph[1] = (ElfW(Phdr)){PT_LOAD, PF_R | PF_X, PAGE, PAGE, PAGE, 2 * PAGE, 2 * PAGE, PAGE};
 	ph[2] = (ElfW(Phdr)){PT_DYNAMIC, PF_R | PF_W, 2048, 2048, 2048, 6 * sizeof(*dyn), 6 * sizeof(*dyn), 8};
+	ph[3] = (ElfW(Phdr)){.p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W}; /* else the loader asks for a stack that can be run */
 	dyn[0] = (ElfW(Dyn)){DT_STRTAB, {1024}};
 	dyn[1] = (ElfW(Dyn)){DT_SYMTAB, {1040}};
 	dyn[2] = (ElfW(Dyn)){DT_STRSZ, {1}};
@@ -383,41 +389,61 @@ static char *made(struct prey *p, const uint8_t *code, size_t bytes, size_t at)
 	memset(text, 0xcc, sizeof(text));
 	put(text + at, code, bytes);
 	text[512] = (char)0xc3;
-	snprintf(path, sizeof(path), "%s/made.so", p->work);
+	snprintf(path, sizeof(path), "%s/%s.so", p->work, name);
 	long fd = raw(SYS_open, path, O_RDWR | O_CREAT | O_TRUNC, 0700);
 	raw(SYS_pwrite64, fd, p->own, PAGE, 0);
 	raw(SYS_pwrite64, fd, text, sizeof(text), PAGE);
 	raw(SYS_close, fd);
-	struct link_map *library = dlopen(path, RTLD_NOW);
+	return dlopen(path, RTLD_NOW);
+}
+
+/*
+ * Where the code is then; NULL: it was refused. 0 in *cannot, or ATTACK_CANNOT where one with code that does nothing forbidden is
+ * refused, too: what stops the attack must be what is in it.
+ */
+static char *made(struct prey *p, const uint8_t *code, size_t bytes, size_t at, long *cannot)
+{
+	struct link_map *library = linked(p, "clean", not_clean, sizeof(not_clean), at);
+
+	*cannot = ATTACK_CANNOT;
+	if (library == NULL || ((code_fn)((char *)library->l_addr + PAGE + at))(NULL, NULL) != 42) {
+		return NULL;
+	}
+	*cannot = 0;
+	library = linked(p, "made", code, bytes, at);
 	return library == NULL ? NULL : (char *)library->l_addr + PAGE + at;
 }
 
 long attack_wrpkru_in_a_library(struct prey *p)
 {
-	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), 0);
+	long cannot;
+	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), 0, &cannot);
 
-	return at == NULL ? -EACCES : run(p, at);
+	return cannot != 0 ? cannot : at == NULL ? -EACCES : run(p, at);
 }
 
 long attack_wrpkru_over_a_border_of_a_library(struct prey *p)
 {
-	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), PAGE - WRPKRU_AT - 1);
+	long cannot;
+	char *at = made(p, not_wrpkru, sizeof(not_wrpkru), PAGE - WRPKRU_AT - 1, &cannot);
 
-	return at == NULL ? -EACCES : run(p, at);
+	return cannot != 0 ? cannot : at == NULL ? -EACCES : run(p, at);
 }
 
 long attack_xrstor_in_a_library(struct prey *p)
 {
-	char *at = made(p, not_xrstor, sizeof(not_xrstor), 1024);
+	long cannot;
+	char *at = made(p, not_xrstor, sizeof(not_xrstor), 1024, &cannot);
 
-	return at == NULL ? -EACCES : run(p, at);
+	return cannot != 0 ? cannot : at == NULL ? -EACCES : run(p, at);
 }
 
 long attack_wrgsbase_in_a_library(struct prey *p)
 {
-	char *at = made(p, not_wrgsbase, sizeof(not_wrgsbase), 1024);
+	long cannot;
+	char *at = made(p, not_wrgsbase, sizeof(not_wrgsbase), 1024, &cannot);
 
-	return at == NULL ? -EACCES : ((code_fn)at)(p->own, NULL) == 0 ? ATTACK_DONE : -ENODATA;
+	return cannot != 0 ? cannot : at == NULL ? -EACCES : ((code_fn)at)(p->own, NULL) == 0 ? ATTACK_DONE : -ENODATA;
 }
 
 /* ---- before anybody has called ----------------------------------------------------------------------------------------------- */

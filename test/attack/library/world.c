@@ -379,7 +379,11 @@ static const char *ending(const struct world *w, int rc)
 
 static void as_it_should(const struct attack *a, struct world *w, int rc, long result)
 {
-	if (rc == 0 && (result == ATTACK_DONE || result > 0)) {
+	if (rc == 0 && result == ATTACK_CANNOT) {
+		tell(w, "what it begins with, and may do, does not work");
+		return;
+	}
+	if (rc == 0 && result > 0) {
 		tell(w, "it says that it had its effect");
 		return;
 	}

@@ -1,0 +1,604 @@
+// SPDX-License-Identifier: Apache-2.0
+// The world inside a library domain: what programs ask of their loader, C library and kernel works
+// there, within its policy and limits; and where it does not, it fails as programs know it.
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include <lychgate/lychgate.h>
+
+#include "library_live.h"
+#include "worldly.h"
+
+LYCH_SYM(in, world_add, int, (int, int));
+LYCH_SYM(in, world_load, int, (const char *, const char *, int));
+LYCH_SYM(in, world_last_error, const char *, (void));
+LYCH_SYM(in, world_convert, long,
+	 (const char *, const char *, const char *, size_t, char *, size_t));
+LYCH_SYM(in, world_set_locale, int, (const char *));
+LYCH_SYM(in, world_characters, int, (const char *));
+LYCH_SYM(in, world_user, int, (unsigned, char *, size_t));
+LYCH_SYM(in, world_address, int, (const char *, int, uint32_t *));
+LYCH_SYM(in, world_copy_text, void, (const char *));
+LYCH_SYM(in, world_assert, void, (int));
+LYCH_SYM(in, world_exit_at_once, void, (int));
+LYCH_SYM(in, world_exhaust_by_new, void, (void));
+LYCH_SYM(in, world_free_twice, void, (void));
+LYCH_SYM(in, world_until_null, long, (size_t));
+LYCH_SYM(in, world_until_no_mapping, long, (size_t));
+LYCH_SYM(in, world_until_no_break, long, (size_t));
+LYCH_SYM(in, world_until_no_file, long, (const char *));
+LYCH_SYM(in, world_until_no_thread, long, (void));
+LYCH_SYM(in, world_version, int, (void));
+LYCH_SYM_VERSION(one, world_version, "WORLD_1", int, (void));
+LYCH_SYM_VERSION(two, world_version, "WORLD_2", int, (void));
+LYCH_SYM_VERSION(three, world_version, "WORLD_3", int, (void));
+LYCH_SYM_VERSION(one, memcpy, "GLIBC_2.2.5", void *, (void *, const void *, size_t));
+LYCH_SYM_VERSION(two, memcpy, "GLIBC_2.14", void *, (void *, const void *, size_t));
+LYCH_SYM_VERSION(three, memcpy, "GLIBC_2.15", void *, (void *, const void *, size_t));
+LYCH_SYM(in, world_chosen, int, (int));
+LYCH_SYM(in, world_text_up_to_the_end, char *, (void));
+LYCH_SYM(in, world_got, uint64_t *, (void));
+LYCH_SYM(in, world_write, void, (uint64_t *));
+LYCH_SYM(in, world_read, uint64_t, (const uint64_t *));
+LYCH_SYM(in, world_guard, uint64_t, (void));
+LYCH_SYM(in, world_destructors, int, (int));
+
+namespace
+{
+
+class World : public LibraryDomain
+{
+      protected:
+	lych_domain *OpenWorld(const char *policy = nullptr)
+	{
+		lych_library_opts opts = {};
+
+		opts.size = sizeof(opts);
+		opts.policy = policy;
+		return Open(LYCH_WORLDLY, &opts);
+	}
+
+	static void Works(lych_domain *in)
+	{
+		int n = 0;
+
+		ASSERT_EQ(LYCH_CALL(in, &n, world_add, 40, 2), 0);
+		EXPECT_EQ(n, 42);
+	}
+
+	// Converts text, "" where it could not: then said says why.
+	static std::string Convert(lych_domain *in, const char *to, const char *text, long *said)
+	{
+		char *out = static_cast<char *>(lych_alloc(in, 64)), copy[64];
+
+		EXPECT_EQ(LYCH_CALL(in, said, world_convert, lych_strdup(in, to),
+				    lych_strdup(in, "UTF-8"), lych_strdup(in, text), strlen(text),
+				    out, 64),
+			  0);
+		if (*said < 0 || *said > 64 || lych_copy_out(in, copy, out, sizeof(copy)) != 0) {
+			return "";
+		}
+		return std::string(copy, static_cast<size_t>(*said));
+	}
+
+	static int Load(lych_domain *in, const char *fn)
+	{
+		int n = 0;
+
+		EXPECT_EQ(LYCH_CALL(in, &n, world_load, lych_strdup(in, LYCH_PART),
+				    lych_strdup(in, fn), 14),
+			  0);
+		return n;
+	}
+
+	static std::string LastError(lych_domain *in)
+	{
+		const char *at = nullptr;
+		char *text = nullptr;
+
+		EXPECT_EQ(LYCH_CALL(in, &at, world_last_error), 0);
+		EXPECT_EQ(lych_strndup_out(in, &text, at, 256), 0);
+		std::string error = text != nullptr ? text : "";
+		free(text);
+		return error;
+	}
+};
+
+TEST_F(World, HasDlopenWhereThePolicyAllowsTheFile)
+{
+	std::string part = LYCH_PART, policy = "files-ro:" + part.substr(0, part.rfind('/'));
+	lych_domain *in = OpenWorld(policy.c_str());
+	ASSERT_NE(in, nullptr);
+
+	for (int round = 0; round < 3; round++) {
+		EXPECT_EQ(Load(in, "part_triple"), 42) << LastError(in);
+	}
+	EXPECT_EQ(Load(in, "part_quarter"), -2);
+	EXPECT_NE(LastError(in).find("undefined symbol: part_quarter"), std::string::npos)
+		<< LastError(in);
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_assert, 0), -EFAULT);
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	EXPECT_EQ(Load(in, "part_triple"), 42) << LastError(in);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+TEST_F(World, HasNoDlopenOfAFileThatThePolicyDoesNotAllow)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+
+	EXPECT_EQ(Load(in, "part_triple"), -1);
+	EXPECT_NE(LastError(in).find("cannot open shared object file"), std::string::npos)
+		<< LastError(in);
+	Works(in);
+	// by lych_load, on behalf of the host, it is loaded
+	ASSERT_EQ(lych_load(in, LYCH_PART), 0) << lych_why();
+	void *at = nullptr;
+	EXPECT_EQ(lych_symbol(in, &at, "part_triple", nullptr), 0);
+}
+
+TEST_F(World, ConvertsCharactersWithTheFilesOfTheCLibrary)
+{
+	lych_domain *in = OpenWorld("files-ro:" LYCH_GCONV);
+	ASSERT_NE(in, nullptr);
+	long said = 0;
+
+	EXPECT_EQ(Convert(in, "ISO-8859-1", "gr\u00fc\u00df", &said), "gr\xfc\xdf") << said;
+	EXPECT_EQ(Convert(in, "UTF-16LE", "gr\u00fc\u00df", &said),
+		  std::string("g\0r\0\xfc\0\xdf\0", 8))
+		<< said;
+	EXPECT_EQ(Convert(in, "ISO-8859-1", "\u20ac", &said), "");
+	EXPECT_EQ(said, -EILSEQ);
+	EXPECT_EQ(Convert(in, "NOBODY-HAS-IT", "a", &said), "");
+	EXPECT_EQ(said, -EINVAL);
+}
+
+TEST_F(World, ConvertsCharactersWithoutFilesAsFarAsTheCLibraryDoes)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	long said = 0;
+
+	EXPECT_EQ(Convert(in, "UCS-4LE", "\u00fc!", &said), std::string("\xfc\0\0\0!\0\0\0", 8))
+		<< said;
+	EXPECT_EQ(Convert(in, "ISO-8859-1", "a", &said), "");
+	EXPECT_EQ(said, -EINVAL);
+	Works(in);
+}
+
+TEST_F(World, HasTheLocalesWhoseFilesItMayRead)
+{
+	lych_domain *in = OpenWorld("files-ro:/usr/lib/locale");
+	ASSERT_NE(in, nullptr);
+	char *text = lych_strdup(in, "\u00fc\u20ac");
+	int rc = 1;
+
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_set_locale, lych_strdup(in, "xx_XX.UTF-8")), 0);
+	EXPECT_EQ(rc, -1);
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_characters, text), 0);
+	EXPECT_NE(rc, 2) << "that of before is in force";
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_set_locale, lych_strdup(in, "C.UTF-8")), 0);
+	EXPECT_EQ(rc, 0);
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_characters, text), 0);
+	EXPECT_EQ(rc, 2);
+}
+
+TEST_F(World, HasNoLocaleButCWithoutFiles)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	int rc = 1;
+
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_set_locale, lych_strdup(in, "C.UTF-8")), 0);
+	EXPECT_EQ(rc, -1);
+	for (const char *name : {"C", "POSIX", ""}) {
+		ASSERT_EQ(LYCH_CALL(in, &rc, world_set_locale, lych_strdup(in, name)), 0);
+		EXPECT_EQ(rc, 0) << '"' << name << '"';
+	}
+}
+
+TEST_F(World, KnowsUsersWhereItMayReadWhoTheyAre)
+{
+	lych_domain *in = OpenWorld("files-ro:/etc/passwd:/etc/nsswitch.conf");
+	ASSERT_NE(in, nullptr);
+	auto *name = static_cast<char *>(lych_calloc(in, 1, 64));
+	char copy[64] = "";
+	int rc = 1;
+
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_user, 0, name, 64), 0);
+	EXPECT_EQ(rc, 0);
+	ASSERT_EQ(lych_copy_out(in, copy, name, sizeof(copy)), 0);
+	EXPECT_STREQ(copy, "root");
+
+	lych_domain *pure = OpenWorld();
+	ASSERT_NE(pure, nullptr);
+	in = pure;
+	ASSERT_EQ(
+		LYCH_CALL(in, &rc, world_user, 0, static_cast<char *>(lych_calloc(in, 1, 64)), 64),
+		0);
+	EXPECT_EQ(rc, -1);
+	Works(in);
+}
+
+TEST_F(World, LooksUpAddressesAsItsPolicySays)
+{
+	for (const char *policy : {"net-client", "pure"}) {
+		lych_domain *in = OpenWorld(policy);
+		ASSERT_NE(in, nullptr);
+		auto *address = static_cast<uint32_t *>(lych_calloc(in, 1, sizeof(uint32_t)));
+		uint32_t copy = 0;
+		int rc = 1;
+
+		ASSERT_EQ(
+			LYCH_CALL(in, &rc, world_address, lych_strdup(in, "192.0.2.7"), 1, address),
+			0)
+			<< policy;
+		EXPECT_EQ(rc, 0) << policy;
+		ASSERT_EQ(lych_copy_out(in, &copy, address, sizeof(copy)), 0);
+		EXPECT_EQ(copy, 0xc0000207u) << policy;
+		ASSERT_EQ(
+			LYCH_CALL(in, &rc, world_address, lych_strdup(in, "localhost"), 0, address),
+			0)
+			<< policy;
+		if (strcmp(policy, "pure") == 0) {
+			EXPECT_NE(rc, 0);
+		} else {
+			EXPECT_EQ(rc, 0);
+			ASSERT_EQ(lych_copy_out(in, &copy, address, sizeof(copy)), 0);
+			EXPECT_EQ(copy, 0x7f000001u);
+		}
+		Works(in);
+	}
+}
+
+struct Ending {
+	const char *name;
+	lych_fault_kind kind;
+	int (*call)(lych_domain *in);
+};
+
+class WorldEndings : public World, public ::testing::WithParamInterface<Ending>
+{
+};
+
+TEST_P(WorldEndings, EndTheCallAndNothingElse)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+
+	for (int round = 0; round < 2; round++) {
+		Works(in);
+		EXPECT_EQ(GetParam().call(in), -EFAULT);
+		EXPECT_STREQ(lych_fault_kind_name(lych_fault(in)->kind),
+			     lych_fault_kind_name(GetParam().kind));
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	Works(in);
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+	World, WorldEndings,
+	::testing::Values(
+		Ending{"AStringTooLongForItsBuffer", LYCH_FAULT_ABORT,
+		       [](lych_domain *in) {
+			       int rc = LYCH_CALL(in, LYCH_NOTHING, world_copy_text,
+						  lych_strdup(in, "it has room"));
+			       return rc != 0 ? rc
+					      : LYCH_CALL(in, LYCH_NOTHING, world_copy_text,
+							  lych_strdup(in, "it has room no more"));
+		       }},
+		Ending{"AnAssertionThatDoesNotHold", LYCH_FAULT_ABORT,
+		       [](lych_domain *in) {
+			       int rc = LYCH_CALL(in, LYCH_NOTHING, world_assert, 1);
+			       return rc != 0 ? rc : LYCH_CALL(in, LYCH_NOTHING, world_assert, 0);
+		       }},
+		Ending{"ExitAtOnce", LYCH_FAULT_EXIT,
+		       [](lych_domain *in) {
+			       return LYCH_CALL(in, LYCH_NOTHING, world_exit_at_once, 3);
+		       }},
+		Ending{"NoMemoryForNew", LYCH_FAULT_ABORT,
+		       [](lych_domain *in) {
+			       return LYCH_CALL(in, LYCH_NOTHING, world_exhaust_by_new);
+		       }},
+		Ending{"ABlockFreedTwice", LYCH_FAULT_ABORT,
+		       [](lych_domain *in) {
+			       return LYCH_CALL(in, LYCH_NOTHING, world_free_twice);
+		       }}),
+	[](const auto &test) { return std::string(test.param.name); });
+
+TEST_F(World, HasAsMuchMemoryAsItsLimitSaysAndGoesOnWhenThatIsUsedUp)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.heap_bytes = 16 << 20;
+	lych_domain *in = Open(LYCH_WORLDLY, &opts);
+	ASSERT_NE(in, nullptr);
+	const long part = 64 << 10, most = (16 << 20) / part;
+	struct lych_usage usage = {};
+
+	// malloc last: the C library does not give back what it had for threads
+	for (int round = 0; round < 3; round++) {
+		long n = 0;
+		ASSERT_EQ(LYCH_CALL(in, &n, world_until_no_mapping, part), 0);
+		EXPECT_LE(n, most) << round;
+		EXPECT_GE(n, most / 2) << round;
+		ASSERT_EQ(LYCH_CALL(in, &n, world_until_no_break, part), 0);
+		EXPECT_LE(n, most) << round;
+		EXPECT_GE(n, most / 2) << round;
+		Works(in);
+	}
+	EXPECT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.limit_bytes, opts.heap_bytes);
+	EXPECT_LE(usage.used_bytes, usage.limit_bytes / 4) << "all of it has been given back";
+	for (int round = 0; round < 3; round++) {
+		long n = 0;
+		ASSERT_EQ(LYCH_CALL(in, &n, world_until_null, part), 0);
+		EXPECT_LE(n, most) << round;
+		EXPECT_GE(n, most / 4) << round;
+		Works(in);
+	}
+	EXPECT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_LE(usage.used_bytes, usage.limit_bytes);
+}
+
+TEST_F(World, HasAsManyFilesAsItsLimitSays)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.policy = "files-ro:/etc/passwd";
+	opts.fds = 8;
+	lych_domain *in = Open(LYCH_WORLDLY, &opts);
+	ASSERT_NE(in, nullptr);
+	long first = 0, n = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &first, world_until_no_file, lych_strdup(in, "/etc/passwd")), 0);
+	EXPECT_EQ(first, 8);
+	for (int round = 0; round < 3; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, world_until_no_file, lych_strdup(in, "/etc/passwd")),
+			  0);
+		EXPECT_EQ(n, first) << "they have been closed";
+	}
+}
+
+TEST_F(World, HasAsManyThreadsAsItsLimitSays)
+{
+	for (unsigned threads : {1u, 3u, UINT_MAX}) {
+		lych_library_opts opts = {};
+		opts.size = sizeof(opts);
+		opts.threads = threads;
+		lych_domain *in = Open(LYCH_WORLDLY, &opts);
+		ASSERT_NE(in, nullptr);
+
+		for (int round = 0; round < 2; round++) {
+			long n = -1;
+			ASSERT_EQ(LYCH_CALL(in, &n, world_until_no_thread), 0);
+			EXPECT_EQ(n, threads == UINT_MAX ? 0 : threads) << round;
+		}
+		struct lych_usage usage = {};
+		EXPECT_EQ(lych_library_usage(in, &usage), 0);
+		EXPECT_EQ(usage.threads, 0u);
+		EXPECT_EQ(usage.threads_made, threads == UINT_MAX ? 0 : 2 * (threads + 50));
+	}
+}
+
+TEST_F(World, HasSymbolsByVersion)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	lych_domain *one = in, *two = in, *three = in;
+	void *at = nullptr, *other = nullptr;
+	int n = 0;
+
+	ASSERT_EQ(LYCH_CALL(one, &n, world_version), 0);
+	EXPECT_EQ(n, 1);
+	ASSERT_EQ(LYCH_CALL(two, &n, world_version), 0);
+	EXPECT_EQ(n, 2);
+	ASSERT_EQ(LYCH_CALL(in, &n, world_version), 0);
+	EXPECT_EQ(n, 2) << "the default one";
+	EXPECT_EQ(LYCH_CALL(three, &n, world_version), -ENOENT);
+
+	ASSERT_EQ(lych_symbol(in, &at, "world_version", "WORLD_1"), 0);
+	ASSERT_EQ(lych_symbol(in, &other, "world_version", "WORLD_2"), 0);
+	EXPECT_NE(at, other);
+	ASSERT_EQ(lych_symbol(in, &at, "world_version", nullptr), 0);
+	EXPECT_EQ(at, other);
+	EXPECT_EQ(lych_symbol(in, &at, "world_version", "WORLD_3"), -ENOENT);
+	EXPECT_EQ(at, nullptr);
+
+	ASSERT_EQ(lych_load(in, "libz.so.1"), 0) << lych_why();
+	EXPECT_EQ(lych_symbol(in, &at, "deflateTune", "ZLIB_1.2.2.3"), 0);
+	EXPECT_EQ(lych_symbol(in, &other, "deflateTune", nullptr), 0);
+	EXPECT_EQ(at, other);
+	EXPECT_EQ(lych_symbol(in, &at, "deflateTune", "ZLIB_1.2.2"), -ENOENT);
+}
+
+TEST_F(World, HasWhatAnIfuncChose)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	lych_domain *one = in, *two = in, *three = in;
+	auto *to = static_cast<char *>(lych_calloc(in, 1, 16));
+	void *from = lych_copy_in(in, "seven!\nand more", 16), *result = nullptr;
+	int n = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &n, world_chosen, 14), 0);
+	EXPECT_EQ(n, 42);
+	// memcpy is one, in both of its versions
+	ASSERT_EQ(LYCH_CALL(one, &result, memcpy, to, from, 7), 0);
+	EXPECT_EQ(result, to);
+	EXPECT_EQ(memcmp(to, "seven!\n\0", 8), 0);
+	ASSERT_EQ(LYCH_CALL(two, &result, memcpy, to, from, 16), 0);
+	EXPECT_EQ(result, to);
+	EXPECT_EQ(memcmp(to, "seven!\nand more", 16), 0);
+	EXPECT_EQ(LYCH_CALL(three, &result, memcpy, to, from, 16), -ENOENT);
+}
+
+TEST_F(World, IsAllThatIsCopiedOut)
+{
+	lych_domain *in = OpenWorld();
+	lych_domain *other = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	ASSERT_NE(other, nullptr);
+	auto *own = static_cast<char *>(lych_copy_in(in, "its own", 8));
+	char *copy = nullptr, byte = 'b', on_stack[8] = "host's";
+	static char global[8] = "host's";
+
+	ASSERT_EQ(lych_strndup_out(in, &copy, own, 8), 0);
+	EXPECT_STREQ(copy, "its own");
+	free(copy);
+	EXPECT_EQ(lych_strndup_out(in, &copy, own, 7), -E2BIG);
+	EXPECT_EQ(copy, nullptr);
+	char *heap = strdup("host's");
+	const void *const foreign[] = {on_stack,
+				       global,
+				       heap,
+				       lych_copy_in(other, "another's", 10),
+				       reinterpret_cast<const void *>(&lych_symbol),
+				       nullptr,
+				       reinterpret_cast<const void *>(UINTPTR_MAX),
+				       reinterpret_cast<const void *>(uintptr_t{1} << 63)};
+	for (const void *at : foreign) {
+		EXPECT_EQ(lych_verify_range(in, at, 1), -EFAULT) << at;
+		EXPECT_EQ(lych_copy_out(in, &byte, at, 1), -EFAULT) << at;
+		EXPECT_EQ(lych_strndup_out(in, &copy, static_cast<const char *>(at), 8), -EFAULT)
+			<< at;
+		EXPECT_EQ(copy, nullptr);
+	}
+	EXPECT_EQ(byte, 'b');
+	free(heap);
+
+	// The longest range that begins at own, and one that is longer by a byte; and what wraps
+	// around.
+	size_t good = 1, bad = SIZE_MAX / 2;
+	EXPECT_EQ(lych_verify_range(in, own, bad), -EFAULT);
+	while (bad - good > 1) {
+		size_t half = good + (bad - good) / 2;
+		(lych_verify_range(in, own, half) == 0 ? good : bad) = half;
+	}
+	ASSERT_EQ(lych_verify_range(in, own, good), 0);
+	EXPECT_EQ(lych_verify_range(in, own + good, 1), -EFAULT);
+	EXPECT_EQ(lych_verify_range(in, own + good - 1, 2), -EFAULT);
+	char two[2] = {'t', 'w'};
+	EXPECT_EQ(lych_copy_out(in, two, own + good - 1, 2), -EFAULT);
+	EXPECT_EQ(std::string(two, 2), "tw");
+	EXPECT_EQ(lych_verify_range(in, own, SIZE_MAX), -EFAULT);
+	EXPECT_EQ(lych_verify_range(in, own, ~reinterpret_cast<uintptr_t>(own) + 2), -EFAULT);
+	EXPECT_EQ(lych_copy_out(in, two, own, SIZE_MAX - 1), -EFAULT);
+	EXPECT_EQ(std::string(two, 2), "tw");
+
+	// a text that has no end before its memory has
+	char *text = nullptr, page[4097] = "";
+	ASSERT_EQ(LYCH_CALL(in, &text, world_text_up_to_the_end), 0);
+	EXPECT_EQ(lych_strndup_out(in, &copy, text, 4096), -E2BIG);
+	EXPECT_EQ(lych_strndup_out(in, &copy, text, 8192), -EFAULT);
+	EXPECT_EQ(copy, nullptr);
+	EXPECT_EQ(lych_copy_out(in, page, text, 4097), -EFAULT);
+	EXPECT_EQ(page[4096], '\0');
+	EXPECT_EQ(lych_copy_out(in, page, text, 4096), 0);
+	EXPECT_EQ(page[4095], 'x');
+	Works(in);
+}
+
+TEST_F(World, HasReadOnlyRelocations)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	uint64_t *got = nullptr, word = 0;
+	auto *own = static_cast<uint64_t *>(lych_calloc(in, 1, sizeof(uint64_t)));
+	void *at = nullptr;
+
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_write, own), 0);
+	EXPECT_EQ(*own, 0x5a5au);
+	ASSERT_EQ(LYCH_CALL(in, &got, world_got), 0);
+	ASSERT_EQ(LYCH_CALL(in, &word, world_read, got), 0);
+	ASSERT_EQ(lych_symbol(in, &at, "malloc", nullptr), 0);
+	EXPECT_EQ(word, reinterpret_cast<uint64_t>(at));
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_write, got), -EFAULT);
+		EXPECT_STREQ(lych_fault_kind_name(lych_fault(in)->kind),
+			     lych_fault_kind_name(LYCH_FAULT_SEGV));
+		EXPECT_EQ(lych_fault(in)->access, LYCH_ACCESS_WRITE);
+		EXPECT_EQ(lych_fault(in)->address, reinterpret_cast<uint64_t>(got));
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	ASSERT_EQ(LYCH_CALL(in, &word, world_read, got), 0);
+	EXPECT_EQ(word, reinterpret_cast<uint64_t>(at));
+}
+
+TEST_F(World, HasAStackGuardOfItsOwn)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	uint64_t host, first = 0, second = 0, again = 0;
+
+	__asm__ volatile("mov %%fs:0x28, %0" : "=r"(host));
+	ASSERT_EQ(LYCH_CALL(in, &first, world_guard), 0);
+	ASSERT_EQ(LYCH_CALL(in, &again, world_guard), 0);
+	in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	ASSERT_EQ(LYCH_CALL(in, &second, world_guard), 0);
+	EXPECT_NE(first, 0u);
+	EXPECT_NE(second, 0u);
+	EXPECT_EQ(first & 0xff, 0u) << "a string ends there";
+	EXPECT_EQ(first, again);
+	EXPECT_NE(first, second);
+	EXPECT_NE(first, host);
+	EXPECT_NE(second, host);
+}
+
+TEST_F(World, RunsDestructorsOfThreadsThatEnd)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	int n = 0;
+
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, world_destructors, 5), 0);
+		EXPECT_EQ(n, 505);
+	}
+}
+
+} // namespace
+
+#ifdef LYCH_OPENMP
+
+LYCH_SYM(in, openmp_sum, long, (int, long));
+LYCH_SYM(in, openmp_threads, int, (int));
+LYCH_SYM(in, openmp_abort, void, (int));
+
+namespace
+{
+
+TEST_F(World, HasOpenmp)
+{
+	lych_domain *in = Open(LYCH_OPENMP);
+	ASSERT_NE(in, nullptr);
+
+	for (int round = 0; round < 3; round++) {
+		long sum = 0;
+		int n = 0;
+		ASSERT_EQ(LYCH_CALL(in, &sum, openmp_sum, 2, 10000), 0) << round;
+		EXPECT_EQ(sum, 50005000) << round;
+		ASSERT_EQ(LYCH_CALL(in, &n, openmp_threads, 2), 0) << round;
+		EXPECT_EQ(n, 2) << round;
+		// a thread of its pool, and in the second round the host's
+		EXPECT_NE(LYCH_CALL(in, LYCH_NOTHING, openmp_abort, 2 - round % 2), 0) << round;
+		EXPECT_STREQ(lych_fault_kind_name(lych_fault(in)->kind),
+			     lych_fault_kind_name(LYCH_FAULT_ABORT))
+			<< round;
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+}
+
+} // namespace
+
+#endif

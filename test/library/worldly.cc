@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "worldly.h"
+
+#include <arpa/inet.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <iconv.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <pwd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#undef NDEBUG
+#include <cassert>
+#include <cerrno>
+#include <clocale>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+
+#define PAGE 4096
+
+namespace
+{
+
+char last_error[256];
+
+void *volatile kept;
+
+struct Gate {
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+	long leave = 0; // so many may end
+};
+
+void *waits(void *arg)
+{
+	auto *gate = static_cast<Gate *>(arg);
+
+	pthread_mutex_lock(&gate->lock);
+	while (gate->leave == 0) {
+		pthread_cond_wait(&gate->changed, &gate->lock);
+	}
+	pthread_mutex_unlock(&gate->lock);
+	return arg;
+}
+
+int ended;
+
+struct Counts {
+	int value = 1;
+	~Counts()
+	{
+		__atomic_fetch_add(&ended, 100 * value, __ATOMIC_SEQ_CST);
+	}
+};
+
+thread_local Counts counts;
+
+void ends(void *value)
+{
+	__atomic_fetch_add(&ended, *static_cast<int *>(value), __ATOMIC_SEQ_CST);
+}
+
+void *has_both(void *arg)
+{
+	static int one = 1;
+
+	counts.value = 1; // now there is one
+	pthread_setspecific(*static_cast<pthread_key_t *>(arg), &one);
+	return nullptr;
+}
+
+} // namespace
+
+int world_add(int a, int b)
+{
+	return a + b;
+}
+
+int world_load(const char *path, const char *fn, int n)
+{
+	void *library = dlopen(path, RTLD_NOW);
+
+	last_error[0] = '\0';
+	if (library == nullptr) {
+		snprintf(last_error, sizeof(last_error), "%s", dlerror());
+		return -1;
+	}
+	auto call = reinterpret_cast<int (*)(int)>(dlsym(library, fn));
+	if (call == nullptr) {
+		snprintf(last_error, sizeof(last_error), "%s", dlerror());
+		dlclose(library);
+		return -2;
+	}
+	int result = call(n);
+	return dlclose(library) == 0 ? result : -3;
+}
+
+const char *world_last_error()
+{
+	return last_error;
+}
+
+long world_convert(const char *to, const char *from, const char *in, size_t bytes, char *out,
+		   size_t room)
+{
+	iconv_t cd = iconv_open(to, from);
+	char *next = out, *rest = const_cast<char *>(in);
+	size_t left = room;
+
+	if (cd == reinterpret_cast<iconv_t>(-1)) {
+		return -errno;
+	}
+	long rc = iconv(cd, &rest, &bytes, &next, &left) == static_cast<size_t>(-1) ? -errno
+										    : next - out;
+	iconv_close(cd);
+	return rc;
+}
+
+int world_set_locale(const char *name)
+{
+	return setlocale(LC_ALL, name) != nullptr ? 0 : -1;
+}
+
+int world_characters(const char *text)
+{
+	return static_cast<int>(mbstowcs(nullptr, text, 0));
+}
+
+int world_user(unsigned uid, char *name, size_t room)
+{
+	struct passwd *user = getpwuid(uid);
+
+	if (user == nullptr) {
+		return -1;
+	}
+	snprintf(name, room, "%s", user->pw_name);
+	return 0;
+}
+
+int world_address(const char *name, int numeric, uint32_t *out)
+{
+	struct addrinfo *list = nullptr, hints = {};
+
+	hints.ai_family = AF_INET;
+	hints.ai_socktype = SOCK_STREAM;
+	hints.ai_flags = numeric ? AI_NUMERICHOST : 0;
+	int rc = getaddrinfo(name, nullptr, &hints, &list);
+	if (rc == 0) {
+		*out = ntohl(
+			reinterpret_cast<struct sockaddr_in *>(list->ai_addr)->sin_addr.s_addr);
+		freeaddrinfo(list);
+	}
+	return rc;
+}
+
+void world_copy_text(const char *text)
+{
+	char small[16];
+
+	strcpy(small, text); // __strcpy_chk, as it is compiled with _FORTIFY_SOURCE
+	kept = small;
+	__asm__ volatile("" : : "r"(small) : "memory");
+}
+
+void world_assert(int it)
+{
+	assert(it != 0);
+}
+
+void world_exit_at_once(int status)
+{
+	_exit(status);
+}
+
+void world_exhaust_by_new()
+{
+	for (;;) {
+		kept = new char[1 << 20];
+	}
+}
+
+void world_free_twice()
+{
+	void *block = malloc(100);
+
+	kept = block;
+	free(kept);
+	free(kept);
+}
+
+long world_until_null(size_t bytes)
+{
+	void **list = nullptr;
+	long n = 0;
+
+	for (;; n++) {
+		auto *block = static_cast<void **>(malloc(bytes));
+		if (block == nullptr) {
+			break;
+		}
+		*block = list;
+		list = block;
+	}
+	int err = errno;
+	while (list != nullptr) {
+		auto *next = static_cast<void **>(*list);
+		free(list);
+		list = next;
+	}
+	return err == ENOMEM ? n : -err;
+}
+
+long world_until_no_mapping(size_t bytes)
+{
+	void **list = nullptr;
+	long n = 0;
+
+	for (;; n++) {
+		void *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
+		if (at == MAP_FAILED) {
+			break;
+		}
+		*static_cast<void **>(at) = list;
+		list = static_cast<void **>(at);
+	}
+	int err = errno;
+	while (list != nullptr) {
+		auto *next = static_cast<void **>(*list);
+		munmap(list, bytes);
+		list = next;
+	}
+	return err == ENOMEM ? n : -err;
+}
+
+long world_until_no_break(size_t bytes)
+{
+	long n = 0;
+
+	while (sbrk(static_cast<intptr_t>(bytes)) != reinterpret_cast<void *>(-1)) {
+		n++;
+	}
+	int err = errno;
+	sbrk(-static_cast<intptr_t>(bytes) * n);
+	return err == ENOMEM ? n : -err;
+}
+
+long world_until_no_file(const char *path)
+{
+	int fds[1024], n = 0;
+
+	while (n < 1024 && (fds[n] = open(path, O_RDONLY)) >= 0) {
+		n++;
+	}
+	int err = errno;
+	for (int i = 0; i < n; i++) {
+		close(fds[i]);
+	}
+	return err == EMFILE ? n : -err;
+}
+
+long world_until_no_thread()
+{
+	Gate first, others;
+	pthread_t ids[64];
+	int n = 0, rc = 0;
+	long result;
+
+	while (n < 64 &&
+	       (rc = pthread_create(&ids[n], nullptr, waits, n == 0 ? &first : &others)) == 0) {
+		n++;
+	}
+	result = rc == EAGAIN ? n : -rc;
+	// now and again there is room as soon as one has ended
+	for (int i = 0; n > 0 && i < 50 && result > 0; i++) {
+		pthread_mutex_lock(&first.lock);
+		first.leave = 1;
+		pthread_cond_signal(&first.changed);
+		pthread_mutex_unlock(&first.lock);
+		pthread_join(ids[0], nullptr);
+		first.leave = 0;
+		if (pthread_create(&ids[0], nullptr, waits, &first) != 0) {
+			ids[0] = ids[--n];
+			result = -1;
+		}
+	}
+	for (Gate *gate : {&first, &others}) {
+		pthread_mutex_lock(&gate->lock);
+		gate->leave = 1;
+		pthread_cond_broadcast(&gate->changed);
+		pthread_mutex_unlock(&gate->lock);
+	}
+	for (int i = 0; i < n; i++) {
+		pthread_join(ids[i], nullptr);
+	}
+	return result;
+}
+
+int world_version_1()
+{
+	return 1;
+}
+
+int world_version_2()
+{
+	return 2;
+}
+
+__asm__(".symver world_version_1, world_version@WORLD_1\n"
+	".symver world_version_2, world_version@@WORLD_2");
+
+static int threefold(int n)
+{
+	return 3 * n;
+}
+
+extern "C" __attribute__((used)) int (*world_choose(void))(int)
+{
+	return threefold;
+}
+
+int world_chosen(int n) __attribute__((ifunc("world_choose")));
+
+char *world_text_up_to_the_end()
+{
+	auto *at = static_cast<char *>(mmap(nullptr, 3 * PAGE, PROT_READ | PROT_WRITE,
+					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	memset(at, 'x', 3 * PAGE);
+	munmap(at + PAGE, 2 * PAGE);
+	return at;
+}
+
+uint64_t *world_got()
+{
+	uint64_t *at;
+
+	// of a function that is called by way of it
+	__asm__("lea malloc@GOTPCREL(%%rip), %0" : "=r"(at));
+	return at;
+}
+
+void world_write(uint64_t *at)
+{
+	*static_cast<volatile uint64_t *>(at) = 0x5a5a;
+}
+
+uint64_t world_read(const uint64_t *at)
+{
+	return *static_cast<const volatile uint64_t *>(at);
+}
+
+uint64_t world_guard()
+{
+	uint64_t guard;
+
+	__asm__ volatile("mov %%fs:0x28, %0" : "=r"(guard));
+	return guard;
+}
+
+int world_destructors(int n)
+{
+	pthread_key_t key;
+	pthread_t id;
+
+	ended = 0;
+	if (pthread_key_create(&key, ends) != 0) {
+		return -1;
+	}
+	for (int i = 0; i < n; i++) {
+		if (pthread_create(&id, nullptr, has_both, &key) != 0 ||
+		    pthread_join(id, nullptr) != 0) {
+			return -1;
+		}
+	}
+	pthread_key_delete(key);
+	return ended;
+}
