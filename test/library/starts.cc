@@ -2,9 +2,12 @@
 // Libraries whose constructor starts threads, which work for it ever after. STARTS_POOL: how many.
 #include "starts.h"
 
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -174,6 +177,42 @@ void begin(void *(*fn)(void *), long arg)
 	}
 }
 
+#ifdef STARTS_MAPS
+/* One that maps code, of which the host is told: it is in that system call as long as the host likes. */
+constexpr size_t mapped_bytes = 4096;
+void *mapped_at;
+std::atomic<int> mapped_file{-1};
+std::atomic<bool> mapped;
+
+void *maps(void *)
+{
+	while (mapped_file < 0) {
+		sched_yield();
+	}
+	sees(mmap(mapped_at, mapped_bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, mapped_file, 0) == mapped_at);
+	mapped = true;
+	for (;;) {
+		poll(nullptr, 0, -1);
+	}
+}
+
+/* Until the file is there: from then on the thread comes to the host, or waits there. */
+void start_mapping()
+{
+	unsigned char pages = 0;
+	Dl_info info;
+
+	begin(maps, 0);
+	mapped_at = mmap(nullptr, mapped_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	munmap(mapped_at, mapped_bytes);
+	/* A lock of the loader's is this thread's as long as it loads: only here can it be asked. */
+	mapped_file = dladdr(reinterpret_cast<void *>(starts_ask), &info) != 0 ? open(info.dli_fname, O_RDONLY) : -1;
+	while (mincore(mapped_at, mapped_bytes, &pages) != 0) {
+		sched_yield();
+	}
+}
+#endif
+
 #ifdef STARTS_FAULTS
 void *faults(void *)
 {
@@ -210,6 +249,9 @@ __attribute__((constructor)) void start()
 #ifdef STARTS_FAULTS
 	begin(faults, 0);
 	pause_for_ever();
+#endif
+#ifdef STARTS_MAPS
+	start_mapping();
 #endif
 	begin(sleeps, 0);
 	begin(spins, 0);
@@ -270,6 +312,15 @@ int starts_made(int more)
 		sched_yield();
 	}
 	return made;
+}
+
+int starts_mapped(void)
+{
+#ifdef STARTS_MAPS
+	return mapped;
+#else
+	return 1;
+#endif
 }
 
 int starts_wrong(void)

@@ -13,6 +13,7 @@ int starts_ask(void);                   /* how often the one that sleeps has bee
 long starts_sum(int jobs);              /* of 1 to jobs, by those that wait for work */
 uint64_t starts_rounds(uint64_t more);  /* of the one that spins, when it has made so many more */
 int starts_made(int more);              /* by the one that makes threads, when it has made so many more */
+int starts_mapped(void);                /* has the one that maps code done so? */
 int starts_wrong(void);                 /* what threads have seen that is not as it was */
 void starts_fault(void);
 void starts_loop(void);                 /* for ever */

@@ -23,6 +23,7 @@ LYCH_SYM(in, starts_ask, int, (void));
 LYCH_SYM(in, starts_sum, long, (int));
 LYCH_SYM(in, starts_rounds, uint64_t, (uint64_t));
 LYCH_SYM(in, starts_made, int, (int));
+LYCH_SYM(in, starts_mapped, int, (void));
 LYCH_SYM(in, starts_wrong, int, (void));
 LYCH_SYM(in, starts_fault, void, (void));
 LYCH_SYM(in, starts_loop, void, (void));
@@ -345,6 +346,81 @@ TEST_F(Starts, AThreadOfAConstructorThatFaultsIsWhyItDoesNotOpen)
 	EXPECT_EQ(lych_open(&in, LYCH_STARTS_FAULTS, nullptr), -EFAULT);
 	EXPECT_EQ(in, nullptr);
 	EXPECT_NE(std::string(lych_why()).find("segmentation fault"), std::string::npos) << lych_why();
+}
+
+/* In a system call of a thread of a constructor's, until it is let go. */
+struct Told {
+	pthread_t opener = pthread_self();
+	std::atomic<bool> let_go{false}, there{false};
+};
+
+void StayInFile(const char *, uint64_t, void *ctx)
+{
+	auto *told = static_cast<Told *>(ctx);
+
+	while (!told->let_go && pthread_equal(pthread_self(), told->opener) == 0) {
+		told->there = true;
+		usleep(1000);
+	}
+}
+
+void LetGoOfFailed(lych_domain *, int status, void *ctx)
+{
+	if (status != 0) {
+		static_cast<Told *>(ctx)->let_go = true;
+	}
+}
+
+TEST_F(Starts, OneThatDoesNotStopLeavesNothingToGoBackToUntilThereIs)
+{
+	Told told;
+	lych_domain *in = nullptr;
+	lych_library_opts opts = {};
+	lych_usage usage;
+	int n = 0;
+
+	opts.size = sizeof(opts);
+	opts.on_file = StayInFile;
+	opts.on_opened = LetGoOfFailed;
+	opts.tell_ctx = &told;
+	/* As long as a machine needs to open it; so long is waited for the thread, too. Loading what is loaded is less. */
+	for (opts.open_timeout_ms = 2000; in == nullptr && opts.open_timeout_ms < 100000; opts.open_timeout_ms *= 3) {
+		told.let_go = told.there = false;
+		(void)!lych_open(&in, LYCH_STARTS_MAPS, &opts);
+	}
+	ASSERT_NE(in, nullptr) << lych_why();
+	ASSERT_TRUE(told.there);
+	ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
+	EXPECT_EQ(n, 1);
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	for (int i = 2; i < 5; i++) {
+		EXPECT_EQ(lych_domain_reset(in), -EOPNOTSUPP);
+		EXPECT_NE(std::string(lych_why()).find("did not stop"), std::string::npos) << lych_why();
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
+		EXPECT_EQ(n, i) << "nothing has changed";
+		const uint32_t threads = usage.threads;
+		ASSERT_EQ(lych_library_usage(in, &usage), 0);
+		EXPECT_EQ(usage.threads, threads);
+	}
+	/* Loading more has no state to keep either. */
+	EXPECT_EQ(lych_load(in, "libc.so.6"), -EBUSY);
+	EXPECT_EQ(lych_domain_reset(in), -EOPNOTSUPP);
+	ASSERT_EQ(LYCH_CALL(in, &n, starts_mapped), 0);
+	EXPECT_EQ(n, 0);
+
+	told.let_go = true;
+	while (n == 0) {
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_mapped), 0);
+	}
+	ASSERT_EQ(lych_load(in, "libc.so.6"), 0) << lych_why();
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_ask), 0);
+		EXPECT_EQ(n, 5) << "as it was when it could be kept";
+		ASSERT_EQ(LYCH_CALL(in, &n, starts_wrong), 0);
+		EXPECT_EQ(n, 0);
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	}
+	EXPECT_EQ(lych_domain_free(in), 0) << lych_why();
 }
 
 TEST_F(Starts, AMissedDeadlineSaysWhereTheCallWas)
