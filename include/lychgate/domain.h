@@ -197,6 +197,8 @@ LYCH_API LYCH_MUST_CHECK int lych_domain_new(struct lych_domain **out, const str
  *	others           as lych_attach
  *
  * A call whose callback is in host code ends when that returns. domain may be NULL. Afterwards the pointer is invalid.
+ * Only calls are waited for: that no other thread is in another function about this domain (lych_alloc & co., lych_load,
+ * lych_symbol, the first call of a LYCH_SYM, lych_library_usage) is for the program to see to, as it is with free(3).
  * Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_domain_free(struct lych_domain *domain);
