@@ -232,6 +232,16 @@ struct monitor {
 	struct lych_code_memo *code; /* library/code.c; NULL until it is used */
 };
 
+static inline void monitor_lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+static inline void monitor_unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
+
 static inline struct area *area_of_thread(struct thread *t)
 {
 	return t->area;

@@ -35,7 +35,7 @@ static struct lych_code_memo *memo(void)
 {
 	struct lych_code_memo *m;
 
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	m = ROOT.monitor->code;
 	if (m == NULL) {
 		m = monitor_alloc(sizeof(*m));
@@ -45,7 +45,7 @@ static struct lych_code_memo *memo(void)
 			ROOT.monitor->code = m;
 		}
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return m;
 }
 

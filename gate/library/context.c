@@ -28,16 +28,6 @@
 
 #define FINISH_MS 1000
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 int contexts_new(struct library *l)
 {
 	struct contexts *c = monitor_alloc(sizeof(*c));
@@ -168,9 +158,9 @@ static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
 {
 	int rc;
 
-	lock();
+	monitor_lock();
 	rc = context_slot_take(l, self, fs);
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 
@@ -382,18 +372,18 @@ void library_thread_ends(struct thread *self)
 		struct inside_context *x;
 		uint64_t before;
 
-		lock();
+		monitor_lock();
 		x = atomic_load(&d->state) == DOMAIN_READY && d->library != NULL && !d->leaving && !d->ending
 			    ? context_of(d->library, self)
 			    : NULL;
 		if (x == NULL || x == &d->library->contexts->at[MAIN] ||
 		    context_slot(d->library, self)->id != (atomic_load(&d->id) & ~1ULL)) {
-			unlock();
+			monitor_unlock();
 			continue;
 		}
 		/* The library does not go meanwhile. */
 		atomic_fetch_add(&d->library->contexts->alive, 1);
-		unlock();
+		monitor_unlock();
 		x->ending = self->top + 1; /* a call out of a callback below it is another one */
 		(void)call_plain(d->library, "pthread_exit", d->library->table.finish, lych_deadline_in(FINISH_MS, &before), NULL);
 		lych_deadline_over(before);
@@ -530,8 +520,8 @@ void contexts_wait(struct library *l)
 	while (atomic_load(&l->contexts->alive) != 0 || l->held != 0) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
-		unlock();
+		monitor_unlock();
 		sys2(SYS_nanosleep, &pause, NULL);
-		lock();
+		monitor_lock();
 	}
 }
