@@ -418,40 +418,21 @@ close:
 
 int domain_pause(struct lych_domain *d)
 {
-	int rc = 0;
-
-	monitor_lock();
 	if (d->ending || d->leaving || atomic_load(&d->state) != DOMAIN_READY) {
-		rc = atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
-		goto out;
+		return atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
 	}
 	if (threads_inside(d, false)) {
-		rc = -EBUSY;
-		goto out;
+		return -EBUSY;
 	}
 	atomic_store(&d->state, DOMAIN_PAUSED);
 	atomic_store(&d->id, 0);
 	threads_barrier();
 	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
 	if (threads_inside(d, false) || (d->library != NULL && !contexts_resting(d->library))) {
-		domain_go_on(d);
-		rc = -EBUSY;
-		goto out;
+		domain_open_again(d);
+		return -EBUSY;
 	}
-	if (atomic_load(&d->state) != DOMAIN_PAUSED) { /* it has faulted and ended already */
-		rc = -EOWNERDEAD;
-		goto out;
-	}
-	d->ending = true;
-out:
-	monitor_unlock();
-	return rc;
-}
-
-void domain_go_on(struct lych_domain *d)
-{
-	d->ending = false;
-	domain_open_again(d);
+	return atomic_load(&d->state) == DOMAIN_PAUSED ? 0 : -EOWNERDEAD; /* it has faulted and ended already */
 }
 
 int lych_domain_reset(struct lych_domain *d)
@@ -517,9 +498,7 @@ void domains_fork_child(void)
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
-		if (d->ending && atomic_load(&d->state) == DOMAIN_PAUSED) {
-			domain_open_again(d);
-		} else if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
 			atomic_store(&d->state, DOMAIN_POISONED);
 		}
 		d->ending = false;
@@ -561,29 +540,27 @@ int lych_domain_cancel(struct lych_domain *d)
 	}
 }
 
-/* Nobody is inside but threads of a library's own that rest, and nobody gets in while the view changes. */
-static int change_view(struct lych_domain *d, int key, enum rights rights)
+/* With the lock. Nobody is inside but threads of a library's own that rest, and nobody gets in while the view changes. */
+static int change_view(struct lych_domain *d, const struct lych_region *region, enum rights rights)
 {
-	int rc = domain_pause(d);
+	int key, rc = region_key(region, &key);
 
-	if (rc != 0 && rc != -EOWNERDEAD) {
-		return rc;
+	if (rc == 0) {
+		rc = domain_pause(d);
 	}
-	monitor_lock();
 	if (rc == 0) {
 		d->not_view = ~view_with(~d->not_view, key, rights);
-		domain_go_on(d);
-	} else if (atomic_load(&d->state) == DOMAIN_POISONED && !d->ending && !d->leaving && !threads_inside(d, false)) {
+		domain_open_again(d);
+	} else if (rc == -EOWNERDEAD && !d->ending && !d->leaving && !threads_inside(d, false)) {
 		d->not_view = ~view_with(~d->not_view, key, rights);
 		rc = 0;
-	} else {
+	} else if (rc == -EOWNERDEAD) {
 		rc = -EBUSY;
 	}
-	monitor_unlock();
 	return rc;
 }
 
-int domain_grant(struct lych_domain *d, int key, enum rights rights)
+int domain_grant(struct lych_domain *d, const struct lych_region *region, enum rights rights)
 {
 	struct library *l;
 	int rc;
@@ -596,17 +573,18 @@ int domain_grant(struct lych_domain *d, int key, enum rights rights)
 		rc = contexts_rest(l, monotonic_ns() + REST_NS);
 		rc = rc == -ETIMEDOUT || rc == -ENOTSUP ? -EBUSY : rc;
 	}
+	monitor_lock();
 	if (rc == 0) {
-		rc = change_view(d, key, rights);
+		/* Without a hold on it it may have been freed. */
+		rc = is_domain(d) ? change_view(d, region, rights) : -EINVAL;
 		if (l != NULL) {
 			contexts_go_on(l);
 		}
 	}
 	if (l != NULL) {
-		monitor_lock();
 		library_let_go(l);
-		monitor_unlock();
 	}
+	monitor_unlock();
 	return rc;
 }
 
@@ -713,7 +691,7 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */
 	if (slot->id != (id & ~1ULL)) {
 		if (d->library != NULL) {
-			return -ECANCELED; /* reset since library_enter */
+			return -ECANCELED; /* another one since library_enter */
 		}
 		rc = memory_stack_new(d, self);
 		if (rc != 0) {

@@ -167,7 +167,7 @@ enum domain_state {
 	DOMAIN_READY,
 	DOMAIN_POISONED, /* faulted: no call gets in, until reset or free */
 	DOMAIN_RESETTING, /* reset or free waits for the calls inside to end */
-	DOMAIN_PAUSED, /* no call gets in for a moment; one that is inside goes on, and who wanted nobody there gives up */
+	DOMAIN_PAUSED, /* under monitor->lock, which calls that begin wait for; one inside goes on, and who wanted nobody there gives up */
 };
 
 /* What the root page holds. const for everybody but lych_init. */

@@ -250,12 +250,11 @@ static int keep(struct library *l, bool first)
 	if (rc != 0) {
 		return rc;
 	}
+	monitor_lock();
 	rc = !first ? domain_pause(l->domain) : atomic_load(&l->domain->id) == 0 ? -EOWNERDEAD : 0;
 	if (rc == 0) {
-		const struct snapshot *before;
+		const struct snapshot *before = l->arena->snapshot;
 
-		monitor_lock();
-		before = l->arena->snapshot;
 		rc = snapshot_take(l);
 		/* A reset goes back to all of them or to none. It may be there although memory ran out then. */
 		if (l->arena->snapshot != before) {
@@ -265,13 +264,12 @@ static int keep(struct library *l, bool first)
 		}
 		if (!first && rc == -ENOMEM) {
 			/* In the midst of it, maybe: what is there then is nothing to go on with. */
-			l->domain->ending = false;
 			atomic_store(&l->domain->state, DOMAIN_POISONED);
 		} else if (!first) {
-			domain_go_on(l->domain);
+			domain_open_again(l->domain);
 		}
-		monitor_unlock();
 	}
+	monitor_unlock();
 	contexts_go_on(l);
 	return rc;
 }

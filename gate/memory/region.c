@@ -207,7 +207,21 @@ int lych_region_grant(struct lych_region *region, struct lych_domain *domain, en
 		return -EOPNOTSUPP;
 	}
 	signals_forget_left(RETURN_AT);
-	return domain_grant(domain, region->key, rights[grant]);
+	return domain_grant(domain, region, rights[grant]);
+}
+
+int region_key(const struct lych_region *region, int *key)
+{
+	const struct lych_region *r = ROOT.monitor->regions;
+
+	while (r != NULL && r != region) {
+		r = r->next;
+	}
+	if (r == NULL) {
+		return -EINVAL;
+	}
+	*key = r->key;
+	return 0;
 }
 
 void *lych_region_address(struct lych_region *region)
