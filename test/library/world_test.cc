@@ -441,7 +441,7 @@ TEST_F(World, HasWhatAnIfuncChose)
 	EXPECT_EQ(LYCH_CALL(three, &result, memcpy, to, from, 16), -ENOENT);
 }
 
-TEST_F(World, IsAllThatIsCopiedOut)
+TEST_F(World, IsAllThatIsCopiedOutOrTo)
 {
 	lych_domain *in = OpenWorld();
 	lych_domain *other = OpenWorld();
@@ -468,6 +468,7 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	for (const void *at : foreign) {
 		EXPECT_EQ(lych_verify_range(in, at, 1), -EFAULT) << at;
 		EXPECT_EQ(lych_copy_out(in, &byte, at, 1), -EFAULT) << at;
+		EXPECT_EQ(lych_copy_to(in, const_cast<void *>(at), "z", 1), -EFAULT) << at;
 		EXPECT_EQ(lych_strndup_out(in, &copy, static_cast<const char *>(at), 8), -EFAULT)
 			<< at;
 		EXPECT_EQ(copy, nullptr);
@@ -504,6 +505,20 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	EXPECT_EQ(page[4096], '\0');
 	EXPECT_EQ(lych_copy_out(in, page, text, 4096), 0);
 	EXPECT_EQ(page[4095], 'x');
+
+	// written to: what may be written there, and no hole is a fault of the host
+	void *code = nullptr;
+	ASSERT_EQ(lych_symbol(in, &code, "world_text_up_to_the_end", nullptr), 0);
+	EXPECT_EQ(lych_copy_to(in, text, "lych", 4), 0);
+	EXPECT_EQ(memcmp(text, "lychx", 5), 0);
+	EXPECT_EQ(lych_copy_to(in, text, page, 4097), -EFAULT);
+	EXPECT_EQ(lych_copy_to(in, text + 4096, page, 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, &byte, code, 1), 0);
+	EXPECT_EQ(lych_copy_to(in, code, "z", 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, page, code, 1), 0);
+	EXPECT_EQ(page[0], byte);
+	EXPECT_EQ(lych_copy_to(in, own, "written", 8), 0);
+	EXPECT_STREQ(own, "written");
 	Works(in);
 }
 
