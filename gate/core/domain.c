@@ -473,6 +473,8 @@ int lych_domain_reset(struct lych_domain *d)
 		rc = -ENOMEM;
 		goto out;
 	}
+	atomic_store(&d->no_memory, 0);
+	atomic_store(&d->no_memory_bytes, 0);
 	d->next_id = fresh_id(d->kind);
 	atomic_store(&d->state, DOMAIN_READY);
 	atomic_store(&d->id, d->next_id);

@@ -175,6 +175,10 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 		line(fd, &rc, "  system calls refused to it: %" PRIu64 ", the last one number %ld%s\n", fault->refused,
 		     fault->last_refused, fault->last_foreign ? " of another architecture" : "");
 	}
+	if (fault->no_memory != 0) {
+		line(fd, &rc, "  memory refused to it (heap_bytes): %" PRIu64 " times, the last time %" PRIu64 " bytes\n",
+		     fault->no_memory, fault->no_memory_bytes);
+	}
 	if (fault->rip != 0) {
 		print_advice(fault, fd, &rc);
 		print_registers(fault, fd, &rc);

@@ -154,6 +154,7 @@ struct lych_domain {
 	struct fault_slot *fault;     /* what happened last */
 	_Atomic uint64_t refused;      /* system calls of its code, since it was made */
 	_Atomic uint64_t last_refused; /* number of the last one, and REFUSED_FOREIGN */
+	_Atomic uint64_t no_memory, no_memory_bytes; /* as in struct lych_fault */
 	struct library *library; /* gate/library/library.h; NULL: in-image */
 	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
 	bool ending; /* under monitor->lock: somebody resets or frees it */
