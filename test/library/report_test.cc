@@ -328,6 +328,11 @@ TEST_F(Reports, OfALibraryThatDoesNotOpenAreMadeWhileItsDomainIsThere)
 	EXPECT_GT(told.calls, 20u);
 	EXPECT_STREQ(lych_call_name(0), "read");
 	EXPECT_EQ(lych_call_name(100000), nullptr);
+	EXPECT_TRUE(lych_call_allowable(0));
+	EXPECT_TRUE(lych_call_allowable(41)) << "socket: as a policy says";
+	EXPECT_FALSE(lych_call_allowable(101)) << "ptrace";
+	EXPECT_FALSE(lych_call_allowable(100000));
+	EXPECT_FALSE(lych_call_allowable(-1));
 }
 
 } // namespace
