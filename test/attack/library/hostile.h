@@ -105,6 +105,7 @@ struct landing {
 	uint64_t rsp, rax, rcx, rdx, rdi, rsi, r10, r8, r9;
 	const uint64_t *prize;  /* what it reads when it is back */
 	uint64_t landings, told, taken; /* how often it was; rax then; what the prize was */
+	uint64_t rbx;           /* 0: as those that are not here */
 };
 void hostile_land(struct landing *landing);
 
