@@ -68,6 +68,7 @@ enum attack_policy {
 	POLICY_PURE,
 	POLICY_WORK, /* it may read and write work */
 	POLICY_MOST, /* it may read everything, write work, and use the network: all that a policy can allow */
+	POLICY_REPORT, /* the same, and what is not named is allowed and learned where that does no harm */
 };
 
 struct attack {
