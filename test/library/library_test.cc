@@ -49,6 +49,7 @@ LYCH_SYM(in, inside_abort, void, (void));
 LYCH_SYM(in, inside_exit, void, (int));
 LYCH_SYM(in, inside_recurse, int, (int));
 LYCH_SYM(in, inside_loop, void, (void));
+LYCH_SYM(in, inside_loop_without_signals, void, (void));
 LYCH_SYM(in, inside_throw, void, (void));
 LYCH_SYM(in, inside_divide, int, (int, int));
 LYCH_SYM(in, inside_smash, void, (size_t));
@@ -241,6 +242,7 @@ struct Ending {
 	const char *name;
 	int status;
 	lych_fault_kind kind;
+	const char *function; // of the library, on the way there
 	int (*call)(lych_domain *in);
 };
 
@@ -254,6 +256,7 @@ TEST_P(Endings, EndTheCallAndNothingElse)
 
 	EXPECT_EQ(GetParam().call(in), GetParam().status);
 	EXPECT_EQ(lych_fault_kind_name(lych_fault(in)->kind), lych_fault_kind_name(GetParam().kind));
+	EXPECT_NE(Way(in).find(std::string(GetParam().function) + "+0x"), std::string::npos) << Way(in);
 	ASSERT_EQ(lych_domain_reset(in), 0);
 	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
 	EXPECT_EQ(n, 42);
@@ -262,20 +265,22 @@ TEST_P(Endings, EndTheCallAndNothingElse)
 INSTANTIATE_TEST_SUITE_P(
 	Library, Endings,
 	::testing::Values(
-		Ending{"Abort", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"Abort", -EFAULT, LYCH_FAULT_ABORT, "inside_abort",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_abort); }},
-		Ending{"Exit", -EFAULT, LYCH_FAULT_EXIT,
+		Ending{"Exit", -EFAULT, LYCH_FAULT_EXIT, "inside_exit",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_exit, 3); }},
-		Ending{"Recursion", -EFAULT, LYCH_FAULT_STACK,
+		Ending{"Recursion", -EFAULT, LYCH_FAULT_STACK, "inside_recurse",
 		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_recurse, 0); }},
-		Ending{"AnExceptionThatNobodyCatches", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"AnExceptionThatNobodyCatches", -EFAULT, LYCH_FAULT_ABORT, "inside_throw",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_throw); }},
-		Ending{"Division", -EFAULT, LYCH_FAULT_FPE,
+		Ending{"Division", -EFAULT, LYCH_FAULT_FPE, "inside_divide",
 		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_divide, 1, 0); }},
-		Ending{"ASmashedStack", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"ASmashedStack", -EFAULT, LYCH_FAULT_ABORT, "inside_smash",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_smash, 64); }},
-		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE,
-		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }}),
+		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE, "inside_loop",
+		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }},
+		Ending{"ALoopWithAllSignalsBlocked", -ETIMEDOUT, LYCH_FAULT_DEADLINE, "inside_loop_without_signals",
+		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop_without_signals); }}),
 	[](const auto &test) { return std::string(test.param.name); });
 
 TEST_F(Library, HasNoFilesUnlessItsPolicySaysSo)

@@ -83,6 +83,10 @@ TEST_F(TryCommand, SaysWhyOneDoesNotOpen)
 	EXPECT_THAT(said.out, ContainsRegex("fault    lychgate: segmentation fault in domain"));
 	EXPECT_THAT(said.out, ContainsRegex("#0  0x[0-9a-f]+  needy_write[+]0x[0-9a-f]+ in needs_null.so"));
 	EXPECT_THAT(said.out, ContainsRegex("#1  0x[0-9a-f]+  needy_construct[+]0x[0-9a-f]+ in needs_null.so"));
+	said = Try(NEEDS_STRAY);
+	EXPECT_EQ(said.status, 1);
+	EXPECT_THAT(said.out, ContainsRegex(": does not open: code: stray_wrgsbase.so[+]0x[0-9a-f]+ [(]stray[+]0x[0-9a-f]+[)]: wrgsbase"));
+	EXPECT_THAT(said.out, ContainsRegex("  stray_wrgsbase.so:0x[0-9a-f]+: wrgsbase in stray[+]0x[0-9a-f]+: left: put there on purpose"));
 	said = Try("--timeout 3 " NEEDS_TIME " libz.so.1");
 	EXPECT_EQ(said.status, 1);
 	EXPECT_THAT(said.out, HasSubstr("it takes longer than --timeout allows"));
