@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// G1, G7: what answers a library domain's calls costs the host neither what was on its stack, nor time and memory that the domain
+// chooses.
+#include "library_attack.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include <array>
+#include <functional>
+
+namespace
+{
+
+class Costs : public LibraryAttack
+{
+};
+
+// A page of the domain's memory, where a test puts what its calls point at.
+struct Room {
+	sockaddr_storage address;
+	linger closing;
+	int number;
+	iovec piece;
+	msghdr message;
+	char name[128], data[64], control[256];
+};
+
+class Inside : public World
+{
+public:
+	bool Open()
+	{
+		if (!Start(POLICY_MOST)) {
+			return false;
+		}
+		at = static_cast<Room *>(lych_calloc(domain, 1, sizeof(Room)));
+		return at != nullptr;
+	}
+	template <typename... Args> long Call(long nr, Args... args)
+	{
+		const long arg[6] = {reinterpret_cast<long>(args)...};
+		long result = -EPERM;
+
+		EXPECT_EQ(LYCH_CALL(domain, &result, hostile_syscall, nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]), 0);
+		return result;
+	}
+	Room *at = nullptr;
+};
+
+// Whoever makes the calls: the domain, or the process without it.
+using Caller = std::function<long(long nr, std::array<long, 6> arg)>;
+
+long Plain(long nr, std::array<long, 6> arg)
+{
+	long rc = syscall(nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]);
+
+	return rc == -1 ? -errno : rc;
+}
+
+long Of(const void *at)
+{
+	return reinterpret_cast<long>(at);
+}
+
+// ---- a close that waits --------------------------------------------------------------------------------------------------
+
+// It takes connections, and nothing of what is sent.
+class Listener
+{
+public:
+	Listener() : fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))
+	{
+		socklen_t bytes = sizeof(address);
+		int small = 4096;
+
+		address.sin_family = AF_INET;
+		address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		EXPECT_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
+		EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr *>(&address), sizeof(address)), 0) << strerror(errno);
+		EXPECT_EQ(listen(fd, 8), 0);
+		EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr *>(&address), &bytes), 0);
+	}
+	~Listener()
+	{
+		close(fd);
+	}
+	sockaddr_in address{};
+
+private:
+	int fd;
+};
+
+// A socket that has sent more than is taken. *asked: what SO_LINGER for so many seconds was told.
+long Stuffed(const Caller &call, Room *at, const Listener &listener, int seconds, long *asked)
+{
+	long fd = call(SYS_socket, {AF_INET, SOCK_STREAM, 0});
+	long sent = 1;
+
+	memcpy(&at->address, &listener.address, sizeof(listener.address));
+	at->closing = {1, seconds};
+	*asked = call(SYS_setsockopt, {fd, SOL_SOCKET, SO_LINGER, Of(&at->closing), sizeof(at->closing)});
+	EXPECT_EQ(call(SYS_connect, {fd, Of(&at->address), sizeof(listener.address)}), 0);
+	for (int i = 0; i < 1000000 && sent > 0; i++) {
+		sent = call(SYS_sendto, {fd, Of(at), sizeof(*at), MSG_DONTWAIT, 0, 0});
+	}
+	EXPECT_EQ(sent, -EAGAIN);
+	return fd;
+}
+
+TEST_F(Costs, SocketsThatAreClosedKeepNobodyWaiting)
+{
+	IN_A_CHILD({
+		Inside w;
+		Listener listener;
+		long asked = 0;
+		ASSERT_TRUE(w.Open());
+		const Caller call = [&w](long nr, std::array<long, 6> a) { return w.Call(nr, a[0], a[1], a[2], a[3], a[4], a[5]); };
+
+		// A day. By the domain itself, by a reset, and, in the end, when the domain is freed.
+		long fd = Stuffed(call, w.at, listener, 86400, &asked);
+		EXPECT_EQ(asked, -ENOPROTOOPT);
+		EXPECT_EQ(w.Call(SYS_close, fd), 0);
+		Stuffed(call, w.at, listener, -1, &asked);
+		EXPECT_EQ(asked, -ENOPROTOOPT);
+		ASSERT_EQ(lych_domain_reset(w.domain), 0);
+		w.at = static_cast<Room *>(lych_calloc(w.domain, 1, sizeof(Room)));
+		ASSERT_TRUE(w.at != nullptr && w.Arm());
+		Stuffed(call, w.at, listener, 1, &asked);
+		EXPECT_EQ(asked, -ENOPROTOOPT);
+		// What waits for nobody is as it was: everything is thrown away.
+		Stuffed(call, w.at, listener, 0, &asked);
+		EXPECT_EQ(asked, 0);
+		w.Check();
+	});
+}
+
+TEST_F(Costs, SocketsThatAreClosedKeepAProcessWithoutProtectionWaiting)
+{
+	Room room{};
+	Listener listener;
+	long asked = -1;
+	long fd = Stuffed(Plain, &room, listener, 2, &asked);
+	timespec before;
+	timespec after;
+
+	ASSERT_EQ(asked, 0);
+	clock_gettime(CLOCK_MONOTONIC, &before);
+	close(static_cast<int>(fd));
+	clock_gettime(CLOCK_MONOTONIC, &after);
+	EXPECT_GE(after.tv_sec - before.tv_sec, 1);
+}
+
+} // namespace
