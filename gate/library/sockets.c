@@ -270,6 +270,8 @@ static long message_read(const struct answer *a, struct message *m, uint64_t at,
 	}
 	m->real.msg_name = &m->address.u;
 	m->real.msg_namelen = sizeof(m->address.u);
+	/* The kernel leaves out what lies between two of them, and behind the last one. */
+	memset(m->control, 0, sizeof(m->control));
 	m->real.msg_control = m->control;
 	m->real.msg_controllen = sizeof(m->control);
 	if (m->theirs.msg_controllen < sizeof(m->control)) {

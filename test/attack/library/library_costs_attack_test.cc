@@ -4,10 +4,12 @@
 #include "library_attack.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
 
+#include <algorithm>
 #include <array>
 #include <functional>
 
@@ -151,6 +153,82 @@ TEST_F(Costs, SocketsThatAreClosedKeepAProcessWithoutProtectionWaiting)
 	close(static_cast<int>(fd));
 	clock_gettime(CLOCK_MONOTONIC, &after);
 	EXPECT_GE(after.tv_sec - before.tv_sec, 1);
+}
+
+// ---- the host's stack ----------------------------------------------------------------------------------------------------
+
+constexpr unsigned char kPaint = 0xc5;
+
+// What a function that is called next finds on the stack.
+__attribute__((noinline)) void Paint()
+{
+	volatile unsigned char stack[48 << 10];
+
+	memset(const_cast<unsigned char *>(stack), kPaint, sizeof(stack));
+	__asm__ volatile("" : : "r"(stack) : "memory");
+}
+
+// Has the error of a datagram that nobody takes received: control data with a gap behind it, of which the kernel writes nothing.
+void ReceiveAnError(const Caller &call, Room *at)
+{
+	long fd = call(SYS_socket, {AF_INET6, SOCK_DGRAM, 0});
+	auto *to = reinterpret_cast<sockaddr_in6 *>(&at->address);
+	auto *waits = reinterpret_cast<pollfd *>(at->data);
+	// Of a port that is nobody's: it was just given back.
+	int other = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	sockaddr_in6 free{};
+	socklen_t bytes = sizeof(free);
+
+	free.sin6_family = AF_INET6;
+	free.sin6_addr = in6addr_loopback;
+	ASSERT_EQ(bind(other, reinterpret_cast<sockaddr *>(&free), sizeof(free)), 0) << strerror(errno);
+	ASSERT_EQ(getsockname(other, reinterpret_cast<sockaddr *>(&free), &bytes), 0);
+	close(other);
+	*to = free;
+	at->number = 1;
+	ASSERT_EQ(call(SYS_setsockopt, {fd, IPPROTO_IPV6, IPV6_RECVERR, Of(&at->number), sizeof(at->number)}), 0);
+	ASSERT_EQ(call(SYS_connect, {fd, Of(to), sizeof(*to)}), 0);
+	ASSERT_EQ(call(SYS_sendto, {fd, Of(at->name), 8, 0, 0, 0}), 8);
+	*waits = {static_cast<int>(fd), 0, 0}; // POLLERR is always looked for
+	ASSERT_EQ(call(SYS_poll, {Of(waits), 1, kHangs}), 1);
+	at->piece = {at->data, sizeof(at->data)};
+	at->message = {};
+	at->message.msg_name = at->name;
+	at->message.msg_namelen = sizeof(at->name);
+	at->message.msg_iov = &at->piece;
+	at->message.msg_iovlen = 1;
+	at->message.msg_control = at->control;
+	at->message.msg_controllen = sizeof(at->control);
+	Paint();
+	ASSERT_EQ(call(SYS_recvmsg, {fd, Of(&at->message), MSG_ERRQUEUE | MSG_DONTWAIT}), 8);
+}
+
+size_t Painted(const Room *at)
+{
+	return static_cast<size_t>(std::count(at->control, at->control + sizeof(at->control), static_cast<char>(kPaint)));
+}
+
+TEST_F(Costs, ControlDataHasNothingOfTheHostsStackInIt)
+{
+	IN_A_CHILD({
+		Inside w;
+		ASSERT_TRUE(w.Open());
+		ReceiveAnError([&w](long nr, std::array<long, 6> a) { return w.Call(nr, a[0], a[1], a[2], a[3], a[4], a[5]); }, w.at);
+		EXPECT_GT(w.at->message.msg_controllen, sizeof(cmsghdr));
+		EXPECT_EQ(Painted(w.at), 0U);
+		w.Check();
+	});
+}
+
+TEST_F(Costs, ControlDataHasGapsThatTheKernelLeavesAsTheyAre)
+{
+	Room room{};
+
+	memset(room.control, kPaint, sizeof(room.control));
+	ReceiveAnError(Plain, &room);
+	ASSERT_GT(room.message.msg_controllen, sizeof(cmsghdr));
+	memset(room.control + room.message.msg_controllen, 0, sizeof(room.control) - room.message.msg_controllen);
+	EXPECT_GT(Painted(&room), 0U);
 }
 
 } // namespace
