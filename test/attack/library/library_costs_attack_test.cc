@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <fstream>
 #include <functional>
 
 namespace
@@ -30,6 +31,9 @@ struct Room {
 	char name[128], data[64], control[256];
 };
 
+// Whoever makes the calls: the domain, or the process without it.
+using Caller = std::function<long(long nr, std::array<long, 6> arg)>;
+
 class Inside : public World
 {
 public:
@@ -41,19 +45,19 @@ public:
 		at = static_cast<Room *>(lych_calloc(domain, 1, sizeof(Room)));
 		return at != nullptr;
 	}
-	template <typename... Args> long Call(long nr, Args... args)
+	long Call(long nr, std::array<long, 6> arg = {})
 	{
-		const long arg[6] = {reinterpret_cast<long>(args)...};
 		long result = -EPERM;
 
 		EXPECT_EQ(LYCH_CALL(domain, &result, hostile_syscall, nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5]), 0);
 		return result;
 	}
+	Caller Calls()
+	{
+		return [this](long nr, std::array<long, 6> arg) { return Call(nr, arg); };
+	}
 	Room *at = nullptr;
 };
-
-// Whoever makes the calls: the domain, or the process without it.
-using Caller = std::function<long(long nr, std::array<long, 6> arg)>;
 
 long Plain(long nr, std::array<long, 6> arg)
 {
@@ -119,12 +123,12 @@ TEST_F(Costs, SocketsThatAreClosedKeepNobodyWaiting)
 		Listener listener;
 		long asked = 0;
 		ASSERT_TRUE(w.Open());
-		const Caller call = [&w](long nr, std::array<long, 6> a) { return w.Call(nr, a[0], a[1], a[2], a[3], a[4], a[5]); };
+		const Caller call = w.Calls();
 
 		// A day. By the domain itself, by a reset, and, in the end, when the domain is freed.
 		long fd = Stuffed(call, w.at, listener, 86400, &asked);
 		EXPECT_EQ(asked, -ENOPROTOOPT);
-		EXPECT_EQ(w.Call(SYS_close, fd), 0);
+		EXPECT_EQ(w.Call(SYS_close, {fd}), 0);
 		Stuffed(call, w.at, listener, -1, &asked);
 		EXPECT_EQ(asked, -ENOPROTOOPT);
 		ASSERT_EQ(lych_domain_reset(w.domain), 0);
@@ -213,7 +217,7 @@ TEST_F(Costs, ControlDataHasNothingOfTheHostsStackInIt)
 	IN_A_CHILD({
 		Inside w;
 		ASSERT_TRUE(w.Open());
-		ReceiveAnError([&w](long nr, std::array<long, 6> a) { return w.Call(nr, a[0], a[1], a[2], a[3], a[4], a[5]); }, w.at);
+		ReceiveAnError(w.Calls(), w.at);
 		EXPECT_GT(w.at->message.msg_controllen, sizeof(cmsghdr));
 		EXPECT_EQ(Painted(w.at), 0U);
 		w.Check();
@@ -229,6 +233,54 @@ TEST_F(Costs, ControlDataHasGapsThatTheKernelLeavesAsTheyAre)
 	ASSERT_GT(room.message.msg_controllen, sizeof(cmsghdr));
 	memset(room.control + room.message.msg_controllen, 0, sizeof(room.control) - room.message.msg_controllen);
 	EXPECT_GT(Painted(&room), 0U);
+}
+
+// ---- memory --------------------------------------------------------------------------------------------------------------
+
+long MostMemory() // in KiB, that the process ever had
+{
+	std::ifstream status("/proc/self/status");
+	std::string word;
+	long kib = -1;
+
+	while (status >> word) {
+		if (word == "VmHWM:") {
+			status >> kib;
+		}
+	}
+	return kib;
+}
+
+TEST_F(Costs, CodeTakesAsMuchMemoryForManyThreadsAsForOne)
+{
+	constexpr long kBytes = 64L << 20;
+
+	IN_A_CHILD({
+		Inside w;
+		std::vector<std::thread> threads;
+		std::atomic<int> ready{0};
+		long before;
+		ASSERT_TRUE(w.Start());
+		long code = w.Call(SYS_mmap, {0, kBytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0});
+		ASSERT_GT(code, 0) << strerror(static_cast<int>(-code));
+		before = MostMemory();
+		ASSERT_GT(before, 0);
+		for (int i = 0; i < 6; i++) {
+			threads.emplace_back([&] {
+				w.Call(SYS_getpid); // from now on it has its place inside
+				for (ready++; ready < 6;) {
+				}
+				w.Call(SYS_mprotect, {code, kBytes, PROT_READ | PROT_EXEC});
+			});
+		}
+		for (std::thread &thread : threads) {
+			thread.join();
+		}
+		// It is code now. A copy to be looked at, and what came of it.
+		EXPECT_EQ(w.Call(SYS_mprotect, {code, kBytes, PROT_READ | PROT_EXEC}), 0);
+		EXPECT_LT(MostMemory() - before, 3 * kBytes / 1024);
+		w.Check();
+	});
 }
 
 } // namespace
