@@ -115,6 +115,19 @@ TEST_F(Reports, OfACallToNowhereNameTheCaller)
 	ASSERT_NE(broken, nullptr);
 	ASSERT_EQ(LYCH_CALL(broken, nullptr, broken_jump, nullptr), -EFAULT);
 	EXPECT_THAT(Frames(broken), ElementsAre("-", In("broken_jump", "broken.so")));
+	EXPECT_THAT(Printed(broken), HasSubstr("\n  jump to 0x0\n"));
+	EXPECT_THAT(Printed(broken), HasSubstr("\n  rip 0000000000000000  flags ")) << "registers are told";
+}
+
+TEST_F(Reports, OfAWriteThroughNullSaySo)
+{
+	lych_domain *broken = OpenBroken();
+	ASSERT_NE(broken, nullptr);
+	ASSERT_EQ(LYCH_CALL(broken, nullptr, broken_null, 0), -EFAULT);
+	EXPECT_THAT(Printed(broken), HasSubstr("\n  write to 0x0\n"));
+	ASSERT_EQ(lych_domain_reset(broken), 0);
+	ASSERT_EQ(LYCH_CALL(broken, LYCH_NOTHING, broken_abort), -EFAULT);
+	EXPECT_THAT(Printed(broken), Not(HasSubstr("0x0\n"))) << "has no address";
 }
 
 TEST_F(Reports, SayThatThereWasNoMoreMemory)
