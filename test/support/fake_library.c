@@ -30,6 +30,7 @@ static char *whole;
 static _Atomic unsigned int refused[CALLS], refused_all, asked;
 static _Atomic bool interrupt;
 static struct fake_memory_call memory;
+static long memory_says = 4096;
 
 /* ---- the runtime's -------------------------------------------------------------------------- */
 
@@ -74,6 +75,12 @@ void vault_close(const struct lych_domain *d, uint32_t before)
 {
 	(void)d;
 	(void)before;
+}
+
+void mediator_no_memory(struct lych_domain *d, uint64_t bytes)
+{
+	atomic_store(&d->no_memory_bytes, bytes);
+	atomic_fetch_add(&d->no_memory, 1);
 }
 
 void mediator_refused(struct lych_domain *d, const struct mediated *call)
@@ -145,7 +152,18 @@ static long told(const char *name, uint64_t a, uint64_t b, uint64_t c, uint64_t 
 	if (fd >= 0 && fstat(fd, &st) == 0) {
 		memory.ino = st.st_ino;
 	}
-	return 4096;
+	return memory_says;
+}
+
+void fake_memory_says(long result)
+{
+	memory_says = result;
+}
+
+uint64_t fake_no_memory(uint64_t *bytes)
+{
+	*bytes = atomic_load(&domain.no_memory_bytes);
+	return atomic_exchange(&domain.no_memory, 0);
 }
 
 long arena_mmap(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd, uint64_t offset)

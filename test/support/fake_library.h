@@ -35,6 +35,11 @@ bool fake_call_quick(long nr, const uint64_t arg[6], long *result);
 /* As made by another architecture's instruction. */
 long fake_call_foreign(long nr);
 
+/* What calls about memory are answered; 4096 at first. */
+void fake_memory_says(long result);
+/* What mediator_no_memory was told since this was asked, and of how many bytes last. */
+uint64_t fake_no_memory(uint64_t *bytes);
+
 /* What mediator_refused was told of nr, and of all. */
 unsigned int fake_refused(long nr);
 unsigned int fake_refused_all(void);

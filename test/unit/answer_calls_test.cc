@@ -270,6 +270,37 @@ TEST_F(Answers, MemoryCallsGoToTheArena)
 	}
 }
 
+TEST_F(Answers, MemoryThatCannotBeHadIsWrittenDown)
+{
+	uint64_t bytes = 0;
+
+	Call(SYS_mmap, 0, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT_EQ(fake_no_memory(&bytes), 0u) << "it was there";
+	fake_memory_says(-ENOMEM);
+	Call(SYS_mmap, 0, 8192, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT_EQ(bytes, 0u);
+	EXPECT_EQ(fake_no_memory(&bytes), 1u);
+	EXPECT_EQ(bytes, 8192u);
+	Call(SYS_mremap, 4096, 8192, 16384, MREMAP_MAYMOVE);
+	EXPECT_EQ(fake_no_memory(&bytes), 1u);
+	EXPECT_EQ(bytes, 16384u);
+	Call(SYS_mprotect, 4096, 12288, 3);
+	EXPECT_EQ(fake_no_memory(&bytes), 1u);
+	EXPECT_EQ(bytes, 12288u);
+	Call(SYS_madvise, 4096, 8192, 0);
+	EXPECT_EQ(fake_no_memory(&bytes), 0u) << "that says that nothing is mapped there";
+	fake_memory_says(-EINVAL);
+	Call(SYS_mmap, 0, 0, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	EXPECT_EQ(fake_no_memory(&bytes), 0u);
+	fake_memory_says(4096); // where the break is
+	Call(SYS_brk, 0);
+	Call(SYS_brk, 4096);
+	EXPECT_EQ(fake_no_memory(&bytes), 0u);
+	Call(SYS_brk, 4196);
+	EXPECT_EQ(fake_no_memory(&bytes), 1u);
+	EXPECT_EQ(bytes, 100u);
+}
+
 TEST_F(Answers, FutexWakesWhoWaits)
 {
 	auto *word = Inside<std::atomic<uint32_t>>();
