@@ -358,6 +358,27 @@ TEST_F(World, HasAsMuchMemoryAsItsLimitSaysAndGoesOnWhenThatIsUsedUp)
 	EXPECT_LE(usage.used_bytes, usage.limit_bytes);
 }
 
+TEST_F(World, ThatHasUsedUpItsMemoryIsSeenByWhatItHas)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.heap_bytes = 16 << 20;
+	lych_domain *in = Open(LYCH_WORLDLY, &opts);
+	ASSERT_NE(in, nullptr);
+	struct lych_usage usage = {};
+
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_LT(usage.used_bytes, usage.limit_bytes / 4);
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_exhaust_by_new), -EFAULT);
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.limit_bytes, opts.heap_bytes);
+	// the next block of a megabyte would be too large
+	EXPECT_GT(usage.used_bytes, usage.limit_bytes - (3 << 20));
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_LT(usage.used_bytes, usage.limit_bytes / 4);
+}
+
 TEST_F(World, HasAsManyFilesAsItsLimitSays)
 {
 	lych_library_opts opts = {};
