@@ -2,6 +2,7 @@
 // Library domains: a library of the system, and one of our own, opened, called, broken and reset.
 #include <gtest/gtest.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -477,6 +478,59 @@ TEST_F(Library, ReadsAndWritesARegionAsItIsGranted)
 	EXPECT_EQ(lych_region_free(region), -EBUSY);
 	ASSERT_EQ(Close(other), 0);
 	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+/* One thread calls all the time, others for the first time; what is granted changes until both have often met. */
+TEST_F(Library, LetsCallsWaitThatBeginWhileWhatIsGrantedChanges)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	std::atomic<bool> enough{false};
+	std::atomic<int> calls{0}, failed{0};
+	auto call = [&] {
+		int n = 0;
+		int rc = LYCH_CALL(in, &n, inside_add, 1, 2);
+		calls++;
+		failed += rc != 0 || n != 3;
+		EXPECT_EQ(rc, 0);
+	};
+	std::thread often([&] {
+		while (!enough && failed == 0) {
+			call();
+			sched_yield();
+		}
+	});
+	std::thread newcomers([&] {
+		while (!enough && failed == 0) {
+			std::thread(call).join();
+		}
+	});
+
+	for (int granted = 0, busy = 0; (granted < 100 || calls < 1000) && failed == 0;) {
+		int rc = lych_region_grant(region, in, granted % 2 == 0 ? LYCH_GRANT_READ : LYCH_GRANT_NONE);
+		granted += rc == 0;
+		busy += rc != 0;
+		EXPECT_TRUE(rc == 0 || rc == -EBUSY) << rc;
+		failed += (rc != 0 && rc != -EBUSY) || busy == 10000000;
+	}
+	enough = true;
+	often.join();
+	newcomers.join();
+	EXPECT_EQ(failed, 0);
+	EXPECT_EQ(Close(in), 0);
+	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+TEST_F(Library, GrantsNoRegionThatWasFreed)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	ASSERT_EQ(lych_region_free(region), 0);
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_READ), -EINVAL) << "its key may be somebody else's";
 }
 
 TEST_F(Library, IsNotInsideACallThatWasLeftByLongjmpForGrantsAndLoads)

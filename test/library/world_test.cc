@@ -10,6 +10,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,7 +37,9 @@ LYCH_SYM(in, world_free_twice, void, (void));
 LYCH_SYM(in, world_until_null, long, (size_t));
 LYCH_SYM(in, world_until_no_mapping, long, (size_t));
 LYCH_SYM(in, world_until_no_break, long, (size_t));
+LYCH_SYM(in, world_map_runnable, long, (const char *, size_t));
 LYCH_SYM(in, world_until_no_file, long, (const char *));
+LYCH_SYM(in, part_triple, int, (int));
 LYCH_SYM(in, world_until_no_thread, long, (void));
 LYCH_SYM(in, world_version, int, (void));
 LYCH_SYM_VERSION(one, world_version, "WORLD_1", int, (void));
@@ -94,6 +97,21 @@ class World : public LibraryDomain
 		return std::string(copy, static_cast<size_t>(*said));
 	}
 
+	static std::string RightsAt(long at)
+	{
+		std::ifstream maps("/proc/self/maps");
+		unsigned long from, to;
+
+		for (std::string line; std::getline(maps, line);) {
+			if (sscanf(line.c_str(), "%lx-%lx", &from, &to) == 2 &&
+			    static_cast<unsigned long>(at) >= from &&
+			    static_cast<unsigned long>(at) < to) {
+				return line.substr(line.find(' ') + 1, 4);
+			}
+		}
+		return "";
+	}
+
 	static int Load(lych_domain *in, const char *fn)
 	{
 		int n = 0;
@@ -148,6 +166,64 @@ TEST_F(World, HasNoDlopenOfAFileThatThePolicyDoesNotAllow)
 	ASSERT_EQ(lych_load(in, LYCH_PART), 0) << lych_why();
 	void *at = nullptr;
 	EXPECT_EQ(lych_symbol(in, &at, "part_triple", nullptr), 0);
+}
+
+// As ld makes them with -z noseparate-code, gold, and whatever is older than 2018: the loader maps all of the file as
+// code first.
+TEST_F(World, HasLibrariesThatBeginWithTheirCode)
+{
+	for (const char *path : {LYCH_PART_JOINED, LYCH_PART_APART}) {
+		lych_library_opts opts = {};
+		uint64_t code = 0;
+		int n = 0;
+
+		opts.size = sizeof(opts);
+		opts.tell_ctx = &code;
+		opts.on_file = [](const char *file, uint64_t bytes, void *ctx) {
+			if (strstr(file, "/part_") != nullptr) {
+				*static_cast<uint64_t *>(ctx) += bytes;
+			}
+		};
+		lych_domain *in = Open(path, &opts);
+		ASSERT_NE(in, nullptr) << path;
+		EXPECT_EQ(code, 4096u) << "its segment, not what lies between that and its data";
+		ASSERT_EQ(LYCH_CALL(in, &n, part_triple, 14), 0);
+		EXPECT_EQ(n, 42);
+		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+		ASSERT_EQ(LYCH_CALL(in, &n, part_triple, 7), 0);
+		EXPECT_EQ(n, 21);
+		EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+	}
+	// loaded, and unloaded, by code inside
+	std::string path = LYCH_PART_JOINED, policy = "files-ro:" + path.substr(0, path.rfind('/'));
+	lych_domain *in = OpenWorld(policy.c_str());
+	ASSERT_NE(in, nullptr);
+	for (const char *part : {LYCH_PART_JOINED, LYCH_PART_APART, LYCH_PART_JOINED}) {
+		int n = 0;
+		ASSERT_EQ(LYCH_CALL(in, &n, world_load, lych_strdup(in, part),
+				    lych_strdup(in, "part_triple"), 14), 0);
+		EXPECT_EQ(n, 42) << LastError(in);
+	}
+}
+
+TEST_F(World, OfAFileThatBeginsWithItsCodeNothingElseCanRun)
+{
+	std::string path = LYCH_PART_APART, policy = "files-ro:" + path.substr(0, path.rfind('/'));
+	lych_domain *in = OpenWorld(policy.c_str());
+	ASSERT_NE(in, nullptr);
+	long at = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &at, world_map_runnable, lych_strdup(in, path.c_str()), 3 * 4096), 0);
+	ASSERT_GT(at, 0) << at;
+	EXPECT_EQ(RightsAt(at), "r-xp");
+	EXPECT_EQ(RightsAt(at + 4096), "r--p");
+	EXPECT_EQ(RightsAt(at + 2 * 4096), "r--p");
+	// all of another one, of which the first segment is none of code
+	path = LYCH_PART;
+	ASSERT_EQ(LYCH_CALL(in, &at, world_map_runnable, lych_strdup(in, path.c_str()), 3 * 4096), 0);
+	ASSERT_GT(at, 0) << at;
+	EXPECT_EQ(RightsAt(at), "r-xp");
+	EXPECT_EQ(RightsAt(at + 2 * 4096), "r-xp");
 }
 
 TEST_F(World, ConvertsCharactersWithTheFilesOfTheCLibrary)
@@ -471,7 +547,7 @@ TEST_F(World, HasWhatAnIfuncChose)
 	EXPECT_EQ(LYCH_CALL(three, &result, memcpy, to, from, 16), -ENOENT);
 }
 
-TEST_F(World, IsAllThatIsCopiedOut)
+TEST_F(World, IsAllThatIsCopiedOutOrTo)
 {
 	lych_domain *in = OpenWorld();
 	lych_domain *other = OpenWorld();
@@ -498,6 +574,7 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	for (const void *at : foreign) {
 		EXPECT_EQ(lych_verify_range(in, at, 1), -EFAULT) << at;
 		EXPECT_EQ(lych_copy_out(in, &byte, at, 1), -EFAULT) << at;
+		EXPECT_EQ(lych_copy_to(in, const_cast<void *>(at), "z", 1), -EFAULT) << at;
 		EXPECT_EQ(lych_strndup_out(in, &copy, static_cast<const char *>(at), 8), -EFAULT)
 			<< at;
 		EXPECT_EQ(copy, nullptr);
@@ -534,6 +611,20 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	EXPECT_EQ(page[4096], '\0');
 	EXPECT_EQ(lych_copy_out(in, page, text, 4096), 0);
 	EXPECT_EQ(page[4095], 'x');
+
+	// written to: what may be written there, and no hole is a fault of the host
+	void *code = nullptr;
+	ASSERT_EQ(lych_symbol(in, &code, "world_text_up_to_the_end", nullptr), 0);
+	EXPECT_EQ(lych_copy_to(in, text, "lych", 4), 0);
+	EXPECT_EQ(memcmp(text, "lychx", 5), 0);
+	EXPECT_EQ(lych_copy_to(in, text, page, 4097), -EFAULT);
+	EXPECT_EQ(lych_copy_to(in, text + 4096, page, 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, &byte, code, 1), 0);
+	EXPECT_EQ(lych_copy_to(in, code, "z", 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, page, code, 1), 0);
+	EXPECT_EQ(page[0], byte);
+	EXPECT_EQ(lych_copy_to(in, own, "written", 8), 0);
+	EXPECT_STREQ(own, "written");
 	Works(in);
 }
 

@@ -251,6 +251,16 @@ long world_until_no_break(size_t bytes)
 	return err == ENOMEM ? n : -err;
 }
 
+long world_map_runnable(const char *path, size_t bytes)
+{
+	int fd = open(path, O_RDONLY);
+	void *at = mmap(nullptr, bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	int err = errno;
+
+	close(fd);
+	return at == MAP_FAILED ? -err : static_cast<long>(reinterpret_cast<uintptr_t>(at));
+}
+
 long world_until_no_file(const char *path)
 {
 	int fds[1024], n = 0;
