@@ -55,6 +55,7 @@ LYCH_SYM(in, world_write, void, (uint64_t *));
 LYCH_SYM(in, world_read, uint64_t, (const uint64_t *));
 LYCH_SYM(in, world_guard, uint64_t, (void));
 LYCH_SYM(in, world_destructors, int, (int));
+LYCH_SYM(in, world_waits, int, (void));
 LYCH_SYM(in, world_touch, int, (void));
 LYCH_SYM(in, world_touched_and_gone, int, (void));
 LYCH_SYM(in, world_tell_of_the_end, int, (int *, int));
@@ -673,6 +674,22 @@ TEST_F(World, HasAStackGuardOfItsOwn)
 	EXPECT_NE(first, second);
 	EXPECT_NE(first, host);
 	EXPECT_NE(second, host);
+}
+
+TEST_F(World, HasWhatThreadsWaitForAndMeetBy)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	int wrong = -1;
+
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &wrong, world_waits), 0);
+		EXPECT_EQ(wrong, 0) << std::hex << wrong;
+	}
+	struct lych_usage usage = {};
+	EXPECT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.threads, 0u);
+	EXPECT_EQ(usage.threads_made, 10u);
 }
 
 TEST_F(World, RunsDestructorsOfThreadsThatEnd)
