@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The world inside a library domain: what programs ask of their loader, C library and kernel works
 // there, within its policy and limits; and where it does not, it fails as programs know it.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,6 +57,7 @@ LYCH_SYM(in, world_write, void, (uint64_t *));
 LYCH_SYM(in, world_read, uint64_t, (const uint64_t *));
 LYCH_SYM(in, world_guard, uint64_t, (void));
 LYCH_SYM(in, world_destructors, int, (int));
+LYCH_SYM(in, getauxval, unsigned long, (unsigned long));
 LYCH_SYM(in, world_waits, int, (void));
 LYCH_SYM(in, world_touch, int, (void));
 LYCH_SYM(in, world_touched_and_gone, int, (void));
@@ -674,6 +677,39 @@ TEST_F(World, HasAStackGuardOfItsOwn)
 	EXPECT_NE(first, second);
 	EXPECT_NE(first, host);
 	EXPECT_NE(second, host);
+}
+
+// What the kernel gives a program at its start it has of the runtime: no vDSO, whose data is the host's, random bytes and
+// addresses of its own, and nothing that the kernel writes to when it switches threads.
+TEST_F(World, BeginsWithWhatIsItsOwn)
+{
+	std::string host(reinterpret_cast<char *>(getauxval(AT_RANDOM)), 16), random[2];
+	void *malloc_at[2] = {};
+
+	ASSERT_NE(getauxval(AT_SYSINFO_EHDR), 0u) << "the control: the host has one";
+	for (int i = 0; i < 2; i++) {
+		lych_domain *in = OpenWorld();
+		ASSERT_NE(in, nullptr);
+		unsigned long value = 1;
+		void *at = nullptr;
+		char bytes[16];
+
+		ASSERT_EQ(LYCH_CALL(in, &value, getauxval, AT_SYSINFO_EHDR), 0);
+		EXPECT_EQ(value, 0u);
+		ASSERT_EQ(LYCH_CALL(in, &value, getauxval, AT_RANDOM), 0);
+		ASSERT_EQ(lych_copy_out(in, bytes, reinterpret_cast<void *>(value), 16), 0);
+		random[i].assign(bytes, 16);
+		ASSERT_EQ(lych_symbol(in, &at, "__rseq_size", nullptr), 0);
+		EXPECT_EQ(*static_cast<unsigned *>(at), 0u);
+		ASSERT_EQ(lych_symbol(in, &malloc_at[i], "malloc", nullptr), 0);
+		EXPECT_GT(reinterpret_cast<uintptr_t>(malloc_at[i]), uintptr_t{1} << 32);
+		EXPECT_NE(malloc_at[i], dlsym(RTLD_DEFAULT, "malloc"));
+		ASSERT_EQ(Close(in), 0); // what it had can be had again
+	}
+	EXPECT_NE(random[0], host);
+	EXPECT_NE(random[1], host);
+	EXPECT_NE(random[0], random[1]);
+	EXPECT_NE(malloc_at[0], malloc_at[1]);
 }
 
 TEST_F(World, HasWhatThreadsWaitForAndMeetBy)
