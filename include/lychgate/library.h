@@ -3,8 +3,8 @@
  * Library domains: dlopen, but isolated.
  *
  * A library domain is a process inside the process: an unmodified shared library from the system, with a dynamic
- * loader, C library, heap, thread-local storage and threads of its own, in memory with a key of its own. Nothing else
- * of the process can be read or written from there (key 0 is denied), each system call is answered by the runtime as a
+ * loader, C library, heap, thread-local storage and threads of its own, in memory with a key of its own. Nothing of
+ * the program's can be read or written from there (key 0 is denied), each system call is answered by the runtime as a
  * policy says, and a crash ends the call that made it. Linux 6.12 and the pku backend; LYCH_NONE runs the same program
  * without any isolation.
  *
@@ -86,8 +86,9 @@ struct lych_library_opts {
  * lych_open makes a library domain, starts its own dynamic loader and C library, and loads library into it, as
  * dlopen(3) with RTLD_NOW | RTLD_GLOBAL would: constructors run inside, with the policy in force but for reading the
  * files of libraries. The caller owns *out, and closes it with lych_domain_free: destructors run inside, for a second
- * at most. Takes one protection key. All code is scanned before it can run, and repaired where it holds sequences that
- * could write PKRU (as lych_init does), or refused. opts may be NULL. On failure *out is NULL and nothing is held.
+ * at most, and not when it has faulted. Takes one protection key. All code is scanned before it can run, and repaired
+ * where it holds sequences that could write PKRU (as lych_init does), or refused. opts may be NULL. On failure *out is
+ * NULL and nothing is held.
  *
  * Returns 0, or, with a reason for lych_why,
  *	-ENOENT      the library, one it needs, or a symbol that one needs, is not there
@@ -113,8 +114,9 @@ LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *lib
  * lych_domain_reset goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and
  * -EOWNERDEAD: the domain has faulted before; -EBUSY: another call is inside, so that the state cannot be kept, or one
  * of its own threads is in a callback: the library is loaded, and lych_load of it may be tried again. After -EFAULT
- * and -ETIMEDOUT the domain is poisoned, and it may be after -ENOMEM. Calls that other threads begin while the state is
- * kept wait for that, and a wait of the domain's own threads begins anew. Not to be left by siglongjmp. Thread-safe. Not async-signal-safe.
+ * and -ETIMEDOUT the domain is poisoned, and it may be after -ENOMEM. Calls that other threads begin while the state
+ * is kept wait for that, and a wait of the domain's own threads begins anew. Not to be left by siglongjmp. Thread-safe.
+ * Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *library);
 

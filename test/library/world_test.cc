@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The world inside a library domain: what programs ask of their loader, C library and kernel works
 // there, within its policy and limits; and where it does not, it fails as programs know it.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,6 +57,8 @@ LYCH_SYM(in, world_write, void, (uint64_t *));
 LYCH_SYM(in, world_read, uint64_t, (const uint64_t *));
 LYCH_SYM(in, world_guard, uint64_t, (void));
 LYCH_SYM(in, world_destructors, int, (int));
+LYCH_SYM(in, getauxval, unsigned long, (unsigned long));
+LYCH_SYM(in, world_waits, int, (void));
 LYCH_SYM(in, world_touch, int, (void));
 LYCH_SYM(in, world_touched_and_gone, int, (void));
 LYCH_SYM(in, world_tell_of_the_end, int, (int *, int));
@@ -434,6 +438,27 @@ TEST_F(World, HasAsMuchMemoryAsItsLimitSaysAndGoesOnWhenThatIsUsedUp)
 	EXPECT_LE(usage.used_bytes, usage.limit_bytes);
 }
 
+TEST_F(World, ThatHasUsedUpItsMemoryIsSeenByWhatItHas)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.heap_bytes = 16 << 20;
+	lych_domain *in = Open(LYCH_WORLDLY, &opts);
+	ASSERT_NE(in, nullptr);
+	struct lych_usage usage = {};
+
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_LT(usage.used_bytes, usage.limit_bytes / 4);
+	ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_exhaust_by_new), -EFAULT);
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.limit_bytes, opts.heap_bytes);
+	// the next block of a megabyte would be too large
+	EXPECT_GT(usage.used_bytes, usage.limit_bytes - (3 << 20));
+	ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
+	ASSERT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_LT(usage.used_bytes, usage.limit_bytes / 4);
+}
+
 TEST_F(World, HasAsManyFilesAsItsLimitSays)
 {
 	lych_library_opts opts = {};
@@ -652,6 +677,55 @@ TEST_F(World, HasAStackGuardOfItsOwn)
 	EXPECT_NE(first, second);
 	EXPECT_NE(first, host);
 	EXPECT_NE(second, host);
+}
+
+// What the kernel gives a program at its start it has of the runtime: no vDSO, whose data is the host's, random bytes and
+// addresses of its own, and nothing that the kernel writes to when it switches threads.
+TEST_F(World, BeginsWithWhatIsItsOwn)
+{
+	std::string host(reinterpret_cast<char *>(getauxval(AT_RANDOM)), 16), random[2];
+	void *malloc_at[2] = {};
+
+	ASSERT_NE(getauxval(AT_SYSINFO_EHDR), 0u) << "the control: the host has one";
+	for (int i = 0; i < 2; i++) {
+		lych_domain *in = OpenWorld();
+		ASSERT_NE(in, nullptr);
+		unsigned long value = 1;
+		void *at = nullptr;
+		char bytes[16];
+
+		ASSERT_EQ(LYCH_CALL(in, &value, getauxval, AT_SYSINFO_EHDR), 0);
+		EXPECT_EQ(value, 0u);
+		ASSERT_EQ(LYCH_CALL(in, &value, getauxval, AT_RANDOM), 0);
+		ASSERT_EQ(lych_copy_out(in, bytes, reinterpret_cast<void *>(value), 16), 0);
+		random[i].assign(bytes, 16);
+		ASSERT_EQ(lych_symbol(in, &at, "__rseq_size", nullptr), 0);
+		EXPECT_EQ(*static_cast<unsigned *>(at), 0u);
+		ASSERT_EQ(lych_symbol(in, &malloc_at[i], "malloc", nullptr), 0);
+		EXPECT_GT(reinterpret_cast<uintptr_t>(malloc_at[i]), uintptr_t{1} << 32);
+		EXPECT_NE(malloc_at[i], dlsym(RTLD_DEFAULT, "malloc"));
+		ASSERT_EQ(Close(in), 0); // what it had can be had again
+	}
+	EXPECT_NE(random[0], host);
+	EXPECT_NE(random[1], host);
+	EXPECT_NE(random[0], random[1]);
+	EXPECT_NE(malloc_at[0], malloc_at[1]);
+}
+
+TEST_F(World, HasWhatThreadsWaitForAndMeetBy)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	int wrong = -1;
+
+	for (int round = 0; round < 2; round++) {
+		ASSERT_EQ(LYCH_CALL(in, &wrong, world_waits), 0);
+		EXPECT_EQ(wrong, 0) << std::hex << wrong;
+	}
+	struct lych_usage usage = {};
+	EXPECT_EQ(lych_library_usage(in, &usage), 0);
+	EXPECT_EQ(usage.threads, 0u);
+	EXPECT_EQ(usage.threads_made, 10u);
 }
 
 TEST_F(World, RunsDestructorsOfThreadsThatEnd)

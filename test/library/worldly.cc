@@ -9,8 +9,10 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <pwd.h>
+#include <semaphore.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #undef NDEBUG
@@ -391,6 +393,120 @@ int world_destructors(int n)
 	}
 	pthread_key_delete(key);
 	return ended;
+}
+
+namespace
+{
+
+struct Meeting {
+	pthread_barrier_t all;
+	pthread_rwlock_t shared;
+	sem_t one;
+	pthread_spinlock_t spin;
+	int before, sums[3];
+};
+
+void *meets(void *arg)
+{
+	auto *m = static_cast<Meeting *>(arg);
+
+	__atomic_fetch_add(&m->before, 1, __ATOMIC_SEQ_CST);
+	pthread_barrier_wait(&m->all);
+	for (int i = 0; i < 100; i++) {
+		// each keeps others out of its sum
+		pthread_rwlock_wrlock(&m->shared);
+		m->sums[0]++;
+		pthread_rwlock_unlock(&m->shared);
+		sem_wait(&m->one);
+		m->sums[1]++;
+		sem_post(&m->one);
+		pthread_spin_lock(&m->spin);
+		m->sums[2]++;
+		pthread_spin_unlock(&m->spin);
+		pthread_barrier_wait(&m->all);
+	}
+	pthread_exit(reinterpret_cast<void *>(intptr_t{__atomic_load_n(&m->before, __ATOMIC_SEQ_CST)}));
+}
+
+struct timespec soon(clockid_t clock)
+{
+	struct timespec at;
+
+	clock_gettime(clock, &at);
+	at.tv_nsec += 2000000;
+	at.tv_sec += at.tv_nsec / 1000000000;
+	at.tv_nsec %= 1000000000;
+	return at;
+}
+
+bool is_over(clockid_t clock, const struct timespec &at)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return now.tv_sec > at.tv_sec || (now.tv_sec == at.tv_sec && now.tv_nsec >= at.tv_nsec);
+}
+
+} // namespace
+
+int world_waits()
+{
+	int wrong = 0, bit = 0;
+	auto expect = [&](bool holds) { wrong |= holds ? 0 : 1 << bit; bit++; };
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct timespec at;
+
+	for (clockid_t clock : {CLOCK_REALTIME, CLOCK_MONOTONIC}) {
+		pthread_cond_t cond;
+		pthread_condattr_t attr;
+		pthread_condattr_init(&attr);
+		pthread_condattr_setclock(&attr, clock);
+		pthread_cond_init(&cond, &attr);
+		pthread_mutex_lock(&lock);
+		at = soon(clock);
+		expect(pthread_cond_timedwait(&cond, &lock, &at) == ETIMEDOUT && is_over(clock, at));
+		at = soon(clock);
+		expect(pthread_mutex_clocklock(&lock, clock, &at) == ETIMEDOUT && is_over(clock, at));
+		pthread_mutex_unlock(&lock);
+	}
+	sem_t none;
+	sem_init(&none, 0, 0);
+	at = soon(CLOCK_REALTIME);
+	expect(sem_timedwait(&none, &at) == -1 && errno == ETIMEDOUT && is_over(CLOCK_REALTIME, at));
+	pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+	pthread_rwlock_rdlock(&rwlock);
+	at = soon(CLOCK_REALTIME);
+	expect(pthread_rwlock_timedwrlock(&rwlock, &at) == ETIMEDOUT && is_over(CLOCK_REALTIME, at));
+
+	// one that waits, and then ends
+	Gate gate;
+	pthread_t waiting;
+	void *result = nullptr;
+	expect(pthread_create(&waiting, nullptr, waits, &gate) == 0);
+	at = soon(CLOCK_REALTIME);
+	expect(pthread_timedjoin_np(waiting, &result, &at) == ETIMEDOUT);
+	pthread_mutex_lock(&gate.lock);
+	gate.leave = 1;
+	pthread_cond_broadcast(&gate.changed);
+	pthread_mutex_unlock(&gate.lock);
+	expect(pthread_join(waiting, &result) == 0 && result == &gate);
+
+	Meeting m = {};
+	pthread_t ids[4];
+	pthread_barrier_init(&m.all, nullptr, 4);
+	pthread_rwlock_init(&m.shared, nullptr);
+	sem_init(&m.one, 0, 1);
+	pthread_spin_init(&m.spin, PTHREAD_PROCESS_PRIVATE);
+	for (pthread_t &id : ids) {
+		pthread_create(&id, nullptr, meets, &m);
+	}
+	for (pthread_t &id : ids) {
+		expect(pthread_join(id, &result) == 0 && reinterpret_cast<intptr_t>(result) == 4);
+	}
+	for (int sum : m.sums) {
+		expect(sum == 400);
+	}
+	return wrong;
 }
 
 int world_touch()

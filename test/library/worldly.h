@@ -50,6 +50,8 @@ uint64_t world_read(const uint64_t *at);
 uint64_t world_guard(void);
 /* n threads have a thread-local object and a value of a key: 100 for each destructor of the former, 1 of the latter. */
 int world_destructors(int n);
+/* What of waiting does not do what POSIX says of it, as a set of bits in the order of worldly.cc. */
+int world_waits(void);
 int world_touch(void); /* the calling thread has both */
 int world_touched_and_gone(void); /* the same sum of those that have ended since it was asked last */
 /*

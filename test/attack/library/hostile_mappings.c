@@ -224,6 +224,16 @@ long attack_madvise_of_the_gate_page(struct prey *p)
 	return advise(L(p->gate));
 }
 
+long attack_madvise_over_the_edges(struct prey *p)
+{
+	long rc = raw(SYS_madvise, L(p->high) - PAGE, 2 * PAGE, MADV_DONTNEED);
+
+	rc = rc < 0 ? raw(SYS_madvise, L(p->low) - PAGE, 2 * PAGE, MADV_DONTNEED) : rc;
+	rc = rc < 0 ? raw(SYS_madvise, L(p->low) - PAGE, p->high - p->low + 2 * PAGE, MADV_DONTNEED) : rc;
+	rc = rc < 0 ? raw(SYS_madvise, L(p->low), 0UL - PAGE, MADV_DONTNEED) : rc;
+	return done_if(rc);
+}
+
 long attack_mprotect_of_the_secret(struct prey *p)
 {
 	long rc = raw(SYS_mprotect, L(p->secret), PAGE, PROT_READ);
