@@ -126,6 +126,8 @@ LYCH_HIDDEN long path_read(const struct answer *a, uint64_t dirfd, uint64_t at, 
 /* Opens path, which is normal and is changed: a descriptor of the process. */
 LYCH_HIDDEN long path_follow(const struct answer *a, char path[RULES_PATH_BYTES], uint64_t flags, uint64_t mode,
 			     struct want *want);
+/* Only files that are bytes, directories, and the five devices: else false. */
+LYCH_HIDDEN bool path_kind(long real, enum file_kind *kind);
 /* Both, to be looked at only. last: a link is looked at itself. */
 LYCH_HIDDEN long path_look(const struct answer *a, uint64_t dirfd, uint64_t at, bool last, bool write);
 /* Tells of a refused path: -EACCES; while a loader looks for things they are not there. */

@@ -269,6 +269,29 @@ TEST_F(Files, FifosAndSocketsAreRefusedAndNobodyWaitsForThem)
 	Open("allow write " + dir);
 	EXPECT_EQ(Get(dir + "/fifo"), -EACCES);
 	EXPECT_EQ(Get(dir + "/fifo", O_RDWR), -EACCES);
+	EXPECT_EQ(Call(SYS_openat, AT_FDCWD, Path(dir + "/fifo"), O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
+}
+
+// The host reads from it, and waits for somebody who writes.
+TEST_F(Files, FifosThatAreRefusedAreNotOpenedEither)
+{
+	const std::string fifo = dir + "/fifo";
+	ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+	pollfd reader = {open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), POLLIN, 0};
+	ASSERT_GE(reader.fd, 0);
+	fs::create_symlink("fifo", dir + "/to-fifo");
+	Open("allow write " + dir);
+	for (const char *name : {"/fifo", "/to-fifo"}) {
+		for (int flags : {O_WRONLY, O_RDWR, O_WRONLY | O_CREAT, O_WRONLY | O_TRUNC, O_RDONLY}) {
+			EXPECT_EQ(Get(dir + name, flags), -EACCES) << flags;
+		}
+		EXPECT_EQ(Call(SYS_truncate, Path(dir + name), 0), -EACCES);
+	}
+	EXPECT_EQ(poll(&reader, 1, 0), 0) << "somebody has written, and gone";
+	close(open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	EXPECT_EQ(poll(&reader, 1, 0), 1) << "the control";
+	EXPECT_EQ(reader.revents, POLLHUP);
+	close(reader.fd);
 }
 
 TEST_F(Files, LibrariesAreReadWhileALoaderIsAtWork)
