@@ -34,6 +34,7 @@ struct file {
 	_Atomic uint32_t users; /* 0: free. Numbers, the snapshot, and calls */
 	int real;               /* -1: none */
 	enum file_kind kind;
+	bool semaphore;            /* EFD_SEMAPHORE */
 	bool waits;                /* the kernel does not wait for it: files_io.c does, unless */
 	_Atomic uint32_t nonblock; /* the domain wants it so */
 	char path[FILE_PATH_BYTES]; /* of a directory; empty: it is too long to be gone on from */
@@ -54,6 +55,9 @@ struct root {
 struct saved {
 	uint32_t file; /* 1 + index */
 	uint32_t cloexec;
+	uint32_t nonblock;
+	bool append; /* O_APPEND */
+	bool empty;  /* a pipe or an event descriptor with nothing in it */
 	int64_t offset; /* -1: none */
 };
 

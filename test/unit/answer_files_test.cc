@@ -683,6 +683,43 @@ TEST_F(Files, AreAsBeforeAfterAReset)
 	EXPECT_EQ(fake_descriptors(), before);
 }
 
+// What a library was made to leave there would be read by the library that begins anew.
+TEST_F(Files, ThatWereEmptyAreSoAgainAfterAReset)
+{
+	Open("allow write " + dir + "\nallow call pipe2 eventfd2");
+	auto *at = reinterpret_cast<int *>(fake_arena());
+	auto *value = reinterpret_cast<uint64_t *>(fake_arena() + 64);
+	ASSERT_EQ(Call(SYS_pipe2, at, O_NONBLOCK), 0);          // 3, 4
+	ASSERT_EQ(Call(SYS_eventfd2, 0, O_NONBLOCK), 5);
+	ASSERT_EQ(Call(SYS_eventfd2, 0, O_NONBLOCK | 1), 6);    // a semaphore
+	ASSERT_EQ(Call(SYS_pipe2, at, O_NONBLOCK), 0);          // 7, 8
+	ASSERT_EQ(Call(SYS_write, 8, Path("kept"), 4), 4);
+	ASSERT_EQ(Get(dir + "/file", O_RDWR), 9);
+	unsigned int before = fake_descriptors();
+	fake_snapshot();
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 40; i++) {
+			Call(SYS_write, 4, fake_arena() + 8192, 4096); // until it is full
+		}
+		*value = ~uint64_t{0} - 16;
+		EXPECT_EQ(Call(SYS_write, 5, value, 8), 8);
+		EXPECT_EQ(Call(SYS_write, 6, value, 8), 8);
+		EXPECT_EQ(Call(SYS_fcntl, 9, F_SETFL, O_APPEND | O_NONBLOCK), 0);
+		EXPECT_EQ(Call(SYS_fcntl, 3, F_SETFL, 0), 0);
+		fake_restore();
+		EXPECT_EQ(fake_descriptors(), before);
+		EXPECT_EQ(Call(SYS_read, 3, fake_arena() + 8192, 4096), -EAGAIN) << "and does not wait";
+		EXPECT_EQ(Call(SYS_read, 5, value, 8), -EAGAIN);
+		EXPECT_EQ(Call(SYS_read, 6, value, 8), -EAGAIN);
+		EXPECT_EQ(Call(SYS_fcntl, 9, F_GETFL), O_RDWR | 0100000);
+		*value = 2;
+		EXPECT_EQ(Call(SYS_write, 6, value, 8), 8);
+		EXPECT_EQ(Call(SYS_read, 6, value, 8), 8);
+		EXPECT_EQ(*value, 1U) << "a semaphore as before";
+	}
+	EXPECT_EQ(Call(SYS_read, 7, fake_arena() + 8192, 4096), 4) << "what the constructors left there is theirs";
+}
+
 TEST_F(Files, LocksAreTheDomainsAndNotTheProcesss)
 {
 	Open("allow write " + dir);
