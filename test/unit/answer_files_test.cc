@@ -720,6 +720,47 @@ TEST_F(Files, ThatWereEmptyAreSoAgainAfterAReset)
 	EXPECT_EQ(Call(SYS_read, 7, fake_arena() + 8192, 4096), 4) << "what the constructors left there is theirs";
 }
 
+// The kernel reads and writes 2 GiB of a file whatever signal comes.
+TEST_F(Files, AreReadAndWrittenInPiecesBetweenWhichACallCanEnd)
+{
+	constexpr long kBytes = 700 << 10, kPiece = 256 << 10;
+	Open("allow write " + dir + "\nfiles-ro:/dev/zero");
+	char *large = fake_arena() + 8192;
+	std::string all(kBytes, '\0');
+	for (long i = 0; i < kBytes; i++) {
+		all[i] = static_cast<char>(i ^ i >> 8 ^ i >> 16);
+	}
+	ASSERT_EQ(Get(dir + "/large", O_RDWR | O_CREAT, 0600), 3);
+	ASSERT_EQ(Get("/dev/zero"), 4);
+	memcpy(large, all.data(), kBytes);
+	EXPECT_EQ(Call(SYS_write, 3, large, kBytes), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all);
+	EXPECT_EQ(Call(SYS_pwrite64, 3, large, kBytes, 1), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all.substr(0, 1) + all);
+	EXPECT_EQ(Call(SYS_lseek, 3, 0, SEEK_CUR), kBytes) << "where the first one has left it";
+	memset(large, 0, kBytes);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes + 100, 1), kBytes) << "to the end of the file";
+	EXPECT_EQ(memcmp(large, all.data(), kBytes), 0);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes, -1), -EINVAL);
+	EXPECT_EQ(Call(SYS_read, 4, large, kBytes), kBytes);
+	EXPECT_EQ(large[kBytes - 1], 0);
+
+	auto *iov = reinterpret_cast<iovec *>(fake_arena());
+	iov[0] = {large, 300 << 10};
+	iov[1] = {large + (300 << 10), kBytes - (300 << 10)};
+	EXPECT_EQ(Call(SYS_preadv, 3, iov, 2, 1), kBytes);
+	EXPECT_EQ(memcmp(large, all.data(), kBytes), 0);
+	EXPECT_EQ(Call(SYS_pwritev, 3, iov, 2, 0), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all + all.substr(kBytes - 1));
+
+	fake_interrupt(true);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes, 0), kPiece);
+	EXPECT_EQ(Call(SYS_pwrite64, 3, large, kBytes, 0), kPiece);
+	EXPECT_EQ(Call(SYS_preadv, 3, iov, 2, 0), kPiece);
+	EXPECT_EQ(Call(SYS_read, 4, large, kBytes), kPiece);
+	fake_interrupt(false);
+}
+
 TEST_F(Files, LocksAreTheDomainsAndNotTheProcesss)
 {
 	Open("allow write " + dir);
