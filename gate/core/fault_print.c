@@ -2,6 +2,7 @@
 /* Faults as text for people. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -62,6 +63,13 @@ LYCH_PRINTF(3, 4) static void line(int fd, int *rc, const char *format, ...)
 		*rc = -EIO;
 	}
 	va_end(args);
+}
+
+/* NULL is one, too; 0 of what the processor refuses without one (code SI_KERNEL) is not. */
+static bool has_address(const struct lych_fault *f)
+{
+	return f->address != 0 || f->key >= 0 ||
+	       (f->signal == SIGSEGV && (f->code == SEGV_MAPERR || f->code == SEGV_ACCERR));
 }
 
 static void print_address(const struct lych_fault *f, int fd, int *rc)
@@ -168,14 +176,19 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 		line(fd, &rc, " (signal %d, code %d)", fault->signal, fault->code);
 	}
 	line(fd, &rc, ", thread %d, fault %" PRIu64 " of this domain\n", fault->tid, fault->count);
-	if (fault->address != 0 || fault->key >= 0) {
+	if (has_address(fault)) {
 		print_address(fault, fd, &rc);
 	}
 	if (fault->refused != 0) {
 		line(fd, &rc, "  system calls refused to it: %" PRIu64 ", the last one number %ld%s\n", fault->refused,
 		     fault->last_refused, fault->last_foreign ? " of another architecture" : "");
 	}
-	if (fault->rip != 0) {
+	if (fault->no_memory != 0) {
+		line(fd, &rc, "  memory refused to it (heap_bytes): %" PRIu64 " times, the last time %" PRIu64 " bytes\n",
+		     fault->no_memory, fault->no_memory_bytes);
+	}
+	/* A signal says where, be that 0: what was jumped to. Where there was none they may be unknown. */
+	if (fault->rip != 0 || fault->signal != 0) {
 		print_advice(fault, fd, &rc);
 		print_registers(fault, fd, &rc);
 	}

@@ -33,7 +33,8 @@ LYCH_HIDDEN enum mediated_end calls_answer(struct library *l, struct thread *t, 
 /*
  * code.c. What asks for memory to be executable: mmap's arguments, real_fd -1 or a regular file that stays open
  * meanwhile; or, with LIBRARY_CODE_PROTECT in flags, mprotect's. All arguments are the domain's. An address, 0, or
- * -errno.
+ * -errno. Of a file that is mapped from the beginning of a segment of code on, no more than that segment becomes code:
+ * what is behind it is mapped to be read.
  */
 LYCH_HIDDEN long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags,
 			      long real_fd, uint64_t offset);

@@ -4,6 +4,7 @@
  * repaired there, and comes back through the door as a private mapping that nobody can write. The file it was read from may
  * change meanwhile or later: that is not what runs.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,6 +26,7 @@
 
 #define ROOM_BYTES ((uint64_t)64 << 10) /* for the trampolines of one mapping */
 #define PATH_BYTES 256
+#define PHDRS_MAX 64
 
 static uint64_t round_up(uint64_t bytes)
 {
@@ -36,7 +38,7 @@ static struct lych_code_memo *memo(void)
 {
 	struct lych_code_memo *m;
 
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	m = ROOT.monitor->code;
 	if (m == NULL) {
 		m = monitor_alloc(sizeof(*m));
@@ -46,7 +48,7 @@ static struct lych_code_memo *memo(void)
 			ROOT.monitor->code = m;
 		}
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return m;
 }
 
@@ -164,6 +166,36 @@ static int read_code(void *to, size_t bytes, void *ctx)
 	return (int)read_file(from->fd, to, bytes, from->off);
 }
 
+/*
+ * How much of [off, off + bytes) of a file is to be code. A loader first maps everything from the first segment to the last with
+ * the rights of the first, for the place, and then maps the others over it. Where the first is code (ld -z noseparate-code, gold,
+ * whatever is older than 2018) that would make code of all of it, which goes only as a whole: so it is as long as the file says
+ * that this segment is. All of it where the file does not say so. The file may lie: what is left out cannot run.
+ */
+static uint64_t code_bytes(long fd, uint64_t off, uint64_t bytes)
+{
+	Elf64_Ehdr h = {0};
+
+	if (read_file(fd, (uint8_t *)&h, sizeof(h), 0) != 0 || memcmp(h.e_ident, ELFMAG, SELFMAG) != 0 ||
+	    h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_phentsize != sizeof(Elf64_Phdr) || h.e_phoff > INT32_MAX) {
+		return bytes;
+	}
+	for (uint64_t i = 0; i < h.e_phnum && i < PHDRS_MAX; i++) {
+		Elf64_Phdr p = {0};
+		uint64_t skipped;
+
+		if (read_file(fd, (uint8_t *)&p, sizeof(p), h.e_phoff + i * sizeof(p)) != 0) {
+			break;
+		}
+		skipped = p.p_offset % LYCH_PAGE;
+		if (p.p_type == PT_LOAD && (p.p_flags & PF_X) != 0 && p.p_offset - skipped == off && p.p_filesz != 0 &&
+		    p.p_filesz < bytes && round_up(skipped + p.p_filesz) < bytes) {
+			return round_up(skipped + p.p_filesz);
+		}
+	}
+	return bytes;
+}
+
 static int code_of_file(struct library *l, const struct thread *t, uint64_t at, uint64_t bytes, long fd, uint64_t off)
 {
 	struct from_file from = {fd, off};
@@ -235,7 +267,7 @@ static long map_code(struct library *l, const struct thread *t, uint64_t at, uin
 		return rc;
 	}
 	at = (uint64_t)rc;
-	rc = fd < 0 ? code_of_nothing(l, t, at, bytes) : code_of_file(l, t, at, bytes, fd, off);
+	rc = fd < 0 ? code_of_nothing(l, t, at, bytes) : code_of_file(l, t, at, code_bytes(fd, off, bytes), fd, off);
 	if (rc != 0) {
 		arena_munmap(l, at, bytes);
 		return inside_error(rc);

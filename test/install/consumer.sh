@@ -9,7 +9,6 @@ mkdir -p "$work"
 cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
 pc=$(dirname "$(find "$work/prefix" -name lychscan.pc)")
 lib=$(dirname "$pc")
-sed -i "s|^prefix=.*|prefix=$work/prefix|" "$pc/lychscan.pc"
 # shellcheck disable=SC2046
 cc -std=c11 -o "$work/by-pkg-config" "$source/samples/refuse-plugin/refuse.c" \
 	$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs lychscan)

@@ -10,7 +10,6 @@ mkdir -p "$work"
 cmake --install "$build" --prefix "$work/prefix" >"$work/install.log"
 pc=$(dirname "$(find "$work/prefix" -name lychgate.pc)")
 lib=$(dirname "$pc")
-sed -i "s|^prefix=.*|prefix=$work/prefix|" "$pc/lychgate.pc"
 export PKG_CONFIG_PATH="$pc"
 sample=$source/samples/pkey-tour/tour.c
 # shellcheck disable=SC2046
