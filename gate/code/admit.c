@@ -287,7 +287,7 @@ static int make_plan(struct admit *a)
 	const struct lych_code_copy *copy = a->copy;
 	struct repair_options *options = &a->plan.options;
 
-	a->plan = (struct plan){.maps = &a->world, .hits = &a->hits};
+	a->plan = (struct plan){.maps = &a->world, .hits = &a->hits, .over = copy->over, .over_ctx = copy->over_ctx};
 	if (a->hits.count == 0 || (copy->mode == LYCH_CODE_REFUSE && hits_have_strays(&a->hits))) {
 		return 0;
 	}
@@ -568,7 +568,9 @@ int lych_code_admit(struct lych_code_copy *copy)
 	copy->room_used = copy->nno_exec = 0;
 	name = copy->name[0] != '\0' ? copy->name : "[anonymous]";
 	elf_clean_string(a.name, sizeof(a.name), name, strnlen(name, sizeof(a.name)));
-	arena_lock();
+	if (!arena_lock(copy->over, copy->over_ctx)) {
+		return -EINTR;
+	}
 	rc = arena_begin();
 	if (rc == 0) {
 		rc = admit(&a);

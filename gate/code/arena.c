@@ -13,6 +13,7 @@
 #define MOST (UINT64_C(1) << 30)
 #define LEAST (UINT64_C(1) << 24)
 #define ALIGN 16u
+#define SLICE_NS 100000000 /* between two looks whether it is over */
 
 static struct {
 	char *start, *at, *end;
@@ -22,20 +23,24 @@ static struct {
 #define WAITED (UINT32_C(1) << 31)
 static uint32_t owner;
 
-void arena_lock(void)
+bool arena_lock(bool (*over)(const void *ctx), const void *ctx)
 {
+	const struct timespec slice = {.tv_nsec = SLICE_NS};
 	uint32_t self = (uint32_t)sys0(SYS_getpid), seen = 0, mine = self;
 
 	for (;;) {
 		if ((seen & ~WAITED) != self) {
 			if (__atomic_compare_exchange_n(&owner, &seen, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-				return;
+				return true;
 			}
 			continue;
 		}
+		if (over != NULL && over(ctx)) {
+			return false;
+		}
 		mine = self | WAITED; /* there may be others that wait */
 		if (seen == mine || __atomic_compare_exchange_n(&owner, &seen, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-			sys4(SYS_futex, &owner, FUTEX_WAIT_PRIVATE, mine, NULL);
+			sys4(SYS_futex, &owner, FUTEX_WAIT_PRIVATE, mine, over != NULL ? &slice : NULL);
 			seen = __atomic_load_n(&owner, __ATOMIC_RELAXED);
 		}
 	}

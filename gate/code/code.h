@@ -32,6 +32,7 @@
  *	          was not there before
  *	-EAGAIN   code is loaded and unloaded all the time by other threads
  *	-ENOMEM
+ *	-EINTR    over: nothing was changed
  *	-EOPNOTSUPP  the kernel, or what stands before it, refuses what is needed
  * What was repaired stays so when starting the runtime fails later: it does what it did.
  */
@@ -70,6 +71,9 @@ struct lych_code_copy {
 	int key;             /* protection key that the pages get; -1: none */
 	/* Addresses, none of them executable, that the caller keeps for trampolines: near, at most 2 GiB away. 0, 0: none. */
 	uint64_t room, room_bytes;
+	/* Asked again and again while it waits for others, or for a plan: true, and it gives up. NULL: it never does. */
+	bool (*over)(const void *over_ctx);
+	const void *over_ctx;
 	struct lych_code_memo *memo; /* NULL: nothing is kept */
 	enum lych_code mode; /* LYCH_CODE_REPAIR; LYCH_CODE_REFUSE: repair nothing but what is known of glibc */
 	/* Each sequence and what was done, before anything is changed; must not call lych_code_admit. May be NULL. */
@@ -97,6 +101,7 @@ struct lych_code_copy {
  *	-EAGAIN   the caller did not see to it: what is there, or next to it, is other code meanwhile. Nobody has access to
  *	          [at, at + bytes) any more, and the addresses stay taken
  *	-ENOMEM
+ *	-EINTR    over: nothing was changed
  *	-EOPNOTSUPP  the kernel, or what stands before it, refuses what is needed. After either nothing was changed, or it is
  *	          as after -EAGAIN
  *	-EINVAL   copy

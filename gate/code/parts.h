@@ -13,7 +13,8 @@
 /* ---- arena.c --------------------------------------------------------------------------------------------------- */
 
 /* There is one arena. From arena_begin to arena_end, where other threads may want it, too. Not for handlers of signals. */
-void arena_lock(void);
+/* false: over said so meanwhile (code.h). */
+bool arena_lock(bool (*over)(const void *ctx), const void *ctx);
 void arena_unlock(void);
 
 /*
@@ -114,6 +115,8 @@ struct plan {
 	const struct code_maps *maps;
 	const struct code_hits *hits;
 	struct repair_options options;
+	bool (*over)(const void *ctx); /* as in code.h */
+	const void *over_ctx;
 	/* the answer, copied */
 	struct plan_item *items; /* one for each hit */
 	struct repair_edit *edits;
@@ -122,7 +125,7 @@ struct plan {
 	size_t nedits, ntrampolines, nno_exec;
 };
 
-/* Plans in a child. 0, -ENOMEM, -EOPNOTSUPP (no child, or it died: lych_why). */
+/* Plans in a child. 0, -ENOMEM, -EINTR (plan->over), -EOPNOTSUPP (no child, or it died: lych_why). */
 int plan_make(struct plan *plan);
 
 /* ---- start.c --------------------------------------------------------------------------------------------------- */

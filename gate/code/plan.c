@@ -10,6 +10,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,9 @@
 /* What it may need at worst is some seconds (repair.h, place.h). */
 #define CHILD_SECONDS 60
 #define BREAKPOINT 0xcc
+/* Between two looks whether it is over; where the kernel does not wake us when it has ended. */
+#define SLICE_NS 100000000
+#define SHORT_NS 1000000
 /* What the answer says while there is none. */
 #define OPENING 1
 #define PLANNING 2
@@ -387,6 +391,41 @@ static int judge(struct plan *plan, const struct plan_answer *shared, size_t byt
 	}
 }
 
+/*
+ * Waits for the child. Where somebody may want it to end that is asked now and then. As wait4; -EINTR: it was over, and there is no
+ * child any more.
+ */
+static long wait_for(const struct plan *plan, long pid, int *status)
+{
+	const struct timespec slice = {.tv_nsec = SLICE_NS}, short_slice = {.tv_nsec = SHORT_NS};
+	long fd = plan->over != NULL ? sys2(SYS_pidfd_open, pid, 0) : -1, got;
+	struct pollfd ended = {.fd = (int)fd, .events = POLLIN};
+	bool over = false;
+
+	while (plan->over != NULL && !over && (got = sys4(SYS_wait4, pid, status, __WALL | WNOHANG, NULL)) == 0) {
+		over = plan->over(plan->over_ctx);
+		if (!over && fd >= 0) {
+			sys5(SYS_ppoll, &ended, 1, &slice, NULL, 0);
+		} else if (!over) {
+			sys2(SYS_nanosleep, &short_slice, NULL);
+		}
+	}
+	if (over && fd >= 0) {
+		sys4(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
+	} else if (over) {
+		sys2(SYS_kill, pid, SIGKILL);
+	}
+	if (over || plan->over == NULL) {
+		do {
+			got = sys4(SYS_wait4, pid, status, __WALL, NULL);
+		} while (got == -EINTR);
+	}
+	if (fd >= 0) {
+		sys1(SYS_close, fd);
+	}
+	return over ? -EINTR : got;
+}
+
 int plan_make(struct plan *plan)
 {
 	size_t bytes = answer_bytes(plan->hits->count);
@@ -411,14 +450,12 @@ int plan_make(struct plan *plan)
 	}
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof(before));
 	if (pid > 0) {
-		do {
-			got = sys4(SYS_wait4, pid, &status, __WALL, NULL);
-		} while (got == -EINTR);
-		if (got != pid) {
+		got = wait_for(plan, pid, &status);
+		if (got != pid && got != -EINTR) {
 			why_set("process: how the child that plans the repair of code has ended cannot be told (error %ld): does another "
 				"thread wait for all children?", -got);
 		}
-		rc = got == pid ? judge(plan, shared, bytes, status) : -EOPNOTSUPP;
+		rc = got == pid ? judge(plan, shared, bytes, status) : got == -EINTR ? -EINTR : -EOPNOTSUPP;
 	} else {
 		why_set("sandbox: no child can be made to plan the repair of code (error %ld)", -pid);
 		rc = pid == -ENOMEM || pid == -EAGAIN ? -ENOMEM : -EOPNOTSUPP;

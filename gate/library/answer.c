@@ -139,10 +139,15 @@ enum mediated_end library_answer(struct library *l, struct thread *t, const stru
 	return end;
 }
 
-bool answer_interrupted(struct library *l, struct thread *t)
+bool answer_over(const struct thread *t)
 {
 	const struct record *top = t->top;
 
 	return atomic_load(&top->cancel) != 0 || !call_goes_on(top) ||
-	       (top->deadline_ns != 0 && monotonic_ns() >= top->deadline_ns) || context_rests(l, t);
+	       (top->deadline_ns != 0 && monotonic_ns() >= top->deadline_ns);
+}
+
+bool answer_interrupted(struct library *l, struct thread *t)
+{
+	return answer_over(t) || context_rests(l, t);
 }

@@ -18,6 +18,7 @@
 #include "../core/asm.h"
 #include "../core/keys.h"
 #include "../core/signal.h"
+#include "../core/thread.h"
 #include "../core/why.h"
 #include "arena.h"
 #include "calls.h"
@@ -51,8 +52,13 @@ static struct lych_code_memo *memo(void)
 	return m;
 }
 
-/* [at, at + bytes), which is mapped, becomes the code that is in copy->content. */
-static int admit(struct library *l, struct lych_code_copy *copy)
+static bool call_is_over(const void *thread)
+{
+	return answer_over(thread);
+}
+
+/* [at, at + bytes), which is mapped, becomes the code that is in copy->content. t: whose call in l wants it; NULL: nobody's. */
+static int admit(struct library *l, const struct thread *t, struct lych_code_copy *copy)
 {
 	long room;
 	int rc = arena_code(l, copy->at, copy->bytes, PROT_READ | PROT_EXEC);
@@ -72,6 +78,8 @@ static int admit(struct library *l, struct lych_code_copy *copy)
 	}
 	copy->classes = LYCH_POLICY_DOMAIN;
 	copy->key = ROOT.backend == LYCH_PKU ? (int)l->domain->key : -1;
+	copy->over = t != NULL ? call_is_over : NULL;
+	copy->over_ctx = t;
 	copy->memo = memo();
 	copy->mode = LYCH_CODE_REPAIR;
 	copy->tell = l->on_code;
@@ -105,7 +113,7 @@ int library_code_of(struct library *l, uint64_t at, const void *content, uint64_
 				      .file = file,
 				      .file_bytes = file_bytes};
 
-	return admit(l, &copy);
+	return admit(l, NULL, &copy);
 }
 
 /* As much of the file as there is; behind its end are zeros. -errno. */
@@ -188,7 +196,7 @@ static uint64_t code_bytes(long fd, uint64_t off, uint64_t bytes)
 	return bytes;
 }
 
-static int code_of_file(struct library *l, uint64_t at, uint64_t bytes, long fd, uint64_t off)
+static int code_of_file(struct library *l, const struct thread *t, uint64_t at, uint64_t bytes, long fd, uint64_t off)
 {
 	struct from_file from = {fd, off};
 	char path[PATH_BYTES];
@@ -206,7 +214,7 @@ static int code_of_file(struct library *l, uint64_t at, uint64_t bytes, long fd,
 		copy.file = file;
 		copy.file_bytes = (uint64_t)st.st_size;
 	}
-	rc = admit(l, &copy);
+	rc = admit(l, t, &copy);
 	if (file != MAP_FAILED) {
 		munmap(file, (size_t)st.st_size);
 	}
@@ -214,13 +222,17 @@ static int code_of_file(struct library *l, uint64_t at, uint64_t bytes, long fd,
 }
 
 /* No file's: zeros, which the domain may want as well as anybody. */
-static int code_of_nothing(struct library *l, uint64_t at, uint64_t bytes)
+static int read_nothing(void *to, size_t bytes, void *ctx)
 {
-	uint8_t *content = monitor_alloc(bytes);
-	int rc = content != NULL ? library_code_of(l, at, content, bytes, "", NULL, 0, 0) : -ENOMEM;
+	(void)to, (void)bytes, (void)ctx;
+	return 0;
+}
 
-	monitor_free(content, bytes);
-	return rc;
+static int code_of_nothing(struct library *l, const struct thread *t, uint64_t at, uint64_t bytes)
+{
+	struct lych_code_copy copy = {.at = at, .bytes = bytes, .read = read_nothing, .name = ""};
+
+	return admit(l, t, &copy);
 }
 
 /* What code inside gets told. */
@@ -238,7 +250,8 @@ static long inside_error(long rc)
 	}
 }
 
-static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd, uint64_t off)
+static long map_code(struct library *l, const struct thread *t, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long fd,
+		     uint64_t off)
 {
 	long rc;
 
@@ -254,7 +267,7 @@ static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t pr
 		return rc;
 	}
 	at = (uint64_t)rc;
-	rc = fd < 0 ? code_of_nothing(l, at, bytes) : code_of_file(l, at, code_bytes(fd, off, bytes), fd, off);
+	rc = fd < 0 ? code_of_nothing(l, t, at, bytes) : code_of_file(l, t, at, code_bytes(fd, off, bytes), fd, off);
 	if (rc != 0) {
 		arena_munmap(l, at, bytes);
 		return inside_error(rc);
@@ -292,7 +305,7 @@ static bool is_readable(struct library *l, uint64_t at, uint64_t end)
  * Read when it is its turn, as it is one copy at a time that is looked at: how much memory of the host's that takes is then not for
  * the number of threads inside to say.
  */
-static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot)
+static long protect_code(struct library *l, const struct thread *t, uint64_t at, uint64_t bytes, uint64_t prot)
 {
 	struct from_arena from = {l, at};
 	struct lych_code_copy copy = {.at = at, .read = read_arena, .read_ctx = &from, .name = ""};
@@ -313,18 +326,19 @@ static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_
 		return -ENOMEM;
 	}
 	copy.bytes = bytes;
-	return inside_error(admit(l, &copy));
+	return inside_error(admit(l, t, &copy));
 }
 
 long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)
 {
 	/* Nobody could give back what a handler of the host that leaves by siglongjmp would leave behind. */
 	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0;
+	const struct thread *t = thread_attached();
 	long rc;
 
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &most, &mask, sizeof(mask));
-	rc = (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, at, bytes, prot)
-						 : map_code(l, at, bytes, prot, flags, real_fd, offset);
+	rc = (flags & LIBRARY_CODE_PROTECT) != 0 ? protect_code(l, t, at, bytes, prot)
+						 : map_code(l, t, at, bytes, prot, flags, real_fd, offset);
 	sys4(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 	return rc;
 }

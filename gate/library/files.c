@@ -2,6 +2,7 @@
 /* Numbers, and what stands behind them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -10,6 +11,9 @@
 #include "files_parts.h"
 
 #define SPARE_FILES 64 /* closed ones that a call still holds */
+#define EVENT_SEMAPHORE 1 /* EFD_SEMAPHORE */
+#define EMPTIED_BYTES 4096
+#define EMPTIED_MOST 512
 #define HIGH 1024      /* above what select(2) of the process can name */
 
 #ifndef F_OFD_SETLK /* Linux 3.15 */
@@ -150,6 +154,7 @@ long file_new(struct library *l, int real, enum file_kind kind, const char *path
 	}
 	f->real = real;
 	f->kind = kind;
+	f->semaphore = kind == FILE_EVENT && (flags & EVENT_SEMAPHORE);
 	f->waits = kind == FILE_PIPE || kind == FILE_EVENT || kind == FILE_SOCKET;
 	atomic_store(&f->nonblock, (flags & O_NONBLOCK) != 0);
 	return number_give(l, f, 0, flags & O_CLOEXEC);
@@ -238,6 +243,68 @@ void files_fork_child(struct library *l, bool inside)
 	}
 }
 
+static bool is_empty(const struct file *f)
+{
+	struct pollfd p = {.fd = f->real, .events = POLLIN};
+	const struct timespec zero = {0};
+
+	return (f->kind == FILE_PIPE || f->kind == FILE_EVENT) &&
+	       (sys5(SYS_ppoll, &p, 1, &zero, NULL, 0) == 0 || !(p.revents & POLLIN));
+}
+
+/* What was left there by what is undone would be read by what begins anew. */
+static void make_empty(const struct file *f)
+{
+	char lost[EMPTIED_BYTES];
+	long fresh;
+
+	if (f->kind == FILE_EVENT) {
+		fresh = sys2(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK | (f->semaphore ? EVENT_SEMAPHORE : 0));
+		if (fresh >= 0) {
+			sys3(SYS_dup3, fresh, f->real, O_CLOEXEC);
+			sys1(SYS_close, fresh);
+		} else {
+			sys3(SYS_read, f->real, lost, sizeof(uint64_t));
+		}
+		return;
+	}
+	/* Of the end that is read from. Somebody in a child of fork may be writing: there is an end to it. */
+	for (int i = 0; i < EMPTIED_MOST && sys3(SYS_read, f->real, lost, sizeof(lost)) > 0; i++) {
+	}
+}
+
+/* -errno, or what the kernel does at each write. */
+static long append_flag(const struct file *f)
+{
+	long flags = f->kind == FILE_REGULAR ? sys3(SYS_fcntl, f->real, F_GETFL, 0) : -EINVAL;
+
+	return flags < 0 ? flags : flags & O_APPEND;
+}
+
+static void state_keep(struct saved *s, const struct file *f)
+{
+	s->nonblock = atomic_load(&f->nonblock);
+	s->append = append_flag(f) == O_APPEND;
+	s->empty = is_empty(f);
+	s->offset = f->kind == FILE_REGULAR || f->kind == FILE_DIR ? sys3(SYS_lseek, f->real, 0, SEEK_CUR) : -1;
+}
+
+static void state_back(const struct saved *s, struct file *f)
+{
+	long append = append_flag(f);
+
+	atomic_store(&f->nonblock, s->nonblock);
+	if (append >= 0 && (append == O_APPEND) != s->append) {
+		sys3(SYS_fcntl, f->real, F_SETFL, (sys3(SYS_fcntl, f->real, F_GETFL, 0) & ~O_APPEND) | (s->append ? O_APPEND : 0));
+	}
+	if (s->empty) {
+		make_empty(f);
+	}
+	if (s->offset >= 0) {
+		sys3(SYS_lseek, f->real, s->offset, SEEK_SET);
+	}
+}
+
 void files_snapshot(struct library *l)
 {
 	struct files *files = l->files;
@@ -251,9 +318,7 @@ void files_snapshot(struct library *l)
 		if (f != NULL) {
 			s->file = (uint32_t)(f - files->files) + 1;
 			s->cloexec = atomic_load(&files->numbers[i].cloexec);
-			s->offset = f->kind == FILE_REGULAR || f->kind == FILE_DIR
-					    ? sys3(SYS_lseek, f->real, 0, SEEK_CUR)
-					    : -1;
+			state_keep(s, f);
 		}
 		if (before != 0) {
 			file_drop(l, &files->files[before - 1]);
@@ -288,9 +353,7 @@ void files_restore(struct library *l)
 		}
 		atomic_store(&files->numbers[i].cloexec, s->cloexec);
 		atomic_store(&files->numbers[i].file, s->file);
-		if (s->offset >= 0) {
-			sys3(SYS_lseek, files->files[s->file - 1].real, s->offset, SEEK_SET);
-		}
+		state_back(s, &files->files[s->file - 1]);
 	}
 	atomic_store(&files->mask, 022);
 }

@@ -36,7 +36,10 @@ LYCH_HIDDEN void files_loading(struct library *l, bool on);
 /* In a child of fork: what threads of the parent were loading nobody loads. inside: the calling thread has a call in l's domain. */
 LYCH_HIDDEN void files_fork_child(struct library *l, bool inside);
 
-/* Keeps what is open, and makes it so again: nobody is inside. Files are where they were; what was written stays. */
+/*
+ * Keeps what is open, and makes it so again: nobody is inside. Files are where they were; what was written stays. Pipes and event
+ * descriptors that had nothing in them have nothing in them again; those that had are as they are found.
+ */
 LYCH_HIDDEN void files_snapshot(struct library *l);
 LYCH_HIDDEN void files_restore(struct library *l);
 

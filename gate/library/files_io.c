@@ -16,6 +16,7 @@
 #include "files_parts.h"
 
 #define MOST 0x7ffff000ULL /* that the kernel moves at once */
+#define AT_ONCE (256ULL << 10) /* of a file */
 #define STDERR_MOST 4096   /* a pipe that has room has room for that */
 
 /* ---- waiting -------------------------------------------------------------------------------- */
@@ -186,6 +187,38 @@ static long of_one(long nr)
 	}
 }
 
+/*
+ * Of a file: in pieces, between which it is looked whether the call is to end. While the kernel reads or writes a file it hears of
+ * nothing but what kills the process, and how long 2 GiB take is for a disk to say. What is done counts.
+ */
+static long in_pieces(const struct answer *a, const struct file *f, bool write, long nr, const struct iovec *iov, int n, long offset)
+{
+	bool from = nr == SYS_pread64 || nr == SYS_preadv || nr == SYS_pwrite64 || nr == SYS_pwritev;
+	long done = 0;
+
+	nr = write ? (from ? SYS_pwrite64 : SYS_write) : from ? SYS_pread64 : SYS_read;
+	for (int i = 0; i < n; i++) {
+		for (uint64_t at = 0; at < iov[i].iov_len && (uint64_t)done < MOST;) {
+			uint64_t bytes = iov[i].iov_len - at < AT_ONCE ? iov[i].iov_len - at : AT_ONCE;
+			struct quiet q;
+			long rc;
+
+			quiet_begin(&q);
+			rc = arena_call(a, nr, f->real, (long)iov[i].iov_base + (long)at, (long)bytes, from ? offset + done : 0, 0, 0);
+			quiet_end(&q, rc);
+			if (rc < 0) {
+				return done > 0 ? done : rc;
+			}
+			done += rc;
+			at += (uint64_t)rc;
+			if ((uint64_t)rc < bytes || answer_interrupted(a->l, a->t)) {
+				return done;
+			}
+		}
+	}
+	return done;
+}
+
 static long transfer(const struct answer *a, struct file *f, bool write, long nr, struct iovec *iov, int n,
 		     uint64_t bytes, long offset)
 {
@@ -193,6 +226,9 @@ static long transfer(const struct answer *a, struct file *f, bool write, long nr
 		return nr == SYS_pread64 || nr == SYS_pwrite64 || nr == SYS_preadv || nr == SYS_pwritev
 			       ? -ESPIPE
 			       : transfer_made_up(a, f, write, iov, n, bytes);
+	}
+	if (bytes > AT_ONCE && (f->kind == FILE_REGULAR || f->kind == FILE_DEVICE)) {
+		return in_pieces(a, f, write, nr, iov, n, offset);
 	}
 	nr = n == 1 ? of_one(nr) : nr;
 	bool one = nr == SYS_read || nr == SYS_write || nr == SYS_pread64 || nr == SYS_pwrite64;

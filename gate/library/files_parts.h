@@ -34,6 +34,7 @@ struct file {
 	_Atomic uint32_t users; /* 0: free. Numbers, the snapshot, and calls */
 	int real;               /* -1: none */
 	enum file_kind kind;
+	bool semaphore;            /* EFD_SEMAPHORE */
 	bool waits;                /* the kernel does not wait for it: files_io.c does, unless */
 	_Atomic uint32_t nonblock; /* the domain wants it so */
 	char path[FILE_PATH_BYTES]; /* of a directory; empty: it is too long to be gone on from */
@@ -54,6 +55,9 @@ struct root {
 struct saved {
 	uint32_t file; /* 1 + index */
 	uint32_t cloexec;
+	uint32_t nonblock;
+	bool append; /* O_APPEND */
+	bool empty;  /* a pipe or an event descriptor with nothing in it */
 	int64_t offset; /* -1: none */
 };
 
@@ -126,6 +130,8 @@ LYCH_HIDDEN long path_read(const struct answer *a, uint64_t dirfd, uint64_t at, 
 /* Opens path, which is normal and is changed: a descriptor of the process. */
 LYCH_HIDDEN long path_follow(const struct answer *a, char path[RULES_PATH_BYTES], uint64_t flags, uint64_t mode,
 			     struct want *want);
+/* Only files that are bytes, directories, and the five devices: else false. */
+LYCH_HIDDEN bool path_kind(long real, enum file_kind *kind);
 /* Both, to be looked at only. last: a link is looked at itself. */
 LYCH_HIDDEN long path_look(const struct answer *a, uint64_t dirfd, uint64_t at, bool last, bool write);
 /* Tells of a refused path: -EACCES; while a loader looks for things they are not there. */

@@ -140,6 +140,8 @@ LYCH_HIDDEN enum mediated_end library_answer(struct library *l, struct thread *t
 					     struct kernel_sigcontext *mc, long *result);
 /* Is the call that t answers a system call for to end? Then give up with -EINTR. */
 LYCH_HIDDEN bool answer_interrupted(struct library *l, struct thread *t);
+/* The same, but not where it only has to stop for a while: for what could not be begun again. */
+LYCH_HIDDEN bool answer_over(const struct thread *t);
 
 /* Of a library that library_drop has been called for. NULL: nothing. */
 LYCH_HIDDEN void library_gone(struct library *l);

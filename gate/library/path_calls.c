@@ -13,20 +13,11 @@
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | \
 	 0100000 /* O_LARGEFILE */ | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NOATIME)
 
-/* Only files that are bytes, directories, and the five devices. -EACCES: something else, which is closed. */
+/* -EACCES: something that nobody may open, which is closed. */
 static long kind_of(long real, enum file_kind *kind)
 {
-	struct stat st;
-
-	if (sys2(SYS_fstat, real, &st) == 0) {
-		bool memory = S_ISCHR(st.st_mode) && major(st.st_rdev) == 1;
-		unsigned int device = minor(st.st_rdev);
-
-		*kind = S_ISDIR(st.st_mode) ? FILE_DIR : memory ? FILE_DEVICE : FILE_REGULAR;
-		if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ||
-		    (memory && (device == 3 || device == 5 || (device >= 7 && device <= 9)))) {
-			return 0;
-		}
+	if (path_kind(real, kind)) {
+		return 0;
 	}
 	sys1(SYS_close, real);
 	return -EACCES;
@@ -50,7 +41,7 @@ static long do_open(const struct answer *a, uint64_t dirfd, uint64_t at, uint64_
 	memcpy(place, path, strlen(path) + 1);
 	want.last = (flags & O_NOFOLLOW) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	mode = flags & O_CREAT ? mode & 0777 & ~(uint64_t)atomic_load(&a->l->files->mask) : 0;
-	/* O_NONBLOCK: whoever waits for the other end of a fifo has opened something that is refused anyway */
+	/* O_NONBLOCK: what was put there just now, and would wait, is refused anyway */
 	uint64_t real_flags = (flags & ~(uint64_t)(O_NOFOLLOW | O_NOATIME)) | O_NOCTTY | O_NONBLOCK | O_CLOEXEC |
 			      (slash ? O_DIRECTORY : 0);
 	long real = path_follow(a, path, real_flags, mode, &want);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -368,6 +369,45 @@ static bool is_kernels(long real)
 	       fs.f_type == DEBUGFS_MAGIC || fs.f_type == TRACEFS_MAGIC || fs.f_type == SECURITYFS_MAGIC;
 }
 
+bool path_kind(long real, enum file_kind *kind)
+{
+	struct stat st;
+
+	if (sys2(SYS_fstat, real, &st) != 0) {
+		return false;
+	}
+	bool memory = S_ISCHR(st.st_mode) && major(st.st_rdev) == 1;
+	unsigned int device = minor(st.st_rdev);
+
+	*kind = S_ISDIR(st.st_mode) ? FILE_DIR : memory ? FILE_DEVICE : FILE_REGULAR;
+	return S_ISDIR(st.st_mode) || S_ISREG(st.st_mode) ||
+	       (memory && (device == 3 || device == 5 || (device >= 7 && device <= 9)));
+}
+
+/* Or is it only looked at, or made? */
+static bool opens(uint64_t flags)
+{
+	return !(flags & O_PATH) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+}
+
+/*
+ * To open a fifo, or a device, does something to it: who waits at the other end goes on, and is alone again when it is closed. So
+ * what will be refused is looked at before. What is not there, and what cannot be followed, the call itself says.
+ */
+static bool may_be_opened(const struct root *root, const char *rest)
+{
+	enum file_kind kind;
+	long real = beneath(root->real, rest, LOOK, 0);
+	bool may;
+
+	if (real < 0) {
+		return true;
+	}
+	may = path_kind(real, &kind) && (root->special || !is_kernels(real));
+	sys1(SYS_close, real);
+	return may;
+}
+
 /*
  * A refused path. While a loader looks for things they are not there; and so is what the C library looks at when
  * there is a thread or a thread's heap, and does without: nobody is told.
@@ -424,6 +464,9 @@ long path_follow(const struct answer *a, char path[RULES_PATH_BYTES], uint64_t f
 		}
 		learned = learned || want->learned;
 		rest = root->name != 0 ? files->text + root->name : rest;
+		if (opens(flags) && !may_be_opened(root, rest)) {
+			return path_refused(a, path);
+		}
 		real = beneath(root->real, rest, flags, mode);
 		if (real == -ELOOP && root->name == 0) {
 			char behind[RULES_PATH_BYTES]; /* rest is a part of path */

@@ -230,6 +230,47 @@ TEST(Admitting, ReadsTheCodeWhereItIsToldHow)
 	});
 }
 
+// Seconds of planning. The child is gone, and what comes next is as if nothing had been.
+TEST(Admitting, GivesUpWhenItIsOverWhileAPlanIsMade)
+{
+	Bytes content(4 << 20, 0x90);
+	for (size_t at = 7; at + 3 <= content.size(); at += 128) {
+		memcpy(content.data() + at, "\x0f\x01\xef", 3);
+	}
+	in_child([&content] {
+		static int asked;
+		Copy many(content), few(some_code());
+		many.arg.over = [](const void *) { return ++asked > 0; };
+		EXPECT_EQ(many.admit(), -EINTR) << fake_why;
+		EXPECT_EQ(asked, 1);
+		EXPECT_STREQ(perms_at(many.arg.at), "---p");
+		EXPECT_EQ(waitpid(-1, nullptr, __WALL | WNOHANG), -1) << "there is a child";
+		EXPECT_EQ(errno, ECHILD);
+		few.arg.over = [](const void *) { return false; };
+		EXPECT_EQ(few.admit(), 0) << "the control: " << fake_why;
+		EXPECT_EQ(reinterpret_cast<int (*)()>(few.at(64))(), 0xef010f);
+	});
+}
+
+TEST(Admitting, GivesUpWhenItIsOverWhileOthersAreAtIt)
+{
+	with_copy(some_code(), [] {
+		static int asked;
+		static Copy *other;
+		Copy second(some_code());
+		other = &second;
+		second.arg.over = [](const void *) { return ++asked == 3; };
+		fake_lie = [](struct plan *) {
+			EXPECT_EQ(lych_code_admit(&other->arg), -EINTR);
+			EXPECT_STREQ(perms_at(other->arg.at), "---p");
+		};
+		EXPECT_EQ(copy->admit(), 0) << fake_why;
+		EXPECT_EQ(asked, 3);
+		fake_lie = nullptr;
+		EXPECT_EQ(second.admit(), 0) << "the control: " << fake_why;
+	});
+}
+
 TEST(Admitting, TakesBackWhatIsNextToCodeThatCameMeanwhile)
 {
 	in_child([] {

@@ -269,6 +269,29 @@ TEST_F(Files, FifosAndSocketsAreRefusedAndNobodyWaitsForThem)
 	Open("allow write " + dir);
 	EXPECT_EQ(Get(dir + "/fifo"), -EACCES);
 	EXPECT_EQ(Get(dir + "/fifo", O_RDWR), -EACCES);
+	EXPECT_EQ(Call(SYS_openat, AT_FDCWD, Path(dir + "/fifo"), O_RDWR | O_CREAT | O_EXCL, 0600), -EEXIST);
+}
+
+// The host reads from it, and waits for somebody who writes.
+TEST_F(Files, FifosThatAreRefusedAreNotOpenedEither)
+{
+	const std::string fifo = dir + "/fifo";
+	ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+	pollfd reader = {open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), POLLIN, 0};
+	ASSERT_GE(reader.fd, 0);
+	fs::create_symlink("fifo", dir + "/to-fifo");
+	Open("allow write " + dir);
+	for (const char *name : {"/fifo", "/to-fifo"}) {
+		for (int flags : {O_WRONLY, O_RDWR, O_WRONLY | O_CREAT, O_WRONLY | O_TRUNC, O_RDONLY}) {
+			EXPECT_EQ(Get(dir + name, flags), -EACCES) << flags;
+		}
+		EXPECT_EQ(Call(SYS_truncate, Path(dir + name), 0), -EACCES);
+	}
+	EXPECT_EQ(poll(&reader, 1, 0), 0) << "somebody has written, and gone";
+	close(open(fifo.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+	EXPECT_EQ(poll(&reader, 1, 0), 1) << "the control";
+	EXPECT_EQ(reader.revents, POLLHUP);
+	close(reader.fd);
 }
 
 TEST_F(Files, LibrariesAreReadWhileALoaderIsAtWork)
@@ -658,6 +681,84 @@ TEST_F(Files, AreAsBeforeAfterAReset)
 	}
 	fake_snapshot();
 	EXPECT_EQ(fake_descriptors(), before);
+}
+
+// What a library was made to leave there would be read by the library that begins anew.
+TEST_F(Files, ThatWereEmptyAreSoAgainAfterAReset)
+{
+	Open("allow write " + dir + "\nallow call pipe2 eventfd2");
+	auto *at = reinterpret_cast<int *>(fake_arena());
+	auto *value = reinterpret_cast<uint64_t *>(fake_arena() + 64);
+	ASSERT_EQ(Call(SYS_pipe2, at, O_NONBLOCK), 0);          // 3, 4
+	ASSERT_EQ(Call(SYS_eventfd2, 0, O_NONBLOCK), 5);
+	ASSERT_EQ(Call(SYS_eventfd2, 0, O_NONBLOCK | 1), 6);    // a semaphore
+	ASSERT_EQ(Call(SYS_pipe2, at, O_NONBLOCK), 0);          // 7, 8
+	ASSERT_EQ(Call(SYS_write, 8, Path("kept"), 4), 4);
+	ASSERT_EQ(Get(dir + "/file", O_RDWR), 9);
+	unsigned int before = fake_descriptors();
+	fake_snapshot();
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 40; i++) {
+			Call(SYS_write, 4, fake_arena() + 8192, 4096); // until it is full
+		}
+		*value = ~uint64_t{0} - 16;
+		EXPECT_EQ(Call(SYS_write, 5, value, 8), 8);
+		EXPECT_EQ(Call(SYS_write, 6, value, 8), 8);
+		EXPECT_EQ(Call(SYS_fcntl, 9, F_SETFL, O_APPEND | O_NONBLOCK), 0);
+		EXPECT_EQ(Call(SYS_fcntl, 3, F_SETFL, 0), 0);
+		fake_restore();
+		EXPECT_EQ(fake_descriptors(), before);
+		EXPECT_EQ(Call(SYS_read, 3, fake_arena() + 8192, 4096), -EAGAIN) << "and does not wait";
+		EXPECT_EQ(Call(SYS_read, 5, value, 8), -EAGAIN);
+		EXPECT_EQ(Call(SYS_read, 6, value, 8), -EAGAIN);
+		EXPECT_EQ(Call(SYS_fcntl, 9, F_GETFL), O_RDWR | 0100000);
+		*value = 2;
+		EXPECT_EQ(Call(SYS_write, 6, value, 8), 8);
+		EXPECT_EQ(Call(SYS_read, 6, value, 8), 8);
+		EXPECT_EQ(*value, 1U) << "a semaphore as before";
+	}
+	EXPECT_EQ(Call(SYS_read, 7, fake_arena() + 8192, 4096), 4) << "what the constructors left there is theirs";
+}
+
+// The kernel reads and writes 2 GiB of a file whatever signal comes.
+TEST_F(Files, AreReadAndWrittenInPiecesBetweenWhichACallCanEnd)
+{
+	constexpr long kBytes = 700 << 10, kPiece = 256 << 10;
+	Open("allow write " + dir + "\nfiles-ro:/dev/zero");
+	char *large = fake_arena() + 8192;
+	std::string all(kBytes, '\0');
+	for (long i = 0; i < kBytes; i++) {
+		all[i] = static_cast<char>(i ^ i >> 8 ^ i >> 16);
+	}
+	ASSERT_EQ(Get(dir + "/large", O_RDWR | O_CREAT, 0600), 3);
+	ASSERT_EQ(Get("/dev/zero"), 4);
+	memcpy(large, all.data(), kBytes);
+	EXPECT_EQ(Call(SYS_write, 3, large, kBytes), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all);
+	EXPECT_EQ(Call(SYS_pwrite64, 3, large, kBytes, 1), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all.substr(0, 1) + all);
+	EXPECT_EQ(Call(SYS_lseek, 3, 0, SEEK_CUR), kBytes) << "where the first one has left it";
+	memset(large, 0, kBytes);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes + 100, 1), kBytes) << "to the end of the file";
+	EXPECT_EQ(memcmp(large, all.data(), kBytes), 0);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes, -1), -EINVAL);
+	EXPECT_EQ(Call(SYS_read, 4, large, kBytes), kBytes);
+	EXPECT_EQ(large[kBytes - 1], 0);
+
+	auto *iov = reinterpret_cast<iovec *>(fake_arena());
+	iov[0] = {large, 300 << 10};
+	iov[1] = {large + (300 << 10), kBytes - (300 << 10)};
+	EXPECT_EQ(Call(SYS_preadv, 3, iov, 2, 1), kBytes);
+	EXPECT_EQ(memcmp(large, all.data(), kBytes), 0);
+	EXPECT_EQ(Call(SYS_pwritev, 3, iov, 2, 0), kBytes);
+	EXPECT_EQ(Read(dir + "/large"), all + all.substr(kBytes - 1));
+
+	fake_interrupt(true);
+	EXPECT_EQ(Call(SYS_pread64, 3, large, kBytes, 0), kPiece);
+	EXPECT_EQ(Call(SYS_pwrite64, 3, large, kBytes, 0), kPiece);
+	EXPECT_EQ(Call(SYS_preadv, 3, iov, 2, 0), kPiece);
+	EXPECT_EQ(Call(SYS_read, 4, large, kBytes), kPiece);
+	fake_interrupt(false);
 }
 
 TEST_F(Files, LocksAreTheDomainsAndNotTheProcesss)

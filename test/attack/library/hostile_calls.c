@@ -525,6 +525,15 @@ long attack_listens(struct prey *p)
 	return done_if(rc);
 }
 
+long attack_socket_that_lingers(struct prey *p)
+{
+	const struct linger day = {1, 86400};
+	long fd = raw(SYS_socket, AF_INET, SOCK_STREAM, 0);
+
+	(void)p;
+	return fd < 0 ? fd : done_if(raw(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, L(&day), sizeof(day)));
+}
+
 long attack_raw_sockets(struct prey *p)
 {
 	static const int families[] = {AF_PACKET, AF_NETLINK, AF_ALG, AF_VSOCK, AF_UNIX, AF_BLUETOOTH, AF_KEY, AF_XDP};

@@ -5,6 +5,7 @@
 
 #include <netinet/in.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -280,6 +281,34 @@ TEST_F(Costs, CodeTakesAsMuchMemoryForManyThreadsAsForOne)
 		EXPECT_EQ(w.Call(SYS_mprotect, {code, kBytes, PROT_READ | PROT_EXEC}), 0);
 		EXPECT_LT(MostMemory() - before, 3 * kBytes / 1024);
 		w.Check();
+	});
+}
+
+// ---- time ----------------------------------------------------------------------------------------------------------------
+
+// Sequences as many as are planned for at all: a child of the host's is to find out what to do about each.
+TEST_F(Costs, PlansForItsCodeEndWithTheCall)
+{
+	constexpr long kBytes = 8L << 20;
+
+	IN_A_CHILD({
+		Inside w;
+		rusage spent;
+		long result = 0;
+		ASSERT_TRUE(w.Start());
+		long code = w.Call(SYS_mmap, {0, kBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0});
+		ASSERT_GT(code, 0) << strerror(static_cast<int>(-code));
+		lych_domain *domain = w.domain;
+		auto *bytes = reinterpret_cast<unsigned char *>(code);
+		memset(bytes, 0x90, kBytes);
+		for (int i = 0; i < 60000; i++) {
+			memcpy(bytes + i * (kBytes / 60000) + 7, "\x0f\x01\xef", 3);
+		}
+		EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 1000, &result, hostile_syscall, SYS_mprotect, code, kBytes, PROT_READ | PROT_EXEC, 0, 0, 0),
+			  -ETIMEDOUT);
+		ASSERT_EQ(getrusage(RUSAGE_CHILDREN, &spent), 0);
+		EXPECT_LT(spent.ru_utime.tv_sec, 20);
+		w.Anew();
 	});
 }
 
