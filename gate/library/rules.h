@@ -22,7 +22,7 @@ extern "C" {
 #define RULES_PATHS 64
 #define RULES_TEXT 16384     /* bytes of all paths, with their NULs */
 #define RULES_WORDS 8        /* a bit for each call below 512 */
-#define RULES_LEARNED 64
+#define RULES_LEARNED 128 /* of which others say what some do */
 #define RULES_LEARNED_BYTES 256 /* of a path, with its NUL */
 
 struct rules_path {

@@ -45,17 +45,25 @@ static bool is_on_the_way(const struct rules *r, const struct rules_learned *e)
 bool rules_is_learned(const struct rules *r, size_t i)
 {
 	const struct rules_learned *e = there(r, i);
+	bool in_directory = false, real_named = false;
+	const char *rest;
 
 	if (e == NULL || (is_passing(e) && is_on_the_way(r, e))) {
 		return false;
 	}
 	for (size_t k = 0; k < RULES_LEARNED; k++) {
 		const struct rules_learned *other = there(r, k);
-		if (other != NULL && other != e && covers(other, e->path, e->real)) {
+		if (other == NULL || other == e || is_passing(other)) {
+			continue;
+		}
+		if (covers(other, e->path, e->real)) {
 			return false;
 		}
+		/* A link in one, to what is allowed by its own name. */
+		in_directory = in_directory || (rules_beneath(e->path, other->path, &rest) && *rest != '\0');
+		real_named = real_named || rules_beneath(e->real, other->path, &rest);
 	}
-	return true;
+	return !in_directory || !real_named;
 }
 
 void rules_learn_path(struct rules *r, const char *path, const char *real, bool passing)

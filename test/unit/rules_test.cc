@@ -217,6 +217,11 @@ TEST(Rules, ALinkOutOfADirectoryIsLearned)
 	Learn(p, "/lib/py/a", "/usr/lib/py/a");
 	Learn(p, "/lib/py/site.py", "/etc/py/site.py");
 	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /lib/py/site.py\n");
+	// two links to one file, which then is opened by its own name, too
+	Learn(p, "/lib/py/also.py", "/etc/py/site.py");
+	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /lib/py/site.py\nallow read /lib/py/also.py\n");
+	Learn(p, "/etc/py/site.py");
+	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /etc/py/site.py\n");
 }
 
 TEST(Rules, ADirectoryThatWasPassedOnTheWayIsNotAllowedWithAllThatIsInIt)
@@ -255,16 +260,24 @@ TEST(Rules, WhatIsPrintedHasNoMoreThanAPolicyMayHaveAndSaysSo)
 	EXPECT_EQ(again.rules->npaths, static_cast<uint32_t>(RULES_PATHS));
 
 	Parsed alone("report");
-	for (int i = 0; i < RULES_LEARNED; i++) {
+	for (int i = 0; i < RULES_PATHS; i++) {
 		Learn(alone, ("/learned/" + std::string(200, 'x') + std::to_string(i)).c_str());
 	}
 	text = alone.Print();
 	EXPECT_EQ(text.find('#'), std::string::npos) << "all of these have room";
 	Parsed all(text.c_str());
 	ASSERT_EQ(all.rc, 0) << all.why;
-	EXPECT_EQ(all.rules->npaths, static_cast<uint32_t>(RULES_LEARNED));
+	EXPECT_EQ(all.rules->npaths, static_cast<uint32_t>(RULES_PATHS));
 	Learn(alone, "/one/more");
 	EXPECT_THAT(alone.Print(), HasSubstr("\n# More files"));
+	Learn(alone, "/learned");
+	EXPECT_EQ(alone.Print(), "pure\nallow read /one/more\nallow read /learned\n") << "in the place of all of them";
+
+	Parsed full("report");
+	for (int i = 0; i < RULES_LEARNED + 1; i++) {
+		Learn(full, ("/f" + std::to_string(i)).c_str());
+	}
+	EXPECT_THAT(full.Print(), HasSubstr("\n# More files"));
 }
 
 TEST(Rules, LearnedCallsArePrinted)
