@@ -371,6 +371,9 @@ static int preset(struct parser *p, struct word w)
 		p->r->net_files = true;
 		return 0;
 	}
+	if (is(w, "files-ro")) {
+		return wrong(p, "a path is missing: files-ro:PATH");
+	}
 	if (w.bytes < front || memcmp(w.at, files, front) != 0) {
 		return -ENOENT;
 	}

@@ -129,6 +129,7 @@ TEST(Rules, ErrorsNameTheLine)
 		{"pure nonsense", "line 1: pure nonsense is not known"},
 		{"preset", "line 1: the name of a preset is missing"},
 		{"preset pur", "line 1: pur is not known"},
+		{"files-ro", "line 1: a path is missing: files-ro:PATH"},
 		{"\n\nallow", "line 3: allow what?"},
 		{"allow everything", "line 1: everything: allow read, allow write or allow call"},
 		{"deny read /x", "line 1: read: deny call"},
