@@ -106,7 +106,7 @@ int lych_pointer_new(void (**out)(void), struct lych_domain *domain, const struc
 	}
 	table = (struct thunk_table *)ROOT.thunks;
 	rc = -ENOSPC;
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	for (unsigned int i = 0; i < LYCH_THUNKS; i++) {
 		struct thunk *thunk = &table->thunks[i];
 
@@ -121,7 +121,7 @@ int lych_pointer_new(void (**out)(void), struct lych_domain *domain, const struc
 		rc = 0;
 		break;
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return rc;
 }
 
@@ -144,13 +144,13 @@ int lych_pointer_free(void (*pointer)(void))
 	if (rc != 0) {
 		return rc;
 	}
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	if (ROOT.thunks[index].domain) {
 		__atomic_store_n(&ROOT.thunks[index].domain, NULL, __ATOMIC_RELEASE);
 	} else {
 		rc = -EINVAL;
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return rc;
 }
 
@@ -194,7 +194,7 @@ int lych_callback_new(void (**out)(void), struct lych_domain *domain, const stru
 		return -EOPNOTSUPP; /* they would have to be read from its stack, with the host's rights */
 	}
 	rc = -ENOSPC;
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	count = domain->ncallbacks < LYCH_CALLBACK_THUNKS ? domain->ncallbacks : LYCH_CALLBACK_THUNKS;
 	for (uint32_t i = 0; i < count; i++) {
 		struct lych_callback_entry *entry = &domain->callbacks[i];
@@ -209,7 +209,7 @@ int lych_callback_new(void (**out)(void), struct lych_domain *domain, const stru
 		rc = 0;
 		break;
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return rc;
 }
 
@@ -233,13 +233,13 @@ int lych_callback_free(struct lych_domain *domain, void (*pointer)(void))
 		return rc;
 	}
 	index = stub_index(pointer, callback_stubs(), LYCH_CALLBACK_THUNKS);
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	if (index >= 0 && index < (long)domain->ncallbacks && domain->callbacks[index].fn) {
 		__atomic_store_n(&domain->callbacks[index].fn, NULL, __ATOMIC_RELEASE);
 	} else {
 		rc = -EINVAL;
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return rc;
 }
 

@@ -40,16 +40,6 @@ struct vault_functions {
 };
 _Static_assert(sizeof(struct vault_functions) <= VAULT_BYTES, "");
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 static bool is_domain(const struct lych_domain *d)
 {
 	uintptr_t first = (uintptr_t)ROOT.monitor->domains, at = (uintptr_t)d;
@@ -240,10 +230,10 @@ int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struc
 		return rc;
 	}
 	name_copy(name, o->name);
-	lock();
+	monitor_lock();
 	d = free_place();
 	rc = d != NULL ? domain_make(d, o, name, library) : -ENOSPC;
-	unlock();
+	monitor_unlock();
 	if (rc == 0) {
 		*out = d;
 	}
@@ -340,10 +330,10 @@ static int wait_until_empty(struct lych_domain *d, struct thread *self)
 		struct round round = {.domain = d, .self = self, .close = true};
 		bool inside;
 
-		lock();
+		monitor_lock();
 		threads_each(round_of_thread, &round);
 		inside = threads_inside(d, false);
-		unlock();
+		monitor_unlock();
 		if (!inside) {
 			return 0;
 		}
@@ -369,9 +359,9 @@ static int close_domain(struct lych_domain *d, struct thread *self)
 	atomic_store(&d->state, DOMAIN_RESETTING);
 	atomic_store(&d->id, 0);
 	threads_barrier();
-	unlock();
+	monitor_unlock();
 	rc = wait_until_empty(d, self);
-	lock();
+	monitor_lock();
 	if (rc != 0) {
 		atomic_store(&d->state, DOMAIN_POISONED);
 		d->ending = false;
@@ -397,15 +387,15 @@ int lych_domain_free(struct lych_domain *d)
 	}
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left(RETURN_AT);
-	lock();
+	monitor_lock();
 	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
 		goto close;
 	}
 	d->leaving = true;
-	unlock();
+	monitor_unlock();
 	library_leave(d);
-	lock();
+	monitor_lock();
 	d->leaving = false;
 close:
 	rc = rc == 0 ? close_domain(d, self) : rc;
@@ -421,47 +411,28 @@ close:
 		d->ending = false;
 		atomic_store(&d->state, DOMAIN_FREE);
 	}
-	unlock();
+	monitor_unlock();
 	library_gone(library);
 	return rc;
 }
 
 int domain_pause(struct lych_domain *d)
 {
-	int rc = 0;
-
-	lock();
 	if (d->ending || d->leaving || atomic_load(&d->state) != DOMAIN_READY) {
-		rc = atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
-		goto out;
+		return atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -EBUSY;
 	}
 	if (threads_inside(d, false)) {
-		rc = -EBUSY;
-		goto out;
+		return -EBUSY;
 	}
 	atomic_store(&d->state, DOMAIN_PAUSED);
 	atomic_store(&d->id, 0);
 	threads_barrier();
 	/* One that has begun just now; or a thread that a call has begun, which is on its way in. */
 	if (threads_inside(d, false) || (d->library != NULL && !contexts_resting(d->library))) {
-		domain_go_on(d);
-		rc = -EBUSY;
-		goto out;
+		domain_open_again(d);
+		return -EBUSY;
 	}
-	if (atomic_load(&d->state) != DOMAIN_PAUSED) { /* it has faulted and ended already */
-		rc = -EOWNERDEAD;
-		goto out;
-	}
-	d->ending = true;
-out:
-	unlock();
-	return rc;
-}
-
-void domain_go_on(struct lych_domain *d)
-{
-	d->ending = false;
-	domain_open_again(d);
+	return atomic_load(&d->state) == DOMAIN_PAUSED ? 0 : -EOWNERDEAD; /* it has faulted and ended already */
 }
 
 int lych_domain_reset(struct lych_domain *d)
@@ -477,7 +448,7 @@ int lych_domain_reset(struct lych_domain *d)
 		return rc;
 	}
 	signals_forget_left(RETURN_AT);
-	lock();
+	monitor_lock();
 	if (!is_domain(d)) {
 		rc = -EINVAL;
 	} else if (d->library != NULL && d->library->restless) {
@@ -502,13 +473,15 @@ int lych_domain_reset(struct lych_domain *d)
 		rc = -ENOMEM;
 		goto out;
 	}
+	atomic_store(&d->no_memory, 0);
+	atomic_store(&d->no_memory_bytes, 0);
 	d->next_id = fresh_id(d->kind);
 	atomic_store(&d->state, DOMAIN_READY);
 	atomic_store(&d->id, d->next_id);
 	if (d->library != NULL) {
-		unlock();
+		monitor_unlock();
 		rc = library_again(d);
-		lock();
+		monitor_lock();
 	}
 	d->ending = false;
 	if (rc != 0) {
@@ -517,7 +490,7 @@ int lych_domain_reset(struct lych_domain *d)
 		rc = -ENOMEM;
 	}
 out:
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 
@@ -527,9 +500,7 @@ void domains_fork_child(void)
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
 		struct lych_domain *d = &ROOT.monitor->domains[i];
 
-		if (d->ending && atomic_load(&d->state) == DOMAIN_PAUSED) {
-			domain_open_again(d);
-		} else if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
+		if (d->ending && atomic_load(&d->state) == DOMAIN_RESETTING) {
 			atomic_store(&d->state, DOMAIN_POISONED);
 		}
 		d->ending = false;
@@ -552,14 +523,14 @@ int lych_domain_cancel(struct lych_domain *d)
 	}
 	round.self = self;
 	for (int tries = 0;; tries++) {
-		lock();
+		monitor_lock();
 		if (!is_domain(d)) {
-			unlock();
+			monitor_unlock();
 			return tries == 0 ? -EINVAL : 0; /* freed meanwhile: they are gone */
 		}
 		round.others = false;
 		threads_each(round_of_thread, &round);
-		unlock();
+		monitor_unlock();
 		if (!round.others) {
 			return 0;
 		}
@@ -571,52 +542,51 @@ int lych_domain_cancel(struct lych_domain *d)
 	}
 }
 
-/* Nobody is inside but threads of a library's own that rest, and nobody gets in while the view changes. */
-static int change_view(struct lych_domain *d, int key, enum rights rights)
+/* With the lock. Nobody is inside but threads of a library's own that rest, and nobody gets in while the view changes. */
+static int change_view(struct lych_domain *d, const struct lych_region *region, enum rights rights)
 {
-	int rc = domain_pause(d);
+	int key, rc = region_key(region, &key);
 
-	if (rc != 0 && rc != -EOWNERDEAD) {
-		return rc;
+	if (rc == 0) {
+		rc = domain_pause(d);
 	}
-	lock();
 	if (rc == 0) {
 		d->not_view = ~view_with(~d->not_view, key, rights);
-		domain_go_on(d);
-	} else if (atomic_load(&d->state) == DOMAIN_POISONED && !d->ending && !d->leaving && !threads_inside(d, false)) {
+		domain_open_again(d);
+	} else if (rc == -EOWNERDEAD && !d->ending && !d->leaving && !threads_inside(d, false)) {
 		d->not_view = ~view_with(~d->not_view, key, rights);
 		rc = 0;
-	} else {
+	} else if (rc == -EOWNERDEAD) {
 		rc = -EBUSY;
 	}
-	unlock();
 	return rc;
 }
 
-int domain_grant(struct lych_domain *d, int key, enum rights rights)
+int domain_grant(struct lych_domain *d, const struct lych_region *region, enum rights rights)
 {
 	struct library *l;
 	int rc;
 
-	lock();
+	monitor_lock();
 	rc = !is_domain(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
 	l = rc == 0 ? library_hold(d) : NULL;
-	unlock();
+	monitor_unlock();
 	if (rc == 0 && l != NULL) {
 		rc = contexts_rest(l, monotonic_ns() + REST_NS);
 		rc = rc == -ETIMEDOUT || rc == -ENOTSUP ? -EBUSY : rc;
 	}
+	monitor_lock();
 	if (rc == 0) {
-		rc = change_view(d, key, rights);
+		/* Without a hold on it it may have been freed. */
+		rc = is_domain(d) ? change_view(d, region, rights) : -EINVAL;
 		if (l != NULL) {
 			contexts_go_on(l);
 		}
 	}
 	if (l != NULL) {
-		lock();
 		library_let_go(l);
-		unlock();
 	}
+	monitor_unlock();
 	return rc;
 }
 
@@ -685,7 +655,7 @@ int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
 	if (vault == NULL || fn == NULL) {
 		return -EINVAL;
 	}
-	lock();
+	monitor_lock();
 	functions = is_domain(vault) ? vault->functions : NULL;
 	if (functions == NULL) {
 		rc = -EINVAL;
@@ -699,7 +669,7 @@ int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
 			rc = -ENOMEM;
 		}
 	}
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 
@@ -723,7 +693,7 @@ static int prepare(struct lych_domain *d, struct thread *self, struct record *re
 	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */
 	if (slot->id != (id & ~1ULL)) {
 		if (d->library != NULL) {
-			return -ECANCELED; /* reset since library_enter */
+			return -ECANCELED; /* another one since library_enter */
 		}
 		rc = memory_stack_new(d, self);
 		if (rc != 0) {
@@ -783,13 +753,13 @@ int lych_gate_slow(struct lych_domain *d, struct record *record)
 			return rc;
 		}
 	}
-	lock();
+	monitor_lock();
 	rc = prepare(d, self, record);
 	if (rc == 0 && d->functions != NULL && !may_enter_at(d->functions, record->binding->fn) &&
 	    (d->library == NULL || !library_own_call(d->library, record->binding->fn))) {
 		rc = -EACCES;
 	}
-	unlock();
+	monitor_unlock();
 	if (rc == 0 && d->functions != NULL) {
 		rc = words_to_vault(d, self, record);
 	}

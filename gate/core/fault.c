@@ -160,6 +160,8 @@ void fault_note(struct area *area, const struct sigframe *frame, enum lych_fault
 		fault->last_refused = (int32_t)(uint32_t)last;
 		fault->last_foreign = (last & REFUSED_FOREIGN) != 0;
 	}
+	fault->no_memory = atomic_load(&domain->no_memory);
+	fault->no_memory_bytes = atomic_load(&domain->no_memory_bytes);
 	if (frame != NULL) {
 		fault_registers(slot, domain, frame);
 	}

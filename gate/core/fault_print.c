@@ -191,6 +191,10 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 			     fault->last_foreign ? " of another architecture" : "");
 		}
 	}
+	if (fault->no_memory != 0) {
+		line(fd, &rc, "  memory refused to it (heap_bytes): %" PRIu64 " times, the last time %" PRIu64 " bytes\n",
+		     fault->no_memory, fault->no_memory_bytes);
+	}
 	/* A signal says where, be that 0: what was jumped to. Where there was none they may be unknown. */
 	if (fault->rip != 0 || fault->signal != 0) {
 		print_advice(fault, fd, &rc);

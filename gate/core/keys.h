@@ -128,12 +128,15 @@ LYCH_HIDDEN void domain_open_again(struct lych_domain *domain);
 struct record;
 LYCH_HIDDEN bool call_goes_on(const struct record *call);
 
+/* region.c. Its key, 0; or -EINVAL: not a region that lives. With monitor->lock. */
+LYCH_HIDDEN LYCH_MUST_CHECK int region_key(const struct lych_region *region, int *key);
+
 /*
- * domain.c. What the domain's view has for a key that is not its own: 0, -EINVAL (not a domain that lives), -EBUSY (somebody is
+ * domain.c. What the domain's view has for a region's key: 0, -EINVAL (not a domain, or a region, that lives), -EBUSY (somebody is
  * inside, or about to reset or free it, or a thread of its own does not stop; nothing is changed), -ENOMEM. Takes
  * monitor->lock; by an attached thread.
  */
-LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, int key, enum rights rights);
+LYCH_HIDDEN LYCH_MUST_CHECK int domain_grant(struct lych_domain *domain, const struct lych_region *region, enum rights rights);
 /* domain.c. In a child of fork, of which the calling thread, attached, is the only one. */
 LYCH_HIDDEN void domains_fork_child(void);
 /* Does any domain have rights to it beside its owner's? With monitor->lock. */

@@ -154,6 +154,7 @@ struct lych_domain {
 	struct fault_slot *fault;     /* what happened last */
 	_Atomic uint64_t refused;      /* system calls of its code, since it was made */
 	_Atomic uint64_t last_refused; /* number of the last one, and REFUSED_FOREIGN */
+	_Atomic uint64_t no_memory, no_memory_bytes; /* as in struct lych_fault */
 	struct library *library; /* gate/library/library.h; NULL: in-image */
 	struct vault_functions *functions; /* domain.c: what a vault may be entered at; NULL: no vault */
 	bool ending; /* under monitor->lock: somebody resets or frees it */
@@ -167,7 +168,7 @@ enum domain_state {
 	DOMAIN_READY,
 	DOMAIN_POISONED, /* faulted: no call gets in, until reset or free */
 	DOMAIN_RESETTING, /* reset or free waits for the calls inside to end */
-	DOMAIN_PAUSED, /* no call gets in for a moment; one that is inside goes on, and who wanted nobody there gives up */
+	DOMAIN_PAUSED, /* under monitor->lock, which calls that begin wait for; one inside goes on, and who wanted nobody there gives up */
 };
 
 /* What the root page holds. const for everybody but lych_init. */
@@ -231,6 +232,16 @@ struct monitor {
 	struct soft_state *soft;     /* memory/backend_mprotect.c; NULL until it is used */
 	struct lych_code_memo *code; /* library/code.c; NULL until it is used */
 };
+
+static inline void monitor_lock(void)
+{
+	pthread_mutex_lock(&ROOT.monitor->lock);
+}
+
+static inline void monitor_unlock(void)
+{
+	pthread_mutex_unlock(&ROOT.monitor->lock);
+}
 
 static inline struct area *area_of_thread(struct thread *t)
 {

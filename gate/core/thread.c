@@ -525,7 +525,7 @@ void threads_fork_prepare(void)
 	}
 	/* All signals are blocked. Who has the lock may wait for this thread to answer a kick, which takes no lock. */
 	sys4(SYS_rt_sigprocmask, SIG_UNBLOCK, &kick, NULL, sizeof(kick));
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	sys4(SYS_rt_sigprocmask, SIG_BLOCK, &kick, NULL, sizeof(kick));
 	memory_fork_prepare();
 	arenas_freeze();
@@ -539,7 +539,7 @@ void threads_fork_parent(void)
 		ledger_thaw();
 		arenas_thaw();
 		memory_fork_parent();
-		pthread_mutex_unlock(&ROOT.monitor->lock);
+		monitor_unlock();
 	}
 }
 

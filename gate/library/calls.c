@@ -58,6 +58,20 @@ static long do_mmap(const struct answer *a)
 	return rc;
 }
 
+/* For who asks why it has ended: it is seldom prepared for that. */
+static void note_no_memory(const struct answer *a, long result)
+{
+	const uint64_t *arg = a->call->arg;
+
+	if (a->call->nr == SYS_brk && (uint64_t)result < arg[0]) {
+		mediator_no_memory(a->l->domain, arg[0] - (uint64_t)result);
+	} else if ((a->call->nr == SYS_mmap || a->call->nr == SYS_mprotect) && result == -ENOMEM) {
+		mediator_no_memory(a->l->domain, arg[1]);
+	} else if (a->call->nr == SYS_mremap && result == -ENOMEM) {
+		mediator_no_memory(a->l->domain, arg[2]);
+	}
+}
+
 static bool memory_call(const struct answer *a, long *result)
 {
 	const uint64_t *arg = a->call->arg;
@@ -146,7 +160,14 @@ enum mediated_end calls_answer(struct library *l, struct thread *t, const struct
 	const struct answer a = {l, t, call};
 	enum mediated_end end;
 
-	if (calls_quick(l, t, call, result) || memory_call(&a, result) || futex_call(&a, result) ||
+	if (calls_quick(l, t, call, result)) {
+		return MEDIATED_RESULT;
+	}
+	if (memory_call(&a, result)) {
+		note_no_memory(&a, *result);
+		return MEDIATED_RESULT;
+	}
+	if (futex_call(&a, result) ||
 	    sleep_call(&a, result) || files_call(l, t, call, result)) {
 		return MEDIATED_RESULT;
 	}

@@ -37,7 +37,7 @@ static struct lych_code_memo *memo(void)
 {
 	struct lych_code_memo *m;
 
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	m = ROOT.monitor->code;
 	if (m == NULL) {
 		m = monitor_alloc(sizeof(*m));
@@ -47,7 +47,7 @@ static struct lych_code_memo *memo(void)
 			ROOT.monitor->code = m;
 		}
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return m;
 }
 
@@ -231,6 +231,7 @@ static long inside_error(long rc)
 	case -EOPNOTSUPP:
 		return -EACCES;
 	case -EAGAIN:
+	case -EFAULT: /* it has changed meanwhile, or is a file's that has become shorter */
 		return -ENOMEM;
 	default:
 		return rc;
@@ -261,11 +262,41 @@ static long map_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t pr
 	return (long)at;
 }
 
-static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot)
+struct from_arena {
+	const struct library *l;
+	uint64_t at;
+};
+
+static int read_arena(void *to, size_t bytes, void *ctx)
+{
+	const struct from_arena *from = ctx;
+
+	return (int)inside_read(from->l, to, from->at, bytes);
+}
+
+/* Is [at, end) mapped so that code inside may read it? */
+static bool is_readable(struct library *l, uint64_t at, uint64_t end)
 {
 	struct space_area area;
-	uint8_t *content;
-	long rc;
+
+	while (at < end) {
+		if (!arena_area(l, at, &area) || area.start > at || (area.prot & PROT_READ) == 0) {
+			return false;
+		}
+		at = area.end;
+	}
+	return true;
+}
+
+/*
+ * Read when it is its turn, as it is one copy at a time that is looked at: how much memory of the host's that takes is then not for
+ * the number of threads inside to say.
+ */
+static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot)
+{
+	struct from_arena from = {l, at};
+	struct lych_code_copy copy = {.at = at, .read = read_arena, .read_ctx = &from, .name = ""};
+	struct space_area area;
 
 	if ((prot & PROT_WRITE) != 0) {
 		return -EACCES;
@@ -278,14 +309,11 @@ static long protect_code(struct library *l, uint64_t at, uint64_t bytes, uint64_
 	if (arena_area(l, at, &area) && area.start <= at && area.end >= at + bytes && (area.flags & SPACE_CODE) != 0) {
 		return arena_mprotect(l, at, bytes, prot);
 	}
-	content = monitor_alloc(bytes);
-	if (content == NULL) {
+	if (!is_readable(l, at, at + bytes)) {
 		return -ENOMEM;
 	}
-	rc = inside_read(l, content, at, bytes);
-	rc = rc != 0 ? -ENOMEM : library_code_of(l, at, content, bytes, "", NULL, 0, 0);
-	monitor_free(content, bytes);
-	return inside_error(rc);
+	copy.bytes = bytes;
+	return inside_error(admit(l, &copy));
 }
 
 long library_code(struct library *l, uint64_t at, uint64_t bytes, uint64_t prot, uint64_t flags, long real_fd, uint64_t offset)

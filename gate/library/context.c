@@ -28,16 +28,6 @@
 
 #define FINISH_MS 1000
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 int contexts_new(struct library *l)
 {
 	struct contexts *c = monitor_alloc(sizeof(*c));
@@ -168,9 +158,9 @@ static int slot_take_locked(struct library *l, struct thread *self, uint64_t fs)
 {
 	int rc;
 
-	lock();
+	monitor_lock();
 	rc = context_slot_take(l, self, fs);
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 
@@ -237,11 +227,24 @@ static int become(struct library *l, struct thread *self, struct inside_context 
 	x->fs = caught->fs;
 	x->clear_tid = caught->clear_tid;
 	x->start = caught->start;
-	x->id = atomic_load(&l->domain->id);
+	x->id = l->domain->next_id; /* id is 0 where it is paused, or this is to end */
 	context_slot(l, self)->fs = x->fs;
 	rc = begin(l, self, x, deadline_ns);
 	context_slot(l, self)->fs = x->fs;
 	return rc;
+}
+
+/* 0: it is closed. One that is paused is waited for. */
+static uint64_t open_id(struct lych_domain *d)
+{
+	uint64_t id = atomic_load(&d->id);
+
+	if (id == 0) {
+		monitor_lock();
+		id = atomic_load(&d->id);
+		monitor_unlock();
+	}
+	return id;
 }
 
 /* ---- one at a time ------------------------------------------------------------------------------------------------- */
@@ -274,7 +277,7 @@ static int making_begin(struct library *l, struct thread *self, struct record *r
 		uint32_t made = atomic_load(&c->made);
 		int rc = atomic_load(&record->cancel);
 
-		if (rc != 0 || atomic_load(&l->domain->id) == 0) {
+		if (rc != 0 || open_id(l->domain) == 0) {
 			return rc != 0 ? rc : -ECANCELED;
 		}
 		if (record->deadline_ns != 0 && monotonic_ns() >= record->deadline_ns) {
@@ -349,7 +352,7 @@ static int make(struct library *l, struct thread *self, uint64_t deadline_ns)
 int library_enter(struct lych_domain *d, struct thread *self, struct record *record)
 {
 	/* The domain may be another one by now; what is there when it has an id stays as long as this call is on record. */
-	uint64_t id = atomic_load(&d->id);
+	uint64_t id = open_id(d);
 	struct library *l = id != 0 ? d->library : NULL;
 	/* A handler of the host that interrupts this must neither want a context, too, nor leave it. */
 	uint64_t most = ~SIGNALS_SIX & ~SIGNAL_BIT(SIGNAL_KICK), mask = 0, host_mask = self->host_mask;
@@ -382,18 +385,18 @@ void library_thread_ends(struct thread *self)
 		struct inside_context *x;
 		uint64_t before;
 
-		lock();
+		monitor_lock();
 		x = atomic_load(&d->state) == DOMAIN_READY && d->library != NULL && !d->leaving && !d->ending
 			    ? context_of(d->library, self)
 			    : NULL;
 		if (x == NULL || x == &d->library->contexts->at[MAIN] ||
 		    context_slot(d->library, self)->id != (atomic_load(&d->id) & ~1ULL)) {
-			unlock();
+			monitor_unlock();
 			continue;
 		}
 		/* The library does not go meanwhile. */
 		atomic_fetch_add(&d->library->contexts->alive, 1);
-		unlock();
+		monitor_unlock();
 		x->ending = self->top + 1; /* a call out of a callback below it is another one */
 		(void)call_plain(d->library, "pthread_exit", d->library->table.finish, lych_deadline_in(FINISH_MS, &before), NULL);
 		lych_deadline_over(before);
@@ -530,8 +533,8 @@ void contexts_wait(struct library *l)
 	while (atomic_load(&l->contexts->alive) != 0 || l->held != 0) {
 		struct timespec pause = {.tv_nsec = 1000000};
 
-		unlock();
+		monitor_unlock();
 		sys2(SYS_nanosleep, &pause, NULL);
-		lock();
+		monitor_lock();
 	}
 }

@@ -13,9 +13,17 @@
  */
 static bool copy(long nr, void *own, uint64_t at, uint64_t bytes)
 {
-	struct iovec local = {own, bytes}, remote = {(void *)(uintptr_t)at, bytes};
+	/* One call moves no more than some 2 GiB. */
+	for (uint64_t done = 0; done < bytes;) {
+		struct iovec local = {(char *)own + done, bytes - done}, remote = {(void *)(uintptr_t)(at + done), bytes - done};
+		long n = sys6(nr, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0);
 
-	return sys6(nr, sys0(SYS_getpid), (long)&local, 1, (long)&remote, 1, 0) == (long)bytes;
+		if (n <= 0) {
+			return false;
+		}
+		done += (uint64_t)n;
+	}
+	return true;
 }
 
 /* PKRU does not say: a host that has opened keys of its own may have all rights, too. */

@@ -106,11 +106,10 @@ struct kernel_sigcontext;
 LYCH_HIDDEN int domain_new(struct lych_domain **out, const struct lych_domain_opts *o, struct library *library);
 
 /*
- * No call gets in until domain_go_on, of which the caller is outside; those that begin meanwhile end with -ECANCELED. Threads of
+ * With monitor->lock, which is kept: no call gets in until domain_open_again; those that begin meanwhile wait for the lock. Threads of
  * the domain's own rest (contexts_rest). 0, or -EBUSY (one is inside, or somebody resets or frees it), -EOWNERDEAD: nothing is changed.
  */
 LYCH_HIDDEN LYCH_MUST_CHECK int domain_pause(struct lych_domain *d);
-LYCH_HIDDEN void domain_go_on(struct lych_domain *d);
 
 /* With monitor->lock, when the domain has its key: arena and tables. On failure, and by library_drop, nothing of it is left; with
  * NULL library library_drop does nothing. */

@@ -71,6 +71,12 @@ void mediator_refused(struct lych_domain *d, const struct mediated *call)
 	}
 }
 
+void mediator_no_memory(struct lych_domain *d, uint64_t bytes)
+{
+	atomic_store(&d->no_memory_bytes, bytes);
+	atomic_fetch_add(&d->no_memory, 1);
+}
+
 int lych_domain_allow(struct lych_domain *domain, long nr)
 {
 	struct thread *self;
@@ -457,7 +463,11 @@ static long do_inside(struct lych_domain *d, const struct mediated *call)
 		return heap_free(d, (void *)(uintptr_t)call->arg[1]);
 	}
 	void *block = heap_alloc(d, 16, call->arg[1]);
-	return block != NULL ? (long)(uintptr_t)block : -ENOMEM;
+	if (block == NULL) {
+		mediator_no_memory(d, call->arg[1]);
+		return -ENOMEM;
+	}
+	return (long)(uintptr_t)block;
 }
 
 enum mediated_end mediator_call(struct lych_domain *d, struct thread *t, const struct mediated *call, long *result)

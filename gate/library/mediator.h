@@ -47,6 +47,8 @@ LYCH_HIDDEN void mediator_domain_free(struct lych_domain *d);
 
 /* Writes a refused call down, for lych_refused and the report of a fault. Async-signal-safe. */
 LYCH_HIDDEN void mediator_refused(struct lych_domain *d, const struct mediated *call);
+/* So many bytes more it cannot have. Async-signal-safe. */
+LYCH_HIDDEN void mediator_no_memory(struct lych_domain *d, uint64_t bytes);
 
 /*
  * The inherited floor, on all threads (G5): a call of another architecture or with the x32 bit kills the process,

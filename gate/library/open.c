@@ -50,16 +50,6 @@
 #define SEARCH_BYTES 8192
 #define PATH_BYTES 4096
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 /* ---- options ------------------------------------------------------------------------------------------------------- */
 
 static int options(struct lych_library_opts *out, const struct lych_library_opts *opts)
@@ -276,14 +266,14 @@ static int gate_shown(void)
 	uint64_t start = (uint64_t)(uintptr_t)lych_gate_text, end = (uint64_t)(uintptr_t)lych_gate_pages_end;
 	int rc = 0;
 
-	lock();
+	monitor_lock();
 	if (ROOT.backend == LYCH_PKU && ledger_key_of(lych_gate_text) < 0) {
 		rc = ledger_record((void *)(uintptr_t)start, end - start, (int)ROOT.gate_key, RANGE_ANY);
 		if (rc == 0) {
 			rc = lych_code_show(start, end, (int)ROOT.gate_key);
 		}
 	}
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 

@@ -21,16 +21,6 @@
 #define KNOWN_FLAGS (THREAD_FLAGS | CLONE_SYSVSEM | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | \
 		     CLONE_DETACHED)
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 /* For a new thread, on the stack of the one that makes it until it has answered. */
 struct birth {
 	struct library *library;
@@ -99,12 +89,12 @@ static int own_prepare(struct library *l, struct thread *self, const struct birt
 		return -EAGAIN;
 	}
 	tid = b->again != NULL ? x->tid : own_tid(l->contexts);
-	lock();
+	monitor_lock();
 	x->id = atomic_load(&l->domain->id);
 	if (x->id != 0) {
 		rc = own_slot(l, self, b, x);
 	}
-	unlock();
+	monitor_unlock();
 	if ((rc == 0 && b->parent_tid != 0 && inside_write(l, b->parent_tid, &tid, sizeof(tid)) != 0) ||
 	    (rc == 0 && b->child_tid != 0 && inside_write(l, b->child_tid, &tid, sizeof(tid)) != 0)) {
 		rc = -EFAULT;

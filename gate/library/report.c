@@ -217,7 +217,7 @@ int library_where(const char *domain, uint64_t address, bool exact, char *out, s
 	if (!ROOT.ready || thread_self(&self) != 0) {
 		return -ENOENT;
 	}
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	for (size_t i = 0; i < DOMAINS_MAX; i++) {
 		const struct lych_domain *d = &ROOT.monitor->domains[i];
 
@@ -227,6 +227,6 @@ int library_where(const char *domain, uint64_t address, bool exact, char *out, s
 			break;
 		}
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return rc;
 }

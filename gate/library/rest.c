@@ -26,16 +26,6 @@
 #define PAUSE_FIRST_NS 100000
 #define PAUSE_LAST_NS 10000000
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 static size_t kept_bytes(void)
 {
 	return KEPT_HEADER + level_frame_bytes();
@@ -146,7 +136,7 @@ static int stop(struct library *l)
 	uint32_t stopped = 0, used = atomic_load(&c->used);
 	int rc;
 
-	lock(); /* of what it kicks no thread's area becomes another's */
+	monitor_lock(); /* of what it kicks no thread's area becomes another's */
 	rc = l->domain->ending ? -EBUSY : 0;
 	for (size_t i = FIRST; i < used && (rc == 0 || rc == -EAGAIN); i++) {
 		struct inside_context *x = &c->at[i];
@@ -171,7 +161,7 @@ static int stop(struct library *l)
 			thread_kick(t);
 		}
 	}
-	unlock();
+	monitor_unlock();
 	/* Those that are being begun have no context yet; those that have ended are to be gone. */
 	return rc == 0 && atomic_load(&c->alive) != stopped ? -EAGAIN : rc;
 }
@@ -260,12 +250,11 @@ static int keep(struct library *l, bool first)
 	if (rc != 0) {
 		return rc;
 	}
+	monitor_lock();
 	rc = !first ? domain_pause(l->domain) : atomic_load(&l->domain->id) == 0 ? -EOWNERDEAD : 0;
 	if (rc == 0) {
-		const struct snapshot *before;
+		const struct snapshot *before = l->arena->snapshot;
 
-		lock();
-		before = l->arena->snapshot;
 		rc = snapshot_take(l);
 		/* A reset goes back to all of them or to none. It may be there although memory ran out then. */
 		if (l->arena->snapshot != before) {
@@ -275,13 +264,12 @@ static int keep(struct library *l, bool first)
 		}
 		if (!first && rc == -ENOMEM) {
 			/* In the midst of it, maybe: what is there then is nothing to go on with. */
-			l->domain->ending = false;
 			atomic_store(&l->domain->state, DOMAIN_POISONED);
 		} else if (!first) {
-			domain_go_on(l->domain);
+			domain_open_again(l->domain);
 		}
-		unlock();
 	}
+	monitor_unlock();
 	contexts_go_on(l);
 	return rc;
 }
@@ -291,16 +279,16 @@ int library_keep(struct lych_domain *d, bool first)
 	struct library *l;
 	int rc;
 
-	lock();
+	monitor_lock();
 	l = library_hold(d);
-	unlock();
+	monitor_unlock();
 	if (l == NULL) {
 		return -EINVAL; /* freed meanwhile */
 	}
 	rc = keep(l, first);
-	lock();
+	monitor_lock();
 	library_let_go(l);
-	unlock();
+	monitor_unlock();
 	return rc;
 }
 

@@ -68,6 +68,13 @@ static void put(uint64_t *set, long nr, bool in)
 	set[nr / BITS] = in ? set[nr / BITS] | bit : set[nr / BITS] & ~bit;
 }
 
+bool rules_call_allowable(long nr)
+{
+	enum call_class class = class_of(nr);
+
+	return class != CLASS_NONE && class != CLASS_GONE && class != CLASS_NEVER;
+}
+
 enum rules_answer rules_decide(const struct rules *r, long nr, int *err)
 {
 	enum call_class class = class_of(nr);

@@ -87,6 +87,8 @@ LYCH_HIDDEN extern const char *const rules_net_files[];
 
 /* "read"; NULL: none has this number. And the other way, -1. */
 LYCH_HIDDEN const char *rules_call_name(long nr);
+/* Is there a policy that answers it? */
+LYCH_HIDDEN bool rules_call_allowable(long nr);
 LYCH_HIDDEN long rules_call_number(const char *name, size_t bytes);
 
 /*

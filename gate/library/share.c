@@ -44,16 +44,6 @@ struct shares {
 };
 _Static_assert(sizeof(struct shares) <= SHARES_BYTES, "");
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 static bool overlap(uint64_t at, uint64_t end, uint64_t from, uint64_t to)
 {
 	return at < to && end > from;
@@ -417,7 +407,7 @@ int lych_share(struct lych_domain *domain, void *pages, size_t bytes, int how)
 		return w.err;
 	}
 	fd = open_smaps();
-	lock();
+	monitor_lock();
 	if (domain->library == NULL) {
 		rc = -EINVAL;
 		w.why = "not a domain of lych_open";
@@ -427,7 +417,7 @@ int lych_share(struct lych_domain *domain, void *pages, size_t bytes, int how)
 	} else {
 		rc = share(domain->library, &w, fd);
 	}
-	unlock();
+	monitor_unlock();
 	if (fd >= 0) {
 		sys1(SYS_close, fd);
 	}
@@ -457,13 +447,13 @@ int lych_unshare(struct lych_domain *domain, void *pages)
 		return rc;
 	}
 	fd = open_smaps();
-	lock();
+	monitor_lock();
 	s = domain->library != NULL ? domain->library->shares : NULL;
 	for (uint64_t i = 0; s != NULL && i < s->count; i++) {
 		known = known || s->piece[i].share == share;
 	}
 	rc = known ? end_share(domain->library, fd, share) : -EINVAL;
-	unlock();
+	monitor_unlock();
 	if (fd >= 0) {
 		sys1(SYS_close, fd);
 	}

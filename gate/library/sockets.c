@@ -46,7 +46,7 @@ static const struct {
 	{SOL_SOCKET, SO_REUSEADDR, true},
 	{SOL_SOCKET, SO_SNDBUF, true},
 	{SOL_SOCKET, SO_RCVBUF, true},
-	{SOL_SOCKET, SO_LINGER, true},
+	{SOL_SOCKET, SO_LINGER, true}, /* not to wait: lingers */
 	{IPPROTO_TCP, TCP_NODELAY, true},
 	{IPPROTO_TCP, TCP_CORK, true},
 	{IPPROTO_TCP, TCP_KEEPIDLE, true},
@@ -180,6 +180,18 @@ static bool option_allowed(int level, int name, bool set)
 	return false;
 }
 
+/*
+ * Then close would wait until the other side has taken everything, for as long as the domain has said, even of a socket that never
+ * blocks: and it is the runtime that closes what a domain leaves behind, with a lock that all threads of the process need.
+ */
+static bool lingers(const uint8_t value[OPTION])
+{
+	struct linger linger;
+
+	memcpy(&linger, value, sizeof(linger));
+	return linger.l_onoff != 0 && linger.l_linger != 0;
+}
+
 static long do_option(const struct answer *a, struct file *f)
 {
 	const uint64_t *arg = a->call->arg;
@@ -197,6 +209,10 @@ static long do_option(const struct answer *a, struct file *f)
 			return -EINVAL;
 		}
 		rc = bytes > 0 ? inside_read(a->l, value, arg[3], bytes) : 0;
+		if (rc == 0 && low_int(arg[1]) == SOL_SOCKET && low_int(arg[2]) == SO_LINGER && lingers(value)) {
+			mediator_refused(a->l->domain, a->call);
+			return -ENOPROTOOPT;
+		}
 		return rc != 0 ? rc : sys5(SYS_setsockopt, f->real, low_int(arg[1]), low_int(arg[2]), value, bytes);
 	}
 	rc = inside_read(a->l, &bytes, arg[4], sizeof(bytes));
@@ -254,6 +270,8 @@ static long message_read(const struct answer *a, struct message *m, uint64_t at,
 	}
 	m->real.msg_name = &m->address.u;
 	m->real.msg_namelen = sizeof(m->address.u);
+	/* The kernel leaves out what lies between two of them, and behind the last one. */
+	memset(m->control, 0, sizeof(m->control));
 	m->real.msg_control = m->control;
 	m->real.msg_controllen = sizeof(m->control);
 	if (m->theirs.msg_controllen < sizeof(m->control)) {

@@ -220,7 +220,7 @@ static void lock(void)
 	if (NONE != NULL) {
 		none_lock();
 	} else {
-		pthread_mutex_lock(&ROOT.monitor->lock);
+		monitor_lock();
 	}
 }
 
@@ -229,7 +229,7 @@ static void unlock(void)
 	if (NONE != NULL) {
 		none_unlock();
 	} else {
-		pthread_mutex_unlock(&ROOT.monitor->lock);
+		monitor_unlock();
 	}
 }
 

@@ -17,6 +17,11 @@ const char *lych_call_name(long nr)
 	return rules_call_name(nr);
 }
 
+bool lych_call_allowable(long nr)
+{
+	return rules_call_allowable(nr);
+}
+
 int lych_library_usage(struct lych_domain *domain, struct lych_usage *out)
 {
 	struct library *l;

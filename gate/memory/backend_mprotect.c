@@ -141,10 +141,10 @@ int backend_mprotect_enter(struct lych_domain *domain)
 	if (err != 0) {
 		return err;
 	}
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	s = state();
 	err = s == NULL || thread_index(t) == THREADS_MAX ? -ENOMEM : move(s, thread_index(t), domain);
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return err;
 }
 
@@ -155,11 +155,11 @@ void backend_mprotect_leave(void)
 	if (t == NULL || thread_index(t) == THREADS_MAX) {
 		return;
 	}
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	if (ROOT.monitor->soft != NULL) {
 		move(ROOT.monitor->soft, thread_index(t), NULL);
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 }
 
 void lych_gate_leave_soft(struct record *record)
@@ -257,23 +257,23 @@ int soft_hold(struct soft_range *range)
 {
 	int err;
 
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	range->holds++;
 	err = apply(ROOT.monitor->soft, range);
 	if (err != 0) {
 		range->holds--;
 		err = -ENOMEM;
 	}
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	return err;
 }
 
 void soft_release(struct soft_range *range)
 {
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	range->holds--;
 	apply(ROOT.monitor->soft, range);
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 }
 
 void soft_forget(size_t index)

@@ -33,16 +33,6 @@ struct lych_region { /* in monitor memory */
 #define SCOPE_OPEN 1u
 #define SCOPE_WRITE 2u
 
-static void lock(void)
-{
-	pthread_mutex_lock(&ROOT.monitor->lock);
-}
-
-static void unlock(void)
-{
-	pthread_mutex_unlock(&ROOT.monitor->lock);
-}
-
 /* A copy of what the caller knows of the options; false: it asks for something this library does not know. */
 static bool options(struct lych_region_opts *out, const struct lych_region_opts *opts)
 {
@@ -97,7 +87,7 @@ int lych_region_new(struct lych_region **out, size_t bytes, const struct lych_re
 		return err;
 	}
 	name_copy(name, o.name != NULL ? o.name : "unnamed");
-	lock();
+	monitor_lock();
 	r = monitor_alloc(sizeof(*r));
 	if (r == NULL) {
 		err = -ENOMEM;
@@ -125,7 +115,7 @@ no_memory:
 no_key:
 	monitor_free(r, sizeof(*r));
 end:
-	unlock();
+	monitor_unlock();
 	return err;
 }
 
@@ -171,7 +161,7 @@ int lych_region_free(struct lych_region *region)
 	if (err != 0) {
 		return err;
 	}
-	lock();
+	monitor_lock();
 	if (is_open(region) || (ROOT.backend == LYCH_PKU && domains_have(region->key))) {
 		err = -EBUSY;
 		goto end;
@@ -193,7 +183,7 @@ int lych_region_free(struct lych_region *region)
 	keys_give_back(region->key);
 	monitor_free(region, sizeof(*region));
 end:
-	unlock();
+	monitor_unlock();
 	return err;
 }
 
@@ -217,7 +207,21 @@ int lych_region_grant(struct lych_region *region, struct lych_domain *domain, en
 		return -EOPNOTSUPP;
 	}
 	signals_forget_left(RETURN_AT);
-	return domain_grant(domain, region->key, rights[grant]);
+	return domain_grant(domain, region, rights[grant]);
+}
+
+int region_key(const struct lych_region *region, int *key)
+{
+	const struct lych_region *r = ROOT.monitor->regions;
+
+	while (r != NULL && r != region) {
+		r = r->next;
+	}
+	if (r == NULL) {
+		return -EINVAL;
+	}
+	*key = r->key;
+	return 0;
 }
 
 void *lych_region_address(struct lych_region *region)
@@ -277,21 +281,21 @@ static int open_soft(struct lych_region *r, size_t index, bool write)
 {
 	int err;
 
-	lock();
+	monitor_lock();
 	err = soft_open(r->soft, write);
 	if (err == 0) {
 		r->scopes[index] += write ? ONE_WRITER : ONE_READER;
 	}
-	unlock();
+	monitor_unlock();
 	return err;
 }
 
 static void close_soft(struct lych_region *r, size_t index, bool write)
 {
-	lock();
+	monitor_lock();
 	soft_close(r->soft, write);
 	r->scopes[index] -= write ? ONE_WRITER : ONE_READER;
-	unlock();
+	monitor_unlock();
 }
 
 void *lych_scope_open(struct lych_scope *scope, struct lych_region *region, bool write)

@@ -292,6 +292,24 @@ int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t
 	return err;
 }
 
+int lych_copy_to(struct lych_domain *domain, void *dst, const void *src, size_t bytes)
+{
+	struct visit v;
+	int err = enter(&v, domain, FILL);
+
+	if (err != 0) {
+		return err;
+	}
+	err = contains(&v, dst, bytes, false);
+	if (err == 0 && NONE == NULL && bytes != 0 && !memory_is_steady(domain, v.thread, (uintptr_t)dst, bytes)) {
+		err = (int)inside_write(domain->library, (uintptr_t)dst, src, bytes);
+	} else if (err == 0 && bytes != 0) {
+		memcpy(dst, src, bytes);
+	}
+	leave(&v);
+	return err;
+}
+
 /* Copies piece by piece and looks for the NUL in the copy, never in the domain. */
 static int string_out(const struct visit *v, char **out, const char *src, size_t window, size_t max)
 {

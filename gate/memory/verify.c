@@ -103,13 +103,13 @@ int lych_verify(void (*fn)(const char *line, void *ctx), void *ctx)
 		goto out;
 	}
 	/* Pages of arenas are without their key for a moment whenever their code maps something. */
-	pthread_mutex_lock(&ROOT.monitor->lock);
+	monitor_lock();
 	arenas_freeze();
 	ledger_freeze();
 	rc = compare_with_kernel(fd, &f);
 	ledger_thaw();
 	arenas_thaw();
-	pthread_mutex_unlock(&ROOT.monitor->lock);
+	monitor_unlock();
 	sys1(SYS_close, fd);
 	if (rc != 0) {
 		goto out;

@@ -38,8 +38,8 @@ enum lych_backend {
  *	                         said. Exceptions that would cross a gate end the process (std::terminate), as elsewhere
  *	lych_callback            1024 in the process; a call of one that was freed traps. The host may call one, too
  *	lych_alloc & co.         blocks of malloc, limited by heap_bytes in sum; lych_realloc always moves
- *	lych_verify_range        0 but for NULL and what wraps: nobody knows what belongs to a library. So lych_copy_out and
- *	                         lych_strndup_out, where a bad pointer is a fault of the host
+ *	lych_verify_range        0 but for NULL and what wraps: nobody knows what belongs to a library. So lych_copy_out,
+ *	                         _copy_to and _strndup_out, where a bad pointer is a fault of the host
  *	lych_domain_free         does not end, nor wait for, calls of other threads: there must be none
  *	lych_domain_reset        frees all blocks; of a library domain -EOPNOTSUPP, and nothing is changed
  *	lych_domain_cancel       -EOPNOTSUPP
@@ -264,19 +264,23 @@ LYCH_API void lych_inside_free(void *block);
  *
  * lych_verify_range: 0 when [at, at + bytes) lies wholly in the domain's heap or in the calling thread's stack of it,
  * else -EFAULT. bytes 0 is checked like 1. Of a domain of lych_open all of its memory counts; but code inside may unmap
- * at any moment what is neither heap nor that stack, so do not read it there: copy it out.
+ * at any moment what is neither heap nor that stack, so do not read or write it there: copy it out, or to it.
  * lych_copy_in: allocates in the domain and copies to it. NULL as lych_alloc.
  * lych_copy_out: copies from the domain after that check; -EFAULT without touching dst, unless a hole in the memory of
  * a domain of lych_open is met on the way: what lay before it may be there. Each byte is read once.
+ * lych_copy_to: copies to memory of the domain that is there, such as a buffer that it hands to a callback, after the
+ * same check, and as far as it may be written there; -EFAULT as lych_copy_out. Memory that is neither heap nor the
+ * calling thread's stack may be gone while the host writes it itself.
  * lych_strndup_out: copies a string, of at most max bytes with its NUL, to a malloc'ed one in *out, which the caller
  * frees. -EFAULT (not in the domain, or it runs out of it), -E2BIG (no NUL within max bytes), -ENOMEM; then *out is
  * NULL. Each byte is read once, and where the string ends is decided by the copy.
- * From a vault nothing is copied out: -EACCES. All of them: -EINVAL (domain is NULL), others as
+ * From a vault nothing is copied out: -EACCES; into one it may be. All of them: -EINVAL (domain is NULL), others as
  * lych_attach. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_verify_range(struct lych_domain *domain, const void *at, size_t bytes);
 LYCH_API void *lych_copy_in(struct lych_domain *domain, const void *src, size_t bytes);
 LYCH_API LYCH_MUST_CHECK int lych_copy_out(struct lych_domain *domain, void *dst, const void *src, size_t bytes);
+LYCH_API LYCH_MUST_CHECK int lych_copy_to(struct lych_domain *domain, void *dst, const void *src, size_t bytes);
 LYCH_API LYCH_MUST_CHECK int lych_strndup_out(struct lych_domain *domain, char **out, const char *src, size_t max);
 
 /*

@@ -48,6 +48,8 @@ struct lych_fault {
 	uint64_t refused;       /* system calls refused to the domain since it was made; lych_refused lists them */
 	long last_refused;      /* number of the last one; 0 when there was none */
 	bool last_foreign;      /* that one was made as another architecture's: int 0x80, or with the x32 bit */
+	uint64_t no_memory;     /* requests for more memory than heap_bytes allows, or there is, since it was made or reset */
+	uint64_t no_memory_bytes; /* what the last of them wanted */
 	uint64_t count;         /* faults of this domain so far */
 };
 

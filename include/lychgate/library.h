@@ -113,8 +113,8 @@ LYCH_API LYCH_MUST_CHECK int lych_open(struct lych_domain **out, const char *lib
  * lych_domain_reset goes back to is the one after the last lych_open or lych_load. Errors as lych_open, and
  * -EOWNERDEAD: the domain has faulted before; -EBUSY: another call is inside, so that the state cannot be kept, or one
  * of its own threads is in a callback: the library is loaded, and lych_load of it may be tried again. After -EFAULT
- * and -ETIMEDOUT the domain is poisoned, and it may be after -ENOMEM. Calls that other threads begin while the state is kept end with -ECANCELED,
- * and a wait of the domain's own threads begins anew. Not to be left by siglongjmp. Thread-safe. Not async-signal-safe.
+ * and -ETIMEDOUT the domain is poisoned, and it may be after -ENOMEM. Calls that other threads begin while the state is
+ * kept wait for that, and a wait of the domain's own threads begins anew. Not to be left by siglongjmp. Thread-safe. Not async-signal-safe.
  */
 LYCH_API LYCH_MUST_CHECK int lych_load(struct lych_domain *domain, const char *library);
 

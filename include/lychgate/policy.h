@@ -48,6 +48,13 @@ LYCH_API size_t lych_refused(struct lych_domain *domain, struct lych_refusal *ou
 LYCH_API const char *lych_call_name(long nr);
 
 /*
+ * Can a policy allow this call to code in a domain of lych_open, or does each, as far as arguments are harmless? What is
+ * false here is refused whatever the policy: code that needs it does not work in a library domain.
+ * Async-signal-safe.
+ */
+LYCH_API bool lych_call_allowable(long nr);
+
+/*
  * lych_policy_text writes the policy of a domain of lych_open as text, lychgate-policy(5), together with what a report
  * run has allowed beyond it so far: as the policy of the next run that allows the same. Files and directories that were
  * opened are named; what is in a directory that was, is not named again, nor a directory that was only passed on the

@@ -63,13 +63,13 @@ LYCH_API int lych_region_key(const struct lych_region *region);
  * domain. System calls of a library domain have EFAULT for such memory: it must be copied inside.
  *
  * Returns 0, or
- *	-EINVAL      region or domain is NULL, not a domain that lives, or grant is none of these
+ *	-EINVAL      region or domain is NULL, not one that lives, or grant is none of these
  *	-EBUSY       a call is inside the domain, or somebody resets or frees it; or a thread of a library's own, which has
  *	             to come out for a moment, does not within a second. Nothing is changed
  *	-EOPNOTSUPP  the mprotect backend, where a region is open for everybody or nobody
  *	others       as lych_attach
- * With LYCH_NONE nothing is closed, and arguments are checked. A call that begins at this very moment may end with
- * -ECANCELED. Thread-safe. Not async-signal-safe.
+ * With LYCH_NONE nothing is closed, and arguments are checked. Calls that begin meanwhile wait; a wait of a library's own
+ * threads begins anew. Thread-safe. Not async-signal-safe.
  */
 enum lych_grant { LYCH_GRANT_NONE, LYCH_GRANT_READ, LYCH_GRANT_WRITE };
 LYCH_API LYCH_MUST_CHECK int lych_region_grant(struct lych_region *region, struct lych_domain *domain,

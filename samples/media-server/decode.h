@@ -50,8 +50,7 @@ void *job_file(struct job *job);
 void job_free_blocks(struct job *job);
 /* lych_copy_out; a pointer that leads elsewhere is -EPROTO. */
 int job_take(struct job *job, void *to, const void *from, size_t bytes);
-/* Copies into memory of the domain that code inside has named: the kernel does it, so that memory which cannot be written
- * is -EPROTO, not a fault of the host. */
+/* lych_copy_to, into memory that code inside has named; what leads elsewhere, or cannot be written, is -EPROTO. */
 int job_give(struct job *job, void *to, const void *from, size_t bytes);
 /* -EBADMSG, with what the library says: a string in the domain; NULL or no string of it: then other. */
 int job_refuse(struct job *job, const char *said, const char *other);

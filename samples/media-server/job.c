@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,16 +51,9 @@ int job_take(struct job *job, void *to, const void *from, size_t bytes)
 
 int job_give(struct job *job, void *to, const void *from, size_t bytes)
 {
-	struct iovec local = {(void *)(uintptr_t)from, bytes}, remote = {to, bytes};
+	int rc = lych_copy_to(job->domain, to, from, bytes);
 
-	if (bytes == 0) {
-		return 0;
-	}
-	if (lych_verify_range(job->domain, to, bytes) != 0 ||
-	    process_vm_writev(getpid(), &local, 1, &remote, 1, 0) != (ssize_t)bytes) {
-		return -EPROTO;
-	}
-	return 0;
+	return rc == -EFAULT ? -EPROTO : rc;
 }
 
 void job_print(char *out, size_t size, const char *text, size_t max)

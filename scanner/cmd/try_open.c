@@ -77,18 +77,19 @@ static void send_calls(struct lych_domain *domain, const struct lych_usage *usag
 			times += refused[i].nr == nr && !refused[i].foreign ? refused[i].count : 0;
 		}
 		if (usage->calls[nr] != 0) {
-			send_record(fd, json_pack("{s:s, s:s, s:I, s:o, s:o}", "type", "call", "name", name != NULL ? name : "",
-						  "number", (json_int_t)nr, "made", number(usage->calls[nr]), "refused",
-						  number(times)));
+			send_record(fd, json_pack("{s:s, s:s, s:I, s:o, s:o, s:b}", "type", "call", "name",
+						  name != NULL ? name : "", "number", (json_int_t)nr, "made",
+						  number(usage->calls[nr]), "refused", number(times), "allowable",
+						  lych_call_allowable(nr)));
 		}
 	}
 	/* What is no call of this architecture. */
 	for (size_t i = 0; i < n; i++) {
 		if (refused[i].foreign || refused[i].nr < 0 || refused[i].nr >= LYCH_USAGE_CALLS) {
-			send_record(fd, json_pack("{s:s, s:s, s:I, s:o, s:o}", "type", "call", "name",
+			send_record(fd, json_pack("{s:s, s:s, s:I, s:o, s:o, s:b}", "type", "call", "name",
 						  refused[i].foreign ? "of another architecture" : "", "number",
 						  (json_int_t)refused[i].nr, "made", number(refused[i].count), "refused",
-						  number(refused[i].count)));
+						  number(refused[i].count), "allowable", false));
 		}
 	}
 }

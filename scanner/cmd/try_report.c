@@ -85,15 +85,18 @@ static void add_code(struct buf *out, const struct trial *t)
 	}
 }
 
+enum calls { ALL, ALLOWABLE, OTHERS };
+
 /* "mmap 24, openat 5"; those that were made, or those that were refused. */
-static void add_calls(struct buf *out, const struct trial *t, const char *word, const char *key)
+static void add_calls(struct buf *out, const struct trial *t, const char *word, const char *key, enum calls which)
 {
 	bool first = true, any = false;
 	size_t i;
 	json_t *r;
 
 	json_array_foreach(t->records, i, r) {
-		if (!is(r, "call") || number_of(r, key) == 0) {
+		if (!is(r, "call") || number_of(r, key) == 0 ||
+		    (which != ALL && json_is_true(json_object_get(r, "allowable")) != (which == ALLOWABLE))) {
 			continue;
 		}
 		if (!any) {
@@ -184,8 +187,9 @@ void try_print_text(struct buf *out, const struct trial *trial)
 	}
 	add_files(out, trial);
 	add_code(out, trial);
-	add_calls(out, trial, "calls", "made");
-	add_calls(out, trial, "refused", "refused");
+	add_calls(out, trial, "calls", "made", ALL);
+	add_calls(out, trial, "refused", "refused", ALLOWABLE);
+	add_calls(out, trial, "lacks", "refused", OTHERS);
 	add_usage(out, trial);
 	add_fault(out, trial);
 	add_lines(out, "says", trial->said.data, trial->said.len);

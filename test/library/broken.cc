@@ -85,6 +85,14 @@ NO_INLINE void broken_abort()
 	abort();
 }
 
+NO_INLINE int broken_memory(int how)
+{
+	for (;;) {
+		auto *block = static_cast<volatile char *>(how == 0 ? new char[100000] : malloc(100000));
+		block[0] = 1;
+	}
+}
+
 NO_INLINE int broken_null(int depth)
 {
 	return (depth > 0 ? broken_null(depth - 1) : not_exported(nullptr)) + sink;

@@ -16,6 +16,7 @@ int broken_thread(int overflow);        /* in a thread of its own: broken_abort,
 int broken_recurse(int depth);
 int broken_tables(int how);             /* spoils its own tables for unwinding, then as broken_null */
 int broken_frame_pointer(int how);      /* with rbp, or rsp, that lead nowhere or in a circle */
+int broken_memory(int how);             /* asks for memory until there is none: new[] (0), malloc (1), which it then writes to */
 int broken_names(void);                 /* spoils its own symbols, then as broken_null */
 
 #ifdef __cplusplus

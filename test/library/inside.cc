@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -221,6 +222,16 @@ void inside_loop_from(int *here)
 {
 	__atomic_store_n(here, 1, __ATOMIC_SEQ_CST);
 	inside_loop();
+}
+
+void inside_loop_without_signals()
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, nullptr);
+	for (volatile int i = 0;; i++) {
+	}
 }
 
 void inside_throw()

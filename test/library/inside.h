@@ -41,6 +41,7 @@ void inside_exit(int status);
 int inside_recurse(int depth);
 void inside_loop(void);
 void inside_loop_from(int *here); /* which is 1 then */
+void inside_loop_without_signals(void); /* with all blocked */
 void inside_throw(void);
 int inside_divide(int a, int b);
 void inside_smash(size_t bytes);

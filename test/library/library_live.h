@@ -63,6 +63,19 @@ protected:
 		return lych_domain_free(d);
 	}
 
+	/* The functions on the way to where the last call ended, a line for each. */
+	static std::string Way(lych_domain *d)
+	{
+		const struct lych_fault *f = lych_fault(d);
+		std::string way;
+
+		for (int i = 0; i < f->nframes; i++) {
+			char text[512];
+			way += (lych_fault_where(f, i, text, sizeof(text)) == 0 ? text : "-") + std::string("\n");
+		}
+		return way;
+	}
+
 	static void PrintLine(const char *line, void *)
 	{
 		fprintf(stderr, "%s\n", line);

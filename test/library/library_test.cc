@@ -2,6 +2,7 @@
 // Library domains: a library of the system, and one of our own, opened, called, broken and reset.
 #include <gtest/gtest.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +49,7 @@ LYCH_SYM(in, inside_abort, void, (void));
 LYCH_SYM(in, inside_exit, void, (int));
 LYCH_SYM(in, inside_recurse, int, (int));
 LYCH_SYM(in, inside_loop, void, (void));
+LYCH_SYM(in, inside_loop_without_signals, void, (void));
 LYCH_SYM(in, inside_throw, void, (void));
 LYCH_SYM(in, inside_divide, int, (int, int));
 LYCH_SYM(in, inside_smash, void, (size_t));
@@ -240,6 +242,7 @@ struct Ending {
 	const char *name;
 	int status;
 	lych_fault_kind kind;
+	const char *function; // of the library, on the way there
 	int (*call)(lych_domain *in);
 };
 
@@ -253,6 +256,7 @@ TEST_P(Endings, EndTheCallAndNothingElse)
 
 	EXPECT_EQ(GetParam().call(in), GetParam().status);
 	EXPECT_EQ(lych_fault_kind_name(lych_fault(in)->kind), lych_fault_kind_name(GetParam().kind));
+	EXPECT_NE(Way(in).find(std::string(GetParam().function) + "+0x"), std::string::npos) << Way(in);
 	ASSERT_EQ(lych_domain_reset(in), 0);
 	ASSERT_EQ(LYCH_CALL(in, &n, inside_add, 40, 2), 0);
 	EXPECT_EQ(n, 42);
@@ -261,20 +265,22 @@ TEST_P(Endings, EndTheCallAndNothingElse)
 INSTANTIATE_TEST_SUITE_P(
 	Library, Endings,
 	::testing::Values(
-		Ending{"Abort", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"Abort", -EFAULT, LYCH_FAULT_ABORT, "inside_abort",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_abort); }},
-		Ending{"Exit", -EFAULT, LYCH_FAULT_EXIT,
+		Ending{"Exit", -EFAULT, LYCH_FAULT_EXIT, "inside_exit",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_exit, 3); }},
-		Ending{"Recursion", -EFAULT, LYCH_FAULT_STACK,
+		Ending{"Recursion", -EFAULT, LYCH_FAULT_STACK, "inside_recurse",
 		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_recurse, 0); }},
-		Ending{"AnExceptionThatNobodyCatches", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"AnExceptionThatNobodyCatches", -EFAULT, LYCH_FAULT_ABORT, "inside_throw",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_throw); }},
-		Ending{"Division", -EFAULT, LYCH_FAULT_FPE,
+		Ending{"Division", -EFAULT, LYCH_FAULT_FPE, "inside_divide",
 		       [](lych_domain *in) { return LYCH_CALL(in, nullptr, inside_divide, 1, 0); }},
-		Ending{"ASmashedStack", -EFAULT, LYCH_FAULT_ABORT,
+		Ending{"ASmashedStack", -EFAULT, LYCH_FAULT_ABORT, "inside_smash",
 		       [](lych_domain *in) { return LYCH_CALL(in, LYCH_NOTHING, inside_smash, 64); }},
-		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE,
-		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }}),
+		Ending{"ALoop", -ETIMEDOUT, LYCH_FAULT_DEADLINE, "inside_loop",
+		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop); }},
+		Ending{"ALoopWithAllSignalsBlocked", -ETIMEDOUT, LYCH_FAULT_DEADLINE, "inside_loop_without_signals",
+		       [](lych_domain *in) { return LYCH_CALL_TIMEOUT(in, 50, LYCH_NOTHING, inside_loop_without_signals); }}),
 	[](const auto &test) { return std::string(test.param.name); });
 
 TEST_F(Library, HasNoFilesUnlessItsPolicySaysSo)
@@ -472,6 +478,59 @@ TEST_F(Library, ReadsAndWritesARegionAsItIsGranted)
 	EXPECT_EQ(lych_region_free(region), -EBUSY);
 	ASSERT_EQ(Close(other), 0);
 	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+/* One thread calls all the time, others for the first time; what is granted changes until both have often met. */
+TEST_F(Library, LetsCallsWaitThatBeginWhileWhatIsGrantedChanges)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	std::atomic<bool> enough{false};
+	std::atomic<int> calls{0}, failed{0};
+	auto call = [&] {
+		int n = 0;
+		int rc = LYCH_CALL(in, &n, inside_add, 1, 2);
+		calls++;
+		failed += rc != 0 || n != 3;
+		EXPECT_EQ(rc, 0);
+	};
+	std::thread often([&] {
+		while (!enough && failed == 0) {
+			call();
+			sched_yield();
+		}
+	});
+	std::thread newcomers([&] {
+		while (!enough && failed == 0) {
+			std::thread(call).join();
+		}
+	});
+
+	for (int granted = 0, busy = 0; (granted < 100 || calls < 1000) && failed == 0;) {
+		int rc = lych_region_grant(region, in, granted % 2 == 0 ? LYCH_GRANT_READ : LYCH_GRANT_NONE);
+		granted += rc == 0;
+		busy += rc != 0;
+		EXPECT_TRUE(rc == 0 || rc == -EBUSY) << rc;
+		failed += (rc != 0 && rc != -EBUSY) || busy == 10000000;
+	}
+	enough = true;
+	often.join();
+	newcomers.join();
+	EXPECT_EQ(failed, 0);
+	EXPECT_EQ(Close(in), 0);
+	EXPECT_EQ(lych_region_free(region), 0);
+}
+
+TEST_F(Library, GrantsNoRegionThatWasFreed)
+{
+	lych_domain *in = OpenInside();
+	ASSERT_NE(in, nullptr);
+	struct lych_region *region = nullptr;
+	ASSERT_EQ(lych_region_new(&region, 4096, nullptr), 0);
+	ASSERT_EQ(lych_region_free(region), 0);
+	EXPECT_EQ(lych_region_grant(region, in, LYCH_GRANT_READ), -EINVAL) << "its key may be somebody else's";
 }
 
 TEST_F(Library, IsNotInsideACallThatWasLeftByLongjmpForGrantsAndLoads)

@@ -2,6 +2,7 @@
 /* Libraries with a constructor that needs something: NEEDS_... says which one this is. For `lychgate try`. */
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 
 #define HIDDEN __attribute__((noinline, noipa))
@@ -25,6 +26,7 @@ __attribute__((constructor)) static void needy_construct(void)
 			fprintf(stderr, "a socket\n");
 		}
 	}
+	(void)ptrace(PTRACE_TRACEME, 0, NULL, NULL);
 	if (pthread_create(&thread, NULL, wait_forever, NULL) != 0) {
 		fprintf(stderr, "no thread\n");
 	}

@@ -24,6 +24,7 @@ LYCH_SYM(broken, broken_thread, int, (int));
 LYCH_SYM(broken, broken_recurse, int, (int));
 LYCH_SYM(broken, broken_tables, int, (int));
 LYCH_SYM(broken, broken_frame_pointer, int, (int));
+LYCH_SYM(broken, broken_memory, int, (int));
 LYCH_SYM(broken, broken_names, int, (void));
 
 static int again(int n)
@@ -127,6 +128,30 @@ TEST_F(Reports, OfAWriteThroughNullSaySo)
 	ASSERT_EQ(lych_domain_reset(broken), 0);
 	ASSERT_EQ(LYCH_CALL(broken, LYCH_NOTHING, broken_abort), -EFAULT);
 	EXPECT_THAT(Printed(broken), Not(HasSubstr("0x0\n"))) << "has no address";
+}
+
+TEST_F(Reports, SayThatThereWasNoMoreMemory)
+{
+	lych_library_opts opts = {};
+	opts.size = sizeof(opts);
+	opts.heap_bytes = 8 << 20;
+	lych_domain *broken = Open(LYCH_BROKEN, &opts);
+	ASSERT_NE(broken, nullptr);
+	const lych_fault_kind kinds[] = {LYCH_FAULT_ABORT, LYCH_FAULT_SEGV};
+
+	for (int how = 0; how < 2; how++) {
+		ASSERT_EQ(LYCH_CALL(broken, nullptr, broken_memory, how), -EFAULT);
+		const struct lych_fault *f = lych_fault(broken);
+		EXPECT_EQ(f->kind, kinds[how]) << "nobody is prepared for it: an exception that nobody catches, a null pointer";
+		EXPECT_GE(f->no_memory, 1u);
+		EXPECT_GE(f->no_memory_bytes, 100000u);
+		EXPECT_THAT(Printed(broken), HasSubstr("\n  memory refused to it (heap_bytes): "));
+		ASSERT_EQ(lych_domain_reset(broken), 0);
+		ASSERT_EQ(LYCH_CALL(broken, LYCH_NOTHING, broken_abort), -EFAULT);
+		EXPECT_EQ(lych_fault(broken)->no_memory, 0u) << "a reset has brought it back";
+		EXPECT_THAT(Printed(broken), Not(HasSubstr("memory refused")));
+		ASSERT_EQ(lych_domain_reset(broken), 0);
+	}
 }
 
 TEST_F(Reports, GoThroughOtherLibraries)
@@ -316,6 +341,11 @@ TEST_F(Reports, OfALibraryThatDoesNotOpenAreMadeWhileItsDomainIsThere)
 	EXPECT_GT(told.calls, 20u);
 	EXPECT_STREQ(lych_call_name(0), "read");
 	EXPECT_EQ(lych_call_name(100000), nullptr);
+	EXPECT_TRUE(lych_call_allowable(0));
+	EXPECT_TRUE(lych_call_allowable(41)) << "socket: as a policy says";
+	EXPECT_FALSE(lych_call_allowable(101)) << "ptrace";
+	EXPECT_FALSE(lych_call_allowable(100000));
+	EXPECT_FALSE(lych_call_allowable(-1));
 }
 
 } // namespace

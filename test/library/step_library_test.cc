@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model check of the gate to a library domain: a signal arrives at every instruction on the way in, in and out of a callback,
-// out, and back in after a handler. What is the domain's own there beside its rights is the fs base. And at every instruction of
-// a system call that is made for a domain with its rights.
+// out (every third of these, unless LYCH_LONG is set), and back in after a handler. What is the domain's own there beside its
+// rights is the fs base. And at every instruction of a system call that is made for a domain with its rights.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>

@@ -50,6 +50,7 @@ TEST_F(TryCommand, SaysWhatALibraryOfTheSystemNeeds)
 	EXPECT_THAT(said.out, ContainsRegex("libc.so.6:0x[0-9a-f]+: wrpkru in pkey_set[+]0x[0-9a-f]+: trapped\n"));
 	EXPECT_THAT(said.out, ContainsRegex("calls    .*mmap \\([0-9]+\\)"));
 	EXPECT_THAT(said.out, Not(HasSubstr("refused")));
+	EXPECT_THAT(said.out, Not(HasSubstr("lacks")));
 	EXPECT_THAT(said.out, ContainsRegex("memory   [0-9.]+ MiB mapped, of it [0-9.]+ MiB code; [0-9.]+ [KM]iB of the limit"));
 	EXPECT_THAT(said.out, HasSubstr("threads  none of its own\n"));
 	EXPECT_EQ(Try("libz.so.1").out, said.out) << "it is the same every time";
@@ -60,12 +61,14 @@ TEST_F(TryCommand, SaysWhatAConstructorDoes)
 	Said said = Try(NEEDS_CALLS);
 	EXPECT_EQ(said.status, 0) << said.out;
 	EXPECT_THAT(said.out, HasSubstr("refused  socket (3)\n"));
+	EXPECT_THAT(said.out, HasSubstr("lacks    ptrace\n"));
 	EXPECT_THAT(said.out, HasSubstr("threads  1 of its own, of which 1 still run\n"));
 	EXPECT_THAT(said.out, HasSubstr("says     \\x1b[2Jneedy\n"));
 	said = Try("--format jsonl " NEEDS_CALLS);
 	EXPECT_EQ(said.status, 0);
 	EXPECT_THAT(said.out, StartsWith("{\"type\":\"header\",\"schema\":\"lychgate-try/1\""));
-	EXPECT_THAT(said.out, HasSubstr("{\"type\":\"call\",\"name\":\"socket\",\"number\":41,\"made\":3,\"refused\":3,"));
+	EXPECT_THAT(said.out, HasSubstr("{\"type\":\"call\",\"name\":\"socket\",\"number\":41,\"made\":3,\"refused\":3,\"allowable\":true,"));
+	EXPECT_THAT(said.out, HasSubstr("\"name\":\"ptrace\",\"number\":101,\"made\":1,\"refused\":1,\"allowable\":false,"));
 	EXPECT_THAT(said.out, HasSubstr("\n{\"type\":\"result\",\"opens\":true,\"library\":"));
 }
 
@@ -80,6 +83,10 @@ TEST_F(TryCommand, SaysWhyOneDoesNotOpen)
 	EXPECT_THAT(said.out, ContainsRegex("fault    lychgate: segmentation fault in domain"));
 	EXPECT_THAT(said.out, ContainsRegex("#0  0x[0-9a-f]+  needy_write[+]0x[0-9a-f]+ in needs_null.so"));
 	EXPECT_THAT(said.out, ContainsRegex("#1  0x[0-9a-f]+  needy_construct[+]0x[0-9a-f]+ in needs_null.so"));
+	said = Try(NEEDS_STRAY);
+	EXPECT_EQ(said.status, 1);
+	EXPECT_THAT(said.out, ContainsRegex(": does not open: code: stray_wrgsbase.so[+]0x[0-9a-f]+ [(]stray[+]0x[0-9a-f]+[)]: wrgsbase"));
+	EXPECT_THAT(said.out, ContainsRegex("  stray_wrgsbase.so:0x[0-9a-f]+: wrgsbase in stray[+]0x[0-9a-f]+: left: put there on purpose"));
 	said = Try("--timeout 3 " NEEDS_TIME " libz.so.1");
 	EXPECT_EQ(said.status, 1);
 	EXPECT_THAT(said.out, HasSubstr("it takes longer than --timeout allows"));

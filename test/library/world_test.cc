@@ -6,12 +6,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include <lychgate/lychgate.h>
 
@@ -54,6 +57,9 @@ LYCH_SYM(in, world_write, void, (uint64_t *));
 LYCH_SYM(in, world_read, uint64_t, (const uint64_t *));
 LYCH_SYM(in, world_guard, uint64_t, (void));
 LYCH_SYM(in, world_destructors, int, (int));
+LYCH_SYM(in, world_touch, int, (void));
+LYCH_SYM(in, world_touched_and_gone, int, (void));
+LYCH_SYM(in, world_tell_of_the_end, int, (int *, int));
 
 namespace
 {
@@ -357,6 +363,7 @@ TEST_F(World, LooksUpAddressesAsItsPolicySays)
 struct Ending {
 	const char *name;
 	lych_fault_kind kind;
+	const char *function; // of the library, on the way there
 	int (*call)(lych_domain *in);
 };
 
@@ -374,6 +381,8 @@ TEST_P(WorldEndings, EndTheCallAndNothingElse)
 		EXPECT_EQ(GetParam().call(in), -EFAULT);
 		EXPECT_STREQ(lych_fault_kind_name(lych_fault(in)->kind),
 			     lych_fault_kind_name(GetParam().kind));
+		EXPECT_NE(Way(in).find(std::string(GetParam().function) + "+0x"), std::string::npos)
+			<< Way(in);
 		ASSERT_EQ(lych_domain_reset(in), 0) << lych_why();
 	}
 	Works(in);
@@ -383,7 +392,7 @@ TEST_P(WorldEndings, EndTheCallAndNothingElse)
 INSTANTIATE_TEST_SUITE_P(
 	World, WorldEndings,
 	::testing::Values(
-		Ending{"AStringTooLongForItsBuffer", LYCH_FAULT_ABORT,
+		Ending{"AStringTooLongForItsBuffer", LYCH_FAULT_ABORT, "world_copy_text",
 		       [](lych_domain *in) {
 			       int rc = LYCH_CALL(in, LYCH_NOTHING, world_copy_text,
 						  lych_strdup(in, "it has room"));
@@ -391,20 +400,20 @@ INSTANTIATE_TEST_SUITE_P(
 					      : LYCH_CALL(in, LYCH_NOTHING, world_copy_text,
 							  lych_strdup(in, "it has room no more"));
 		       }},
-		Ending{"AnAssertionThatDoesNotHold", LYCH_FAULT_ABORT,
+		Ending{"AnAssertionThatDoesNotHold", LYCH_FAULT_ABORT, "world_assert",
 		       [](lych_domain *in) {
 			       int rc = LYCH_CALL(in, LYCH_NOTHING, world_assert, 1);
 			       return rc != 0 ? rc : LYCH_CALL(in, LYCH_NOTHING, world_assert, 0);
 		       }},
-		Ending{"ExitAtOnce", LYCH_FAULT_EXIT,
+		Ending{"ExitAtOnce", LYCH_FAULT_EXIT, "world_exit_at_once",
 		       [](lych_domain *in) {
 			       return LYCH_CALL(in, LYCH_NOTHING, world_exit_at_once, 3);
 		       }},
-		Ending{"NoMemoryForNew", LYCH_FAULT_ABORT,
+		Ending{"NoMemoryForNew", LYCH_FAULT_ABORT, "world_exhaust_by_new",
 		       [](lych_domain *in) {
 			       return LYCH_CALL(in, LYCH_NOTHING, world_exhaust_by_new);
 		       }},
-		Ending{"ABlockFreedTwice", LYCH_FAULT_ABORT,
+		Ending{"ABlockFreedTwice", LYCH_FAULT_ABORT, "world_free_twice",
 		       [](lych_domain *in) {
 			       return LYCH_CALL(in, LYCH_NOTHING, world_free_twice);
 		       }}),
@@ -537,7 +546,7 @@ TEST_F(World, HasWhatAnIfuncChose)
 	EXPECT_EQ(LYCH_CALL(three, &result, memcpy, to, from, 16), -ENOENT);
 }
 
-TEST_F(World, IsAllThatIsCopiedOut)
+TEST_F(World, IsAllThatIsCopiedOutOrTo)
 {
 	lych_domain *in = OpenWorld();
 	lych_domain *other = OpenWorld();
@@ -564,6 +573,7 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	for (const void *at : foreign) {
 		EXPECT_EQ(lych_verify_range(in, at, 1), -EFAULT) << at;
 		EXPECT_EQ(lych_copy_out(in, &byte, at, 1), -EFAULT) << at;
+		EXPECT_EQ(lych_copy_to(in, const_cast<void *>(at), "z", 1), -EFAULT) << at;
 		EXPECT_EQ(lych_strndup_out(in, &copy, static_cast<const char *>(at), 8), -EFAULT)
 			<< at;
 		EXPECT_EQ(copy, nullptr);
@@ -600,6 +610,20 @@ TEST_F(World, IsAllThatIsCopiedOut)
 	EXPECT_EQ(page[4096], '\0');
 	EXPECT_EQ(lych_copy_out(in, page, text, 4096), 0);
 	EXPECT_EQ(page[4095], 'x');
+
+	// written to: what may be written there, and no hole is a fault of the host
+	void *code = nullptr;
+	ASSERT_EQ(lych_symbol(in, &code, "world_text_up_to_the_end", nullptr), 0);
+	EXPECT_EQ(lych_copy_to(in, text, "lych", 4), 0);
+	EXPECT_EQ(memcmp(text, "lychx", 5), 0);
+	EXPECT_EQ(lych_copy_to(in, text, page, 4097), -EFAULT);
+	EXPECT_EQ(lych_copy_to(in, text + 4096, page, 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, &byte, code, 1), 0);
+	EXPECT_EQ(lych_copy_to(in, code, "z", 1), -EFAULT);
+	ASSERT_EQ(lych_copy_out(in, page, code, 1), 0);
+	EXPECT_EQ(page[0], byte);
+	EXPECT_EQ(lych_copy_to(in, own, "written", 8), 0);
+	EXPECT_STREQ(own, "written");
 	Works(in);
 }
 
@@ -660,6 +684,64 @@ TEST_F(World, RunsDestructorsOfThreadsThatEnd)
 		ASSERT_EQ(LYCH_CALL(in, &n, world_destructors, 5), 0);
 		EXPECT_EQ(n, 505);
 	}
+}
+
+TEST_F(World, RunsDestructorsOfThreadsOfTheHostThatEnd)
+{
+	lych_domain *in = OpenWorld();
+	ASSERT_NE(in, nullptr);
+	std::atomic<int> wrong{0};
+	int n = 0;
+
+	for (int round = 0; round < 2; round++) {
+		std::vector<std::thread> threads;
+		for (int i = 0; i < 5; i++) {
+			threads.emplace_back([in, &wrong] {
+				wrong += LYCH_CALL(in, nullptr, world_touch) != 0;
+			});
+		}
+		for (auto &t : threads) {
+			t.join();
+		}
+		EXPECT_EQ(wrong, 0);
+		ASSERT_EQ(LYCH_CALL(in, &n, world_touched_and_gone), 0);
+		EXPECT_EQ(n, 505);
+	}
+}
+
+// It tells by a page of the host's that is shared with it. They have a second, which a busy machine may not give them: then it
+// is opened again.
+TEST_F(World, RunsDestructorsWhenItIsClosed)
+{
+	auto *told = static_cast<int *>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE,
+					     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	ASSERT_NE(told, MAP_FAILED);
+	enum { ENDS, NEVER_ENDS, HAS_FAULTED };
+	for (int how : {ENDS, NEVER_ENDS, HAS_FAULTED}) {
+		const int each = how == HAS_FAULTED ? 0 : 1, last = how == ENDS;
+		for (int i = 0; i == 0 || (i < 20 && (told[2] != each || told[3] != last)); i++) {
+			lych_domain *in = OpenWorld();
+			ASSERT_NE(in, nullptr);
+			int n = -1;
+
+			memset(told, 0, 4 * sizeof(*told));
+			ASSERT_EQ(lych_share(in, told, 4096, LYCH_SHARE_WRITE), 0) << lych_why();
+			ASSERT_EQ(LYCH_CALL(in, &n, world_tell_of_the_end, told, how == NEVER_ENDS),
+				  0);
+			ASSERT_EQ(n, 0);
+			ASSERT_EQ(told[0] + told[1] + told[2], 0) << "before";
+			if (how == HAS_FAULTED) {
+				ASSERT_EQ(LYCH_CALL(in, LYCH_NOTHING, world_assert, 0), -EFAULT);
+			}
+			ASSERT_EQ(Close(in), 0) << lych_why();
+		}
+		EXPECT_EQ(told[0], each) << how << ", by atexit";
+		EXPECT_EQ(told[1], each) << how << ", of an object";
+		EXPECT_EQ(told[2], each) << how << ", of the library";
+		EXPECT_EQ(told[3], last) << how << ", it has come to its end";
+	}
+	EXPECT_EQ(lych_verify(PrintLine, nullptr), 0);
+	munmap(told, 4096);
 }
 
 } // namespace

@@ -402,3 +402,55 @@ int world_destructors(int n)
 	pthread_key_delete(key);
 	return ended;
 }
+
+int world_touch()
+{
+	static pthread_key_t key;
+	static const int made = pthread_key_create(&key, ends);
+
+	has_both(&key);
+	return made;
+}
+
+int world_touched_and_gone()
+{
+	return __atomic_exchange_n(&ended, 0, __ATOMIC_SEQ_CST);
+}
+
+namespace
+{
+
+int *tell_of_the_end, never_ends;
+
+void exits()
+{
+	tell_of_the_end[0] = 1;
+}
+
+struct Tells {
+	~Tells()
+	{
+		if (tell_of_the_end != nullptr) {
+			tell_of_the_end[1] = 1;
+		}
+	}
+} tells;
+
+__attribute__((destructor)) void is_closed()
+{
+	if (tell_of_the_end != nullptr) {
+		tell_of_the_end[2] = 1;
+		while (*const_cast<volatile int *>(&never_ends) != 0) {
+		}
+		tell_of_the_end[3] = 1;
+	}
+}
+
+} // namespace
+
+int world_tell_of_the_end(int *told, int never)
+{
+	tell_of_the_end = told;
+	never_ends = never;
+	return atexit(exits);
+}

@@ -51,6 +51,13 @@ uint64_t world_read(const uint64_t *at);
 uint64_t world_guard(void);
 /* n threads have a thread-local object and a value of a key: 100 for each destructor of the former, 1 of the latter. */
 int world_destructors(int n);
+int world_touch(void); /* the calling thread has both */
+int world_touched_and_gone(void); /* the same sum of those that have ended since it was asked last */
+/*
+ * Each of told is 1 as soon as it has run: what atexit was given, the destructor of a global object, the library's, its last
+ * instruction. Which is not reached where never is not 0. 0, or what atexit says.
+ */
+int world_tell_of_the_end(int *told, int never);
 
 /* openmp.so */
 long openmp_sum(int threads, long n);

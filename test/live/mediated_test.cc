@@ -2,6 +2,7 @@
 // G5 and G7 for real: code in a domain makes system calls by its own instructions. With the pku backend where there are
 // keys, else with mprotect. Each attack is first made outside of a domain, where it works.
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
@@ -396,6 +397,14 @@ TEST_F(Mediated, TheHeapIsReachedFromInside)
 	ASSERT_NE(block, nullptr);
 	EXPECT_EQ(lych_verify_range(domain, block, 100), 0);
 	EXPECT_EQ(lych_free(domain, block), 0);
+
+	ASSERT_EQ(LYCH_CALL(domain, &block, do_alloc, size_t{1} << 40), 0);
+	EXPECT_EQ(block, nullptr);
+	ASSERT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
+	EXPECT_EQ(lych_fault(domain)->no_memory, 1u);
+	EXPECT_EQ(lych_fault(domain)->no_memory_bytes, uint64_t{1} << 40);
+	EXPECT_THAT(printed(lych_fault(domain)),
+		    testing::HasSubstr("memory refused to it (heap_bytes): 1 times, the last time 1099511627776 bytes"));
 }
 
 TEST_F(Mediated, AllowedCallsAreAnswered)

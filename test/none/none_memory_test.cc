@@ -122,6 +122,10 @@ TEST_F(NoneMemory, CopiesDoWhatTheySay)
 	EXPECT_EQ(lych_copy_out(d, out, in, sizeof(text)), 0);
 	EXPECT_STREQ(out, text);
 	EXPECT_EQ(lych_copy_out(d, out, nullptr, 1), -EFAULT);
+	EXPECT_EQ(lych_copy_to(d, in, "twelve", 6), 0);
+	EXPECT_STREQ(in, "twelve char");
+	EXPECT_EQ(lych_copy_to(d, in, text, sizeof(text)), 0);
+	EXPECT_EQ(lych_copy_to(d, nullptr, text, 1), -EFAULT);
 	EXPECT_EQ(lych_verify_range(d, in, sizeof(text)), 0);
 	EXPECT_EQ(lych_verify_range(d, text, sizeof(text)), 0) << "nobody knows";
 	EXPECT_EQ(lych_verify_range(d, nullptr, 0), -EFAULT);
@@ -146,6 +150,7 @@ TEST_F(NoneMemory, VaultsAreAcceptedAndNothingIsCopiedOutOfThem)
 	ASSERT_EQ(lych_domain_new(&vault, &opts), 0);
 	void *in = lych_copy_in(vault, "abc", 4);
 	EXPECT_EQ(lych_copy_out(vault, out, in, 4), -EACCES);
+	EXPECT_EQ(lych_copy_to(vault, in, "xyz", 4), 0);
 	EXPECT_EQ(lych_vault_allow(vault, reinterpret_cast<void (*)()>(Seven)), 0);
 	EXPECT_EQ(lych_vault_allow(d, reinterpret_cast<void (*)()>(Seven)), -EINVAL);
 	EXPECT_EQ(lych_domain_free(vault), 0);

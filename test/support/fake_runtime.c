@@ -52,9 +52,9 @@ unsigned int signals_forget_left(uint64_t rsp)
 	return 0;
 }
 
-int domain_grant(struct lych_domain *domain, int key, enum rights rights)
+int domain_grant(struct lych_domain *domain, const struct lych_region *region, enum rights rights)
 {
-	(void)domain, (void)key, (void)rights;
+	(void)domain, (void)region, (void)rights;
 	abort();
 }
 

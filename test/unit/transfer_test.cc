@@ -93,6 +93,26 @@ TEST_F(Transfer, CopyOutOfOtherMemoryTouchesNothing)
 	EXPECT_STREQ(out, "untouched");
 }
 
+TEST_F(Transfer, CopyToWritesWhatTheDomainHasAndNothingElse)
+{
+	char ordinary[16] = "host";
+
+	for (size_t to = 0; to < 9; to++) {
+		for (size_t bytes = 0; bytes < 40; bytes++) {
+			memset(heap, 0x5a, 64);
+			ASSERT_EQ(lych_copy_to(domain, heap + to, "what is to be there, of forty bytes and more", bytes), 0);
+			ASSERT_EQ(memcmp(heap + to, "what is to be there, of forty bytes and more", bytes), 0);
+			ASSERT_EQ(heap[to + bytes], 0x5a);
+		}
+	}
+	memset(heap + 8176, 0x5a, 16);
+	EXPECT_EQ(lych_copy_to(domain, ordinary, "domain", 7), -EFAULT);
+	EXPECT_STREQ(ordinary, "host");
+	EXPECT_EQ(lych_copy_to(domain, heap + 8190, ordinary, 16), -EFAULT);
+	EXPECT_EQ(heap[8191], 0x5a);
+	EXPECT_EQ(lych_copy_to(nullptr, heap, ordinary, 1), -EINVAL);
+}
+
 TEST_F(Transfer, StringsComeOutWithTheirNul)
 {
 	char *out = nullptr;
@@ -206,6 +226,7 @@ TEST_F(Memory, OfAVaultIsFilledButNotRead)
 	EXPECT_EQ(lych_verify_range(domain, block, 7), 0);
 	EXPECT_EQ(lych_copy_out(domain, out, block, 7), -EACCES);
 	EXPECT_EQ(lych_strndup_out(domain, &text, block, 7), -EACCES);
+	EXPECT_EQ(lych_copy_to(domain, block, "other", 6), 0);
 	EXPECT_EQ(text, nullptr);
 	EXPECT_STREQ(out, "same");
 	EXPECT_EQ(lych_free(domain, block), 0);

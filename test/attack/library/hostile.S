@@ -152,7 +152,9 @@ fn hostile_land
 	mov	%rax, %r13
 	mov	%rax, %r14
 	mov	%rax, %r15
-	mov	0(%rbx), %r11
+	mov	%rax, %r11
+	mov	0(%rbx), %rax
+	mov	%rax, hostile_to(%rip)
 	mov	24(%rbx), %rsp
 	mov	40(%rbx), %rcx
 	mov	48(%rbx), %rdx
@@ -162,8 +164,10 @@ fn hostile_land
 	mov	80(%rbx), %r8
 	mov	88(%rbx), %r9
 	mov	32(%rbx), %rax
-	mov	%rbp, %rbx
-	jmp	*%r11
+	mov	128(%rbx), %rbx
+	test	%rbx, %rbx
+	cmove	%rbp, %rbx
+	jmp	*hostile_to(%rip)
 fn_end hostile_land
 
 	.p2align 4
@@ -189,6 +193,8 @@ hostile_landed:
 	ret
 	.size hostile_landed, . - hostile_landed
 
+	.local hostile_to
+	.comm hostile_to, 8, 8
 	.local hostile_landing
 	.comm hostile_landing, 8, 8
 	.local hostile_saved

@@ -68,6 +68,7 @@ enum attack_policy {
 	POLICY_PURE,
 	POLICY_WORK, /* it may read and write work */
 	POLICY_MOST, /* it may read everything, write work, and use the network: all that a policy can allow */
+	POLICY_REPORT, /* the same, and what is not named is allowed and learned where that does no harm */
 };
 
 struct attack {
@@ -105,6 +106,7 @@ struct landing {
 	uint64_t rsp, rax, rcx, rdx, rdi, rsi, r10, r8, r9;
 	const uint64_t *prize;  /* what it reads when it is back */
 	uint64_t landings, told, taken; /* how often it was; rax then; what the prize was */
+	uint64_t rbx;           /* 0: as those that are not here */
 };
 void hostile_land(struct landing *landing);
 

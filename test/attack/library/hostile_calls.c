@@ -23,24 +23,36 @@
 
 /* ---- seccomp, prctl, arch_prctl ------------------------------------------------------------------------------------------ */
 
+/* pkey_mprotect says that it has done what it has not. */
+static struct sock_filter pretends[] = {
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pkey_mprotect, 0, 1),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO),
+	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+};
+
+/* There are no pages that begin at 1. */
+static long pretended(long rc)
+{
+	return rc < 0 ? rc : raw(SYS_pkey_mprotect, 1, 4096, PROT_READ, 0) == 0 ? ATTACK_DONE : -ENODATA;
+}
+
 long attack_seccomp_filter(struct prey *p)
 {
-	struct sock_filter pass = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
-	struct sock_fprog program = {1, &pass};
+	struct sock_fprog program = {sizeof(pretends) / sizeof(pretends[0]), pretends};
 
 	(void)p;
 	raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	return done_if(raw(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, L(&program)));
+	return pretended(raw(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, L(&program)));
 }
 
 long attack_seccomp_by_prctl(struct prey *p)
 {
-	struct sock_filter pass = {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW};
-	struct sock_fprog program = {1, &pass};
+	struct sock_fprog program = {sizeof(pretends) / sizeof(pretends[0]), pretends};
 	long rc = raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 
 	(void)p;
-	return rc < 0 ? rc : done_if(raw(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, L(&program), 0, 0));
+	return rc < 0 ? rc : pretended(raw(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, L(&program), 0, 0));
 }
 
 long attack_dispatch_off(struct prey *p)
@@ -439,7 +451,8 @@ long attack_dup_onto_the_hosts(struct prey *p)
 	raw(SYS_ftruncate, p->fd, 0);
 	raw(SYS_pwrite64, p->fd, L("mine too"), 8, 0);
 	p->more[0] = (uint64_t)raw(SYS_openat, p->dir, L("secret"), O_RDONLY);
-	return p->low == p->own ? ATTACK_DONE : -EBADF;
+	raw(SYS_pread64, p->fd, L(p->own), 8, 0);
+	return p->low == p->own && memcmp(p->own, "mine too", 8) == 0 ? ATTACK_DONE : -EBADF;
 }
 
 long attack_host_directory(struct prey *p)

@@ -227,9 +227,6 @@ long attack_clone_onto_no_stack(struct prey *p)
 				p->gate + 2048, p->monitor + 2048, p->high, p->low + 64};
 	long rc = -EPERM;
 
-	if (p->low == p->own) {
-		return thread(p, 0, NULL, NULL) > 0 ? ATTACK_DONE : -ENODATA;
-	}
 	for (unsigned i = 0; i < sizeof(stacks) / sizeof(stacks[0]); i++) {
 		rc = hostile_clone(THREAD, stacks[i], NULL, NULL, fs_base(), sets, &p->more[1]);
 		waits(20);

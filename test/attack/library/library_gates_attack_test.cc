@@ -292,6 +292,46 @@ struct Text {
 	std::string name;
 };
 
+// Of all that the process executes, at any byte: XRSTOR of memory, as a set of addresses.
+std::vector<uint64_t> FindXrstors(const Text &text)
+{
+	std::vector<uint64_t> found;
+
+	for (uint64_t at : Find(text.from, text.to, "\x0f\xae")) {
+		const uint8_t modrm = at + 2 < text.to ? *reinterpret_cast<const uint8_t *>(at + 2) : 0;
+		if ((modrm & 0x38) == 0x28 && modrm < 0xc0) {
+			found.push_back(at);
+		}
+	}
+	return found;
+}
+
+// What is to be added to rsp for the address that an XRSTOR at this place reads from; 0 where rsp is not in it.
+int32_t Displacement(uint64_t xrstor)
+{
+	const auto *code = reinterpret_cast<const uint8_t *>(xrstor);
+	int32_t wide = 0;
+
+	memcpy(&wide, code + 4, sizeof(wide));
+	return (code[2] & 7) != 4 ? 0 : code[2] >> 6 == 1 ? static_cast<int8_t>(code[4]) : code[2] >> 6 == 2 ? wide : 0;
+}
+
+// To an XRSTOR that reads PKRU, and from where: a place of zeros, whichever register leads there.
+landing Restore(const prey *p, uint64_t to)
+{
+	constexpr size_t kZeros = 40 * 1024;
+	landing l = {};
+
+	memset(p->own + kZeros - 4096, 0, PREY_OWN - kZeros + 4096);
+	l.to = to;
+	l.rax = 1 << 9;
+	l.rdi = l.rsi = l.rcx = l.r8 = l.r9 = l.r10 = reinterpret_cast<uint64_t>(p->own + kZeros);
+	l.rsp = reinterpret_cast<uint64_t>(p->own + kZeros) - static_cast<uint64_t>(Displacement(to) & 0x3fff);
+	l.rbx = reinterpret_cast<uint64_t>(p->own) + kStack + kStackBytes / 2; // where ld.so takes its stack from
+	l.prize = p->secret;
+	return l;
+}
+
 // What the process may execute and read, but for memory of the domain.
 std::vector<Text> Texts(const prey *p)
 {
@@ -314,6 +354,68 @@ std::vector<Text> Texts(const prey *p)
 		fclose(maps);
 	}
 	return texts;
+}
+
+TEST_F(Gates, AndNoSequenceOfTheHostsLibrariesIsOfUse)
+{
+	IN_A_CHILD({
+		World w;
+		inside before;
+		ASSERT_TRUE(w.Start());
+		inside_look(&before);
+		std::vector<uint64_t> sites = Sites();
+		size_t bytes = 0, writes = 0, restores = 0, checked = 0;
+		std::string names;
+		for (const Text &text : Texts(w.target)) {
+			for (uint64_t at : Find(text.from, text.to, kWrpkru)) {
+				EXPECT_EQ(std::count(sites.begin(), sites.end(), at + 3), 1)
+					<< text.name << " + " << std::hex << at - text.from << ": a WRPKRU that is no site";
+				writes++;
+			}
+			for (uint64_t at : FindXrstors(text)) {
+				SCOPED_TRACE(testing::Message() << text.name << " + " << std::hex << at - text.from);
+				Landed l = Land(&w, before, Restore(w.target, at));
+				EXPECT_EQ(l.landings, 0u) << "it has come back, with whatever rights";
+				restores++;
+				checked += l.rc == -EFAULT && lych_fault(w.domain)->kind == LYCH_FAULT_ILL;
+				if (HasFailure()) {
+					return;
+				}
+			}
+			bytes += text.to - text.from;
+			names += text.name + ", ";
+		}
+		printf("%zu bytes of code, %zu WRPKRU, %zu XRSTOR\n", bytes, writes, restores);
+		EXPECT_EQ(writes, sites.size());
+		EXPECT_GE(checked, 2u) << "those that the loader had, and a check behind each ends the call: " << names;
+		EXPECT_GT(bytes, 1u << 20);
+		for (const char *where : {"libc.so.6", "ld-linux"}) {
+			EXPECT_NE(names.find(where), std::string::npos) << names;
+		}
+		w.Check();
+	});
+}
+
+// The control: an XRSTOR of the dynamic loader's, before the runtime has put a check behind it.
+TEST_F(Gates, WithoutTheCheckAnXrstorOfTheLoaderGivesAllRights)
+{
+	int status = ChildStatus([] {
+		World *w = new World;
+		auto land = reinterpret_cast<void (*)(landing *)>(WithoutProtection("hostile_land"));
+		if (land == nullptr || !w->Bare(true)) {
+			_exit(2);
+		}
+		for (const Text &text : Texts(w->target)) {
+			std::vector<uint64_t> found = text.name.find("ld-linux") == std::string::npos ? std::vector<uint64_t>() : FindXrstors(text);
+			if (!found.empty()) {
+				landing *at = Lay(w->target, Restore(w->target, found[0]));
+				land(at);
+				_exit(at->landings == 1 && at->taken == PREY_SECRET ? 0 : 3);
+			}
+		}
+		_exit(4);
+	});
+	EXPECT_EQ(status, 0) << Ending(status);
 }
 
 // Who made the last call with this number that was refused.

@@ -73,7 +73,7 @@ class Loaded : public LibraryAttack
 
 const char *const kEnvironment[][2] = {{"PASSWORD", "hunter2"},
 				       {"LD_PRELOAD", LYCH_STRAYS "/stray_wrpkru.so"},
-				       {"LD_AUDIT", LYCH_STRAYS "/constructor.so"},
+				       {"LD_AUDIT", LYCH_STRAYS "/stray_wrgsbase.so"},
 				       {"LD_LIBRARY_PATH", "/tmp:" LYCH_STRAYS},
 				       {"LD_DEBUG", "all"},
 				       {"LD_BIND_NOT", "1"},
@@ -89,7 +89,22 @@ TEST_F(Loaded, ConstructorsAreToldWhatEverybodyIsAndSeeNoEnvironment)
 			setenv(e[0], e[1], 1);
 		}
 		ASSERT_TRUE(w.Start());
-		ASSERT_EQ(lych_open(&domain, LYCH_STRAYS "/constructor.so", nullptr), 0) << lych_why();
+		std::string loaded;
+		lych_library_opts opts = {};
+		opts.size = sizeof(opts);
+		opts.tell_ctx = &loaded;
+		opts.on_file = [](const char *path, uint64_t, void *out) { *static_cast<std::string *>(out) += std::string(path) + "\n"; };
+		ASSERT_EQ(lych_open(&domain, LYCH_STRAYS "/constructor.so", &opts), 0) << lych_why();
+		EXPECT_NE(loaded.find("/constructor.so\n"), std::string::npos) << loaded;
+		EXPECT_EQ(loaded.find("stray"), std::string::npos) << "LD_PRELOAD, LD_AUDIT: " << loaded;
+		EXPECT_EQ(lych_load(domain, "stray_border.so"), -ENOENT) << "LD_LIBRARY_PATH";
+		void *variables = nullptr;
+		ASSERT_EQ(lych_symbol(domain, &variables, "environ", nullptr), 0);
+		std::string environment;
+		for (char **e = *static_cast<char ***>(variables); *e != nullptr; e++) {
+			environment += std::string(*e) + "\n";
+		}
+		EXPECT_EQ(environment, "GLIBC_TUNABLES=glibc.pthread.rseq=0\nLD_BIND_NOW=1\n");
 		void *told = nullptr, *count = nullptr, *secret = nullptr;
 		ASSERT_EQ(lych_symbol(domain, &told, "constructor_told", nullptr), 0);
 		ASSERT_EQ(lych_symbol(domain, &count, "constructor_told_count", nullptr), 0);
@@ -112,6 +127,13 @@ TEST_F(Loaded, ConstructorsAreToldWhatEverybodyIsAndSeeNoEnvironment)
 		_exit(told != nullptr && told[0] >= 0 && told[6] >= 0 && told[8] == 0 && *secret == 1 ? 0 : 3);
 	});
 	EXPECT_EQ(status, 0) << Ending(status);
+	// of its own loader: a program that is started so has it loaded
+	status = ChildStatus([] {
+		setenv("LD_PRELOAD", LYCH_STRAYS "/constructor_faults.so", 1);
+		execl("/proc/self/exe", "loaded", "--gtest_list_tests", nullptr);
+		_exit(3);
+	});
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV) << Ending(status);
 }
 
 TEST_F(Loaded, ConstructorsThatFaultExitOrSayTheyAreReadyEndTheOpeningOnly)

@@ -217,7 +217,7 @@ bool world_start(struct world *w, enum attack_policy policy, const char *library
 	if (policy == POLICY_PURE) {
 		strcpy(text, "pure");
 	} else {
-		snprintf(text, sizeof(text), "%sallow write %s/work", policy == POLICY_MOST ? "net-client\nfiles-ro:/\n" : "", w->base);
+		snprintf(text, sizeof(text), "%sallow write %s/work", policy == POLICY_WORK ? "" : policy == POLICY_MOST ? "net-client\nfiles-ro:/\n" : "report\nnet-client\nfiles-ro:/\n", w->base);
 	}
 	memset(&opts, 0, sizeof(opts));
 	opts.size = sizeof(opts);
