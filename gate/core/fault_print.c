@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include <lychgate/fault.h>
+#include <lychgate/policy.h>
 
 #include "../code/code.h"
 #include "../library/library.h"
@@ -180,8 +181,15 @@ int lych_fault_print(const struct lych_fault *fault, int fd)
 		print_address(fault, fd, &rc);
 	}
 	if (fault->refused != 0) {
-		line(fd, &rc, "  system calls refused to it: %" PRIu64 ", the last one number %ld%s\n", fault->refused,
-		     fault->last_refused, fault->last_foreign ? " of another architecture" : "");
+		const char *name = fault->last_foreign ? NULL : lych_call_name(fault->last_refused);
+
+		line(fd, &rc, "  system calls refused to it: %" PRIu64 ", the last one ", fault->refused);
+		if (name != NULL) {
+			line(fd, &rc, "%s (%ld)\n", name, fault->last_refused);
+		} else {
+			line(fd, &rc, "number %ld%s\n", fault->last_refused,
+			     fault->last_foreign ? " of another architecture" : "");
+		}
 	}
 	if (fault->no_memory != 0) {
 		line(fd, &rc, "  memory refused to it (heap_bytes): %" PRIu64 " times, the last time %" PRIu64 " bytes\n",

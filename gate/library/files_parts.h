@@ -15,7 +15,7 @@
 #define CACHE_DIRS 16 /* of ld.so.cache beside the usual ones */
 #define CACHE_BYTES (16 << 20)
 #define ROOTS (RULES_PATHS + 32 + CACHE_DIRS)
-#define ROOTS_TEXT 16384
+#define ROOTS_TEXT 49152
 #define FILE_PATH_BYTES 256
 #define PIECES 64 /* of a vector that are looked at */
 

@@ -349,7 +349,7 @@ static int start(struct library *l, const struct lych_library_opts *o, uint64_t 
 static void why_not_loaded(const char *library, const char *why)
 {
 	char text[WHY_BYTES];
-	size_t n = 0;
+	size_t n = 0, bytes = strlen(library);
 
 	for (; n + 1 < sizeof(text) && why[n] != '\0'; n++) {
 		text[n] = why[n];
@@ -358,7 +358,12 @@ static void why_not_loaded(const char *library, const char *why)
 		}
 	}
 	text[n] = '\0';
-	why_set("library: %.200s: %s", library, text);
+	/* Of the library itself it mostly says so; else it is about one that it needs. */
+	if (strncmp(text, library, bytes) == 0 && text[bytes] == ':') {
+		why_set("library: %s", text);
+	} else {
+		why_set("library: %.200s: %s", library, text);
+	}
 }
 
 /* An errno of the stub's; what it makes up is -EFAULT. */

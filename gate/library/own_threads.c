@@ -233,6 +233,7 @@ long context_clone(struct library *l, struct thread *t, const struct mediated *c
 				     .r11 = mc->rflags, .r12 = mc->r12, .r13 = mc->r13, .r14 = mc->r14, .r15 = mc->r15};
 
 	if ((flags & THREAD_FLAGS) != THREAD_FLAGS || (flags & ~(uint64_t)KNOWN_FLAGS) != 0) {
+		mediator_refused(l->domain, call);
 		return -EPERM; /* a process, or something that is neither */
 	}
 	if (!library_holds(l, stack - BELOW - LYCH_PAGE, BELOW + LYCH_PAGE) || !library_holds(l, fs, 64)) {

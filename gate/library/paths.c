@@ -444,6 +444,13 @@ long path_refused(const struct answer *a, const char *path)
 	return loading ? -ENOENT : -EACCES;
 }
 
+static bool is_directory(long real)
+{
+	struct stat st;
+
+	return sys2(SYS_fstat, real, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 long path_follow(const struct answer *a, char path[RULES_PATH_BYTES], uint64_t flags, uint64_t mode,
 		   struct want *want)
 {
@@ -481,7 +488,7 @@ long path_follow(const struct answer *a, char path[RULES_PATH_BYTES], uint64_t f
 			return path_refused(a, path);
 		}
 		if (real >= 0 && learned && asked[0] != '\0') {
-			rules_learn_path(a->l->rules, asked);
+			rules_learn_path(a->l->rules, asked, path, want->look && is_directory(real));
 		}
 		return real;
 	}

@@ -193,8 +193,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* A path that a line of a policy can hold. */
-static bool can_be_written(const char *path)
+bool rules_can_be_written(const char *path)
 {
 	size_t bytes = strlen(path);
 
@@ -204,27 +203,6 @@ static bool can_be_written(const char *path)
 		}
 	}
 	return bytes > 0 && path[0] == '/' && !is_blank(path[bytes - 1]);
-}
-
-void rules_learn_path(struct rules *r, const char *path)
-{
-	size_t bytes = strlen(path) + 1;
-
-	if (bytes > RULES_LEARNED_BYTES || !can_be_written(path)) {
-		return;
-	}
-	for (size_t i = 0; i < RULES_LEARNED; i++) {
-		uint32_t state = 0;
-		if (__atomic_compare_exchange_n(&r->learned_paths[i].state, &state, 1, false, __ATOMIC_ACQUIRE,
-						__ATOMIC_ACQUIRE)) {
-			memcpy(r->learned_paths[i].path, path, bytes);
-			__atomic_store_n(&r->learned_paths[i].state, 2, __ATOMIC_RELEASE);
-			return;
-		}
-		if (state == 2 && strcmp(r->learned_paths[i].path, path) == 0) {
-			return;
-		}
-	}
 }
 
 /* ---- text in -------------------------------------------------------------------------------- */
@@ -329,7 +307,7 @@ static int add_path(struct parser *p, struct word w, bool write)
 	if (given[0] != '/') {
 		return wrong(p, "%.*s: a path begins with /", SHOWN(w));
 	}
-	if (!can_be_written(given)) {
+	if (!rules_can_be_written(given)) {
 		return wrong(p, "a path holds a control character");
 	}
 	if (has_dots(given)) {
@@ -338,7 +316,7 @@ static int add_path(struct parser *p, struct word w, bool write)
 	if (rules_normal(path, "/", given) != 0) {
 		return wrong(p, "a path is too long");
 	}
-	if (!can_be_written(path)) {
+	if (!rules_can_be_written(path)) {
 		return wrong(p, "a path ends with a blank");
 	}
 	if (rules_never_path(path, write)) {
@@ -399,6 +377,9 @@ static int preset(struct parser *p, struct word w)
 		allow_class(p->r, CLASS_LOCAL);
 		p->r->net_files = true;
 		return 0;
+	}
+	if (is(w, "files-ro")) {
+		return wrong(p, "a path is missing: files-ro:PATH");
 	}
 	if (w.bytes < front || memcmp(w.at, files, front) != 0) {
 		return -ENOENT;
@@ -508,41 +489,56 @@ static void say_line(struct printer *p, const char *what, const char *rest)
 	say(p, "\n");
 }
 
-static bool printed_before(const struct rules *r, size_t learned, const char *path)
+static bool is_named(const struct rules *r, const char *path)
 {
 	for (uint32_t i = 0; i < r->npaths; i++) {
 		if (strcmp(r->text + r->paths[i].at, path) == 0) {
 			return true;
 		}
 	}
-	for (size_t i = 0; i < learned; i++) {
-		if (__atomic_load_n(&r->learned_paths[i].state, __ATOMIC_ACQUIRE) == 2 &&
-		    strcmp(r->learned_paths[i].path, path) == 0) {
-			return true;
-		}
-	}
 	return false;
+}
+
+/* As many as a policy has room for. */
+static void say_learned(struct printer *p, const struct rules *r, uint32_t paths)
+{
+	size_t bytes = r->text_bytes;
+	bool all = !__atomic_load_n(&r->learned_more, __ATOMIC_RELAXED);
+
+	for (size_t i = 0; i < RULES_LEARNED; i++) {
+		const char *path = r->learned_paths[i].path;
+		if (!rules_is_learned(r, i) || is_named(r, path)) {
+			continue;
+		}
+		bytes += strlen(path) + 1;
+		if (paths == RULES_PATHS || bytes > RULES_TEXT) {
+			all = false;
+			break;
+		}
+		say_line(p, "allow read ", path);
+		paths++;
+	}
+	if (!all) {
+		say(p, "# More files were read than there is room for here: allow their directories, and run it again.\n");
+	}
 }
 
 size_t rules_print(const struct rules *r, char *out, size_t bytes)
 {
 	struct printer p = {out, bytes, 0};
+	uint32_t paths = r->npaths;
 
 	say(&p, "pure\n");
 	for (uint32_t i = 0; i < r->npaths; i++) {
 		say_line(&p, r->paths[i].write ? "allow write " : "allow read ", r->text + r->paths[i].at);
 	}
 	for (size_t i = 0; r->net_files && rules_net_files[i] != NULL; i++) {
-		if (!printed_before(r, 0, rules_net_files[i])) {
+		if (!is_named(r, rules_net_files[i])) {
 			say_line(&p, "allow read ", rules_net_files[i]);
+			paths++;
 		}
 	}
-	for (size_t i = 0; i < RULES_LEARNED; i++) {
-		if (__atomic_load_n(&r->learned_paths[i].state, __ATOMIC_ACQUIRE) == 2 &&
-		    !printed_before(r, i, r->learned_paths[i].path)) {
-			say_line(&p, "allow read ", r->learned_paths[i].path);
-		}
-	}
+	say_learned(&p, r, paths);
 	for (long nr = 0; nr < CALLS; nr++) {
 		enum call_class class = class_of(nr);
 		if (class == CLASS_ALWAYS && !has(r->allowed, nr)) {

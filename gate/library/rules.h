@@ -19,16 +19,24 @@
 extern "C" {
 #endif
 #define RULES_PATH_BYTES 1024 /* of one path, with its NUL: also the longest that code inside may name */
-#define RULES_PATHS 32
-#define RULES_TEXT 8192      /* bytes of all paths, with their NULs */
+#define RULES_PATHS 64
+#define RULES_TEXT 16384     /* bytes of all paths, with their NULs */
 #define RULES_WORDS 8        /* a bit for each call below 512 */
-#define RULES_LEARNED 64
-#define RULES_LEARNED_BYTES 256
+#define RULES_LEARNED 128 /* of which others say what some do */
+#define RULES_LEARNED_BYTES 256 /* of a path, with its NUL */
 
 struct rules_path {
 	uint32_t at; /* in text: absolute, normal */
 	uint32_t bytes; /* without the NUL */
 	bool write;
+};
+
+/* A file or directory that a report run has allowed. */
+struct rules_learned {
+	uint32_t state;   /* 0 free, 1 being written, 2 there */
+	uint32_t passing; /* a directory of which only was asked whether it is there: what is beneath it is not meant */
+	char path[RULES_LEARNED_BYTES];
+	char real[RULES_LEARNED_BYTES]; /* where it led to, without links */
 };
 
 struct rules {
@@ -39,12 +47,10 @@ struct rules {
 	uint32_t npaths, text_bytes;
 	struct rules_path paths[RULES_PATHS];
 	char text[RULES_TEXT];
-	/* What a report run allowed beyond that. Entries: state 0 free, 1 being written, 2 there. */
+	/* What a report run allowed beyond that. */
 	uint64_t learned[RULES_WORDS];
-	struct {
-		uint32_t state;
-		char path[RULES_LEARNED_BYTES];
-	} learned_paths[RULES_LEARNED];
+	struct rules_learned learned_paths[RULES_LEARNED];
+	bool learned_more; /* there was no room for all */
 };
 
 /*
@@ -63,10 +69,15 @@ LYCH_HIDDEN enum rules_answer rules_decide(const struct rules *r, long nr, int *
 
 /* Async-signal-safe. A path that is too long, or that a policy could not name, is not learned. */
 LYCH_HIDDEN void rules_learn_call(struct rules *r, long nr);
-LYCH_HIDDEN void rules_learn_path(struct rules *r, const char *path);
+LYCH_HIDDEN void rules_learn_path(struct rules *r, const char *path, const char *real, bool passing);
+/* Has a policy to name learned_paths[i]? Not what others say, too. */
+LYCH_HIDDEN bool rules_is_learned(const struct rules *r, size_t i);
+/* A path that a line of a policy can hold. */
+LYCH_HIDDEN bool rules_can_be_written(const char *path);
 
 /*
- * The policy as text that parses to the same decisions, with what was learned. As snprintf: at most bytes are
+ * The policy as text that parses to the same decisions, with what was learned: a comment says so where not all of that
+ * has room. As snprintf: at most bytes are
  * written, with a NUL if bytes is not 0; the length of all of it comes back.
  */
 LYCH_HIDDEN size_t rules_print(const struct rules *r, char *out, size_t bytes);

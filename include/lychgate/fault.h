@@ -71,7 +71,7 @@ LYCH_API const struct lych_fault *lych_fault(struct lych_domain *domain);
  * and by name where the function is exported; of a library domain, as long as it is not freed, where the file on disk
  * has a name for it, too. Names are the domain's word, made printable. 0 or -EIO. Thread-safe. Not async-signal-safe.
  */
-LYCH_API LYCH_MUST_CHECK int lych_fault_print(const struct lych_fault *fault, int fd);
+LYCH_API int lych_fault_print(const struct lych_fault *fault, int fd);
 
 /*
  * lych_fault_where writes the same of frames[frame] to out, cut to bytes: "abort+0xd3 in libc.so.6 (0x26fd9)", or

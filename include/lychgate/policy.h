@@ -56,9 +56,11 @@ LYCH_API bool lych_call_allowable(long nr);
 
 /*
  * lych_policy_text writes the policy of a domain of lych_open as text, lychgate-policy(5), together with what a report
- * run has allowed beyond it so far: as the policy of the next run that allows the same. As snprintf: at most bytes,
- * with a NUL when that is not 0; how long all of it is comes back. Names of files that no line can hold are left out;
- * at most 64 are learned. An empty text for a domain that is NULL or not of lych_open.
+ * run has allowed beyond it so far: as the policy of the next run that allows the same. Files and directories that were
+ * opened are named; what is in a directory that was, is not named again, nor a directory that was only passed on the
+ * way. Names that no line can hold are left out, and a comment says so where more was opened than there is room for. As
+ * snprintf: at most bytes, with a NUL when that is not 0; how long all of it is comes back. An empty text for a domain
+ * that is NULL or not of lych_open.
  *
  * Thread-safe. Not async-signal-safe.
  */

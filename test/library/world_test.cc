@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -39,6 +40,7 @@ LYCH_SYM(in, world_free_twice, void, (void));
 LYCH_SYM(in, world_until_null, long, (size_t));
 LYCH_SYM(in, world_until_no_mapping, long, (size_t));
 LYCH_SYM(in, world_until_no_break, long, (size_t));
+LYCH_SYM(in, world_process, int, (void));
 LYCH_SYM(in, world_map_runnable, long, (const char *, size_t));
 LYCH_SYM(in, world_until_no_file, long, (const char *));
 LYCH_SYM(in, part_triple, int, (int));
@@ -228,6 +230,24 @@ TEST_F(World, OfAFileThatBeginsWithItsCodeNothingElseCanRun)
 	ASSERT_GT(at, 0) << at;
 	EXPECT_EQ(RightsAt(at), "r-xp");
 	EXPECT_EQ(RightsAt(at + 2 * 4096), "r-xp");
+}
+
+TEST_F(World, HasNoProcessesAndThatIsToldAsRefused)
+{
+	lych_domain *in = OpenWorld("report");
+	ASSERT_NE(in, nullptr);
+	lych_refusal all[64];
+	uint64_t count = 0;
+	int rc = 0;
+
+	ASSERT_EQ(LYCH_CALL(in, &rc, world_process), 0);
+	EXPECT_EQ(rc, -EPERM);
+	size_t n = lych_refused(in, all, 64);
+	for (size_t i = 0; i < n; i++) {
+		count += all[i].nr == SYS_clone ? all[i].count : 0;
+	}
+	EXPECT_EQ(count, 1u);
+	Works(in);
 }
 
 TEST_F(World, ConvertsCharactersWithTheFilesOfTheCLibrary)

@@ -253,6 +253,16 @@ long world_until_no_break(size_t bytes)
 	return err == ENOMEM ? n : -err;
 }
 
+int world_process()
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		_exit(0);
+	}
+	return child > 0 ? 0 : -errno;
+}
+
 long world_map_runnable(const char *path, size_t bytes)
 {
 	int fd = open(path, O_RDONLY);

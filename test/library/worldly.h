@@ -33,6 +33,7 @@ void world_free_twice(void);
 long world_until_null(size_t bytes);
 long world_until_no_mapping(size_t bytes); /* the same by mmap */
 long world_until_no_break(size_t bytes);   /* the same by sbrk */
+int world_process(void); /* fork: 0, or -errno */
 long world_map_runnable(const char *path, size_t bytes); /* of a file, from its beginning: where, or -errno */
 long world_until_no_file(const char *path); /* how many could be opened; -errno if it was not EMFILE; all are closed */
 /* How many threads there could be; -error if it was not EAGAIN. Of these one ends, and another one begins: else -1. */

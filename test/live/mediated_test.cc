@@ -285,7 +285,7 @@ TEST_F(Mediated, WhatWasRefusedStandsInTheReportOfAFault)
 	EXPECT_EQ(lych_fault(domain)->refused, 2u);
 	EXPECT_EQ(lych_fault(domain)->last_refused, SYS_execve);
 	EXPECT_FALSE(lych_fault(domain)->last_foreign);
-	std::string line = "\n  system calls refused to it: 2, the last one number 59\n";
+	std::string line = "\n  system calls refused to it: 2, the last one execve (59)\n";
 	EXPECT_NE(printed(lych_fault(domain)).find(line), std::string::npos) << printed(lych_fault(domain));
 
 	ASSERT_EQ(lych_domain_reset(domain), 0);
@@ -293,6 +293,8 @@ TEST_F(Mediated, WhatWasRefusedStandsInTheReportOfAFault)
 	EXPECT_EQ(LYCH_CALL(domain, LYCH_NOTHING, do_abort), -EFAULT);
 	EXPECT_EQ(lych_fault(domain)->refused, 3u) << "since it was made";
 	EXPECT_EQ(lych_fault(domain)->last_refused, -5);
+	line = "\n  system calls refused to it: 3, the last one number -5\n";
+	EXPECT_NE(printed(lych_fault(domain)).find(line), std::string::npos) << printed(lych_fault(domain));
 
 	ASSERT_EQ(lych_domain_reset(domain), 0);
 	long result = 0;

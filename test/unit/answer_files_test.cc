@@ -865,6 +865,25 @@ TEST_F(Files, AReportRunReadsWhatItIsAskedForAndSaysSo)
 	EXPECT_EQ(Get(dir + "/file"), -EACCES);
 }
 
+TEST_F(Files, AReportRunLearnsWhatWasOpenedAndNotTheWayThere)
+{
+	fs::create_symlink(dir + "/out", dir + "/way");
+	Open("report");
+	EXPECT_EQ(Call(SYS_access, Path("/"), R_OK), 0);
+	EXPECT_EQ(Call(SYS_access, Path(root), R_OK), 0);
+	EXPECT_EQ(Call(SYS_access, Path(dir), R_OK), 0);
+	EXPECT_EQ(Get(dir + "/way"), 3);
+	char text[4096];
+	fake_learned(text, sizeof(text));
+	EXPECT_EQ(std::string(text), "pure\nallow read " + dir + "/way\n");
+	fake_library_free();
+	Open(text);
+	EXPECT_EQ(Call(SYS_access, Path("/"), R_OK), 0);
+	EXPECT_EQ(Call(SYS_access, Path(dir), R_OK), 0);
+	EXPECT_EQ(Get(dir + "/way"), 3);
+	EXPECT_EQ(Get(dir + "/file"), -EACCES);
+}
+
 TEST_F(Files, APolicyThatLeadsToProcIsRefused)
 {
 	fs::create_symlink("/proc/self", root + "/self");

@@ -129,6 +129,7 @@ TEST(Rules, ErrorsNameTheLine)
 		{"pure nonsense", "line 1: pure nonsense is not known"},
 		{"preset", "line 1: the name of a preset is missing"},
 		{"preset pur", "line 1: pur is not known"},
+		{"files-ro", "line 1: a path is missing: files-ro:PATH"},
 		{"\n\nallow", "line 3: allow what?"},
 		{"allow everything", "line 1: everything: allow read, allow write or allow call"},
 		{"deny read /x", "line 1: read: deny call"},
@@ -138,7 +139,7 @@ TEST(Rules, ErrorsNameTheLine)
 		{"allow read /a\x01", "line 1: a path holds a control character"},
 		{"allow read /a /", "line 1: a path ends with a blank"},
 		{long_path, "line 1: a path is too long"},
-		{many, "line 33: there are too many paths"},
+		{many, "line " + std::to_string(RULES_PATHS + 1) + ": there are too many paths"},
 		{"allow call", "line 1: the name of a system call is missing"},
 		{"allow call mmap opne", "line 1: opne is not a system call"},
 		{"allow call ptrace", "line 1: ptrace: no policy can allow that"},
@@ -172,15 +173,20 @@ TEST(Rules, WhyIsCutToItsRoom)
 	EXPECT_STREQ(why, "line 1:");
 }
 
+void Learn(Parsed &p, const char *path, const char *real = nullptr, bool passing = false)
+{
+	rules_learn_path(p.rules.get(), path, real != nullptr ? real : path, passing);
+}
+
 TEST(Rules, WhatIsPrintedDecidesTheSame)
 {
 	Parsed p("net-client\nallow write /tmp/x\nallow read /y\ndeny call nanosleep");
 	ASSERT_EQ(p.rc, 0);
-	rules_learn_path(p.rules.get(), "/learned");
-	rules_learn_path(p.rules.get(), "/learned");
-	rules_learn_path(p.rules.get(), "/y");
-	rules_learn_path(p.rules.get(), "/bad\nallow call connect");
-	rules_learn_path(p.rules.get(), ("/" + std::string(300, 'x')).c_str());
+	Learn(p, "/learned");
+	Learn(p, "/learned");
+	Learn(p, "/y");
+	Learn(p, "/bad\nallow call connect");
+	Learn(p, ("/" + std::string(300, 'x')).c_str());
 	std::string text = p.Print();
 	Parsed again(text.c_str());
 	ASSERT_EQ(again.rc, 0) << again.why << "\n" << text;
@@ -193,6 +199,86 @@ TEST(Rules, WhatIsPrintedDecidesTheSame)
 	char small[5];
 	EXPECT_EQ(rules_print(p.rules.get(), small, sizeof(small)), text.size());
 	EXPECT_STREQ(small, "pure");
+}
+
+TEST(Rules, WhatADirectoryAllowsIsNotLearnedAgain)
+{
+	Parsed p("report");
+	Learn(p, "/usr/share/x/early");
+	Learn(p, "/usr/share/x");
+	Learn(p, "/usr/share/x/late/one");
+	Learn(p, "/usr/share/xyz");
+	EXPECT_EQ(p.Print(), "pure\nallow read /usr/share/x\nallow read /usr/share/xyz\n");
+}
+
+TEST(Rules, ALinkOutOfADirectoryIsLearned)
+{
+	Parsed p("report");
+	Learn(p, "/lib/py", "/usr/lib/py");
+	Learn(p, "/lib/py/a", "/usr/lib/py/a");
+	Learn(p, "/lib/py/site.py", "/etc/py/site.py");
+	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /lib/py/site.py\n");
+	// two links to one file, which then is opened by its own name, too
+	Learn(p, "/lib/py/also.py", "/etc/py/site.py");
+	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /lib/py/site.py\nallow read /lib/py/also.py\n");
+	Learn(p, "/etc/py/site.py");
+	EXPECT_EQ(p.Print(), "pure\nallow read /lib/py\nallow read /etc/py/site.py\n");
+}
+
+TEST(Rules, ADirectoryThatWasPassedOnTheWayIsNotAllowedWithAllThatIsInIt)
+{
+	Parsed p("report\nallow read /srv/data");
+	Learn(p, "/", nullptr, true);
+	Learn(p, "/usr", nullptr, true);
+	Learn(p, "/usr/share", nullptr, true);
+	Learn(p, "/usr/share/file");
+	Learn(p, "/srv", nullptr, true);
+	Learn(p, "/opt", nullptr, true);
+	Learn(p, "/listed", nullptr, true);
+	Learn(p, "/listed/file");
+	EXPECT_EQ(p.Print(), "pure\nallow read /srv/data\nallow read /usr/share/file\nallow read /opt\nallow read /listed/file\n")
+		<< "only what nothing else leads to";
+	Learn(p, "/listed"); // and then it was opened
+	EXPECT_EQ(p.Print(), "pure\nallow read /srv/data\nallow read /usr/share/file\nallow read /opt\nallow read /listed\n");
+}
+
+TEST(Rules, WhatIsPrintedHasNoMoreThanAPolicyMayHaveAndSaysSo)
+{
+	std::string own;
+	for (int i = 0; i < RULES_PATHS / 2; i++) {
+		own += "allow read /own/" + std::to_string(i) + "\n";
+	}
+	Parsed p(("net-client\nreport\n" + own).c_str());
+	ASSERT_EQ(p.rc, 0) << p.why;
+	EXPECT_EQ(p.Print().find('#'), std::string::npos);
+	for (int i = 0; i < RULES_LEARNED; i++) {
+		Learn(p, ("/learned/" + std::string(200, 'x') + std::to_string(i)).c_str());
+	}
+	std::string text = p.Print();
+	EXPECT_THAT(text, HasSubstr("\n# More files were read than there is room for here"));
+	Parsed again(text.c_str());
+	ASSERT_EQ(again.rc, 0) << again.why << "\n" << text;
+	EXPECT_EQ(again.rules->npaths, static_cast<uint32_t>(RULES_PATHS));
+
+	Parsed alone("report");
+	for (int i = 0; i < RULES_PATHS; i++) {
+		Learn(alone, ("/learned/" + std::string(200, 'x') + std::to_string(i)).c_str());
+	}
+	text = alone.Print();
+	EXPECT_EQ(text.find('#'), std::string::npos) << "all of these have room";
+	Parsed all(text.c_str());
+	ASSERT_EQ(all.rc, 0) << all.why;
+	EXPECT_EQ(all.rules->npaths, static_cast<uint32_t>(RULES_PATHS));
+	Learn(alone, "/one/more");
+	EXPECT_THAT(alone.Print(), HasSubstr("\n# More files"));
+	Learn(alone, "/learned");
+	EXPECT_EQ(alone.Print(), "pure\nallow read /one/more\nallow read /learned\n") << "in the place of all of them";
+
+	Parsed full("report");
+	for (int i = 0; i < RULES_LEARNED + 1; i++) {
+		Learn(full, ("/f" + std::to_string(i)).c_str());
+	}
+	EXPECT_THAT(full.Print(), HasSubstr("\n# More files"));
 }
 
 TEST(Rules, LearnedCallsArePrinted)
