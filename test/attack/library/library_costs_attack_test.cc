@@ -304,7 +304,7 @@ TEST_F(Costs, PlansForItsCodeEndWithTheCall)
 		for (int i = 0; i < 60000; i++) {
 			memcpy(bytes + i * (kBytes / 60000) + 7, "\x0f\x01\xef", 3);
 		}
-		EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 1000, &result, hostile_syscall, SYS_mprotect, code, kBytes, PROT_READ | PROT_EXEC, 0, 0, 0),
+		EXPECT_EQ(LYCH_CALL_TIMEOUT(domain, 200, &result, hostile_syscall, SYS_mprotect, code, kBytes, PROT_READ | PROT_EXEC, 0, 0, 0),
 			  -ETIMEDOUT);
 		ASSERT_EQ(getrusage(RUSAGE_CHILDREN, &spent), 0);
 		EXPECT_LT(spent.ru_utime.tv_sec, 20);
