@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Domains: made, ended, reset, canceled; and the gate's slow way.
+ * Domains: made, ended, reset, canceled, paused. How a call gets into one that it has not been in is in enter.c.
  *
  * The gate pushes its record before it reads id. Whoever wants everybody out does it the other way round: state,
  * then id := 0, then a barrier in all threads, then the records: a call is either seen there or has seen the 0.
@@ -31,16 +31,7 @@
 /* How long threads of a library's own have to come out. */
 #define REST_NS 1000000000ULL
 
-/* Functions a vault may be entered at. Only grows, until the domain is freed: read without a lock. */
-#define VAULT_BYTES ((size_t)LYCH_PAGE)
-#define VAULT_ROOM ((VAULT_BYTES - 8) / sizeof(void *))
-struct vault_functions {
-	_Atomic uint64_t count;
-	void (*_Atomic fn[VAULT_ROOM])(void);
-};
-_Static_assert(sizeof(struct vault_functions) <= VAULT_BYTES, "");
-
-static bool is_domain(const struct lych_domain *d)
+bool domain_lives(const struct lych_domain *d)
 {
 	uintptr_t first = (uintptr_t)ROOT.monitor->domains, at = (uintptr_t)d;
 
@@ -113,7 +104,7 @@ static int tables_new(struct lych_domain *d, const struct lych_domain_opts *opts
 		return -ENOMEM;
 	}
 	if (d->kind == LYCH_KIND_VAULT) {
-		d->functions = monitor_alloc(VAULT_BYTES);
+		d->functions = vault_functions_new();
 		if (d->functions == NULL) {
 			return -ENOMEM;
 		}
@@ -124,7 +115,7 @@ static int tables_new(struct lych_domain *d, const struct lych_domain_opts *opts
 static void tables_free(struct lych_domain *d)
 {
 	monitor_free(d->callbacks, callback_bytes(d));
-	monitor_free(d->functions, VAULT_BYTES);
+	vault_functions_free(d->functions);
 	d->callbacks = NULL;
 	d->functions = NULL;
 }
@@ -388,7 +379,7 @@ int lych_domain_free(struct lych_domain *d)
 	/* Calls the thread has left by siglongjmp do not keep it inside. */
 	signals_forget_left(RETURN_AT);
 	monitor_lock();
-	rc = !is_domain(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
+	rc = !domain_lives(d) ? -EINVAL : d->leaving || d->ending || threads_inside(d, true) ? -EBUSY : 0;
 	if (rc != 0 || d->library == NULL) {
 		goto close;
 	}
@@ -449,7 +440,7 @@ int lych_domain_reset(struct lych_domain *d)
 	}
 	signals_forget_left(RETURN_AT);
 	monitor_lock();
-	if (!is_domain(d)) {
+	if (!domain_lives(d)) {
 		rc = -EINVAL;
 	} else if (d->library != NULL && d->library->restless) {
 		why_set("library: a thread that its constructors began did not stop when its state was to be kept: close it, and "
@@ -524,7 +515,7 @@ int lych_domain_cancel(struct lych_domain *d)
 	round.self = self;
 	for (int tries = 0;; tries++) {
 		monitor_lock();
-		if (!is_domain(d)) {
+		if (!domain_lives(d)) {
 			monitor_unlock();
 			return tries == 0 ? -EINVAL : 0; /* freed meanwhile: they are gone */
 		}
@@ -568,7 +559,7 @@ int domain_grant(struct lych_domain *d, const struct lych_region *region, enum r
 	int rc;
 
 	monitor_lock();
-	rc = !is_domain(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
+	rc = !domain_lives(d) ? -EINVAL : threads_inside(d, true) ? -EBUSY : 0;
 	l = rc == 0 ? library_hold(d) : NULL;
 	monitor_unlock();
 	if (rc == 0 && l != NULL) {
@@ -578,7 +569,7 @@ int domain_grant(struct lych_domain *d, const struct lych_region *region, enum r
 	monitor_lock();
 	if (rc == 0) {
 		/* Without a hold on it it may have been freed. */
-		rc = is_domain(d) ? change_view(d, region, rights) : -EINVAL;
+		rc = domain_lives(d) ? change_view(d, region, rights) : -EINVAL;
 		if (l != NULL) {
 			contexts_go_on(l);
 		}
@@ -606,7 +597,7 @@ int lych_domain_key(const struct lych_domain *d)
 {
 	struct thread *self;
 
-	if (d == NULL || thread_self(&self) != 0 || !is_domain(d) || ROOT.backend != LYCH_PKU) {
+	if (d == NULL || thread_self(&self) != 0 || !domain_lives(d) || ROOT.backend != LYCH_PKU) {
 		return -1;
 	}
 	return (int)d->key;
@@ -619,152 +610,8 @@ const char *lych_domain_name(const struct lych_domain *d)
 	if (NONE != NULL) {
 		return NONE->domain_name(d);
 	}
-	if (d == NULL || thread_self(&self) != 0 || !is_domain(d)) {
+	if (d == NULL || thread_self(&self) != 0 || !domain_lives(d)) {
 		return "";
 	}
 	return d->name;
-}
-
-/* ---- vaults ------------------------------------------------------------------------------------- */
-
-static bool may_enter_at(struct vault_functions *functions, void (*fn)(void))
-{
-	uint64_t count = atomic_load(&functions->count);
-
-	for (uint64_t i = 0; i < count; i++) {
-		if (atomic_load(&functions->fn[i]) == fn) {
-			return true;
-		}
-	}
-	return false;
-}
-
-int lych_vault_allow(struct lych_domain *vault, void (*fn)(void))
-{
-	struct vault_functions *functions;
-	struct thread *self;
-	int rc;
-
-	if (NONE != NULL) {
-		return NONE->vault_allow(vault, fn);
-	}
-	rc = thread_self(&self);
-	if (rc != 0) {
-		return rc;
-	}
-	if (vault == NULL || fn == NULL) {
-		return -EINVAL;
-	}
-	monitor_lock();
-	functions = is_domain(vault) ? vault->functions : NULL;
-	if (functions == NULL) {
-		rc = -EINVAL;
-	} else if (!may_enter_at(functions, fn)) {
-		uint64_t count = atomic_load(&functions->count);
-
-		if (count < VAULT_ROOM) {
-			atomic_store(&functions->fn[count], fn);
-			atomic_store(&functions->count, count + 1);
-		} else {
-			rc = -ENOMEM;
-		}
-	}
-	monitor_unlock();
-	return rc;
-}
-
-/* ---- the gate's slow way ------------------------------------------------------------------------ */
-
-/* With the lock: the domain is ready, and this thread has a stack in it. */
-static int prepare(struct lych_domain *d, struct thread *self, struct record *record)
-{
-	struct slot *slot;
-	uint64_t id;
-	int rc;
-
-	if (!is_domain(d)) {
-		return -EINVAL;
-	}
-	id = atomic_load(&d->id);
-	if (id == 0) {
-		return atomic_load(&d->state) == DOMAIN_POISONED ? -EOWNERDEAD : -ECANCELED;
-	}
-	slot = &self->slots[d->key];
-	/* The gate compares slot and id, and an odd one must never be equal: the slot has the even one below it. */
-	if (slot->id != (id & ~1ULL)) {
-		if (d->library != NULL) {
-			return -ECANCELED; /* another one since library_enter */
-		}
-		rc = memory_stack_new(d, self);
-		if (rc != 0) {
-			return rc;
-		}
-		slot->id = id & ~1ULL;
-	}
-	record->call_id = id; /* it may have been reset since the gate looked */
-	return 0;
-}
-
-/* The host's rights, which the gate has when it copies arguments, do not reach a vault's stack. The place is the
- * gate's; where there is no room the gate refuses. -EXFULL: where a thread of a library's own has its stack nothing is. */
-static int words_to_vault(const struct lych_domain *d, const struct thread *self, struct record *record)
-{
-	const struct slot *slot = &self->slots[d->key];
-	uint64_t bytes = record->binding->words * 8ULL;
-	uint64_t to = (slot->sp - bytes) & ~15ULL;
-	const void *from = (const void *)(uintptr_t)(record->rsp + record->args_off);
-	uint32_t before;
-
-	if (bytes == 0 || to < slot->low || to > slot->sp) {
-		return 0;
-	}
-	if (d->library != NULL) {
-		if (inside_write(d->library, to, from, bytes) != 0) {
-			return -EXFULL;
-		}
-	} else {
-		before = vault_open(d);
-		memcpy((void *)(uintptr_t)to, from, bytes);
-		vault_close(d, before);
-	}
-	record->flags |= RECF_WORDS;
-	return 0;
-}
-
-int lych_gate_slow(struct lych_domain *d, struct record *record)
-{
-	struct thread *self;
-	int rc = thread_self(&self);
-
-	if (rc != 0 || record == NULL) {
-		return rc;
-	}
-	rc = thread_has_timer(self);
-	if (rc != 0) {
-		return rc;
-	}
-	rc = atomic_load(&record->cancel);
-	if (rc != 0) {
-		return rc;
-	}
-	if (d->library != NULL) {
-		rc = library_enter(d, self, record);
-		if (rc != 0) {
-			return rc;
-		}
-	}
-	monitor_lock();
-	rc = prepare(d, self, record);
-	if (rc == 0 && d->functions != NULL && !may_enter_at(d->functions, record->binding->fn) &&
-	    (d->library == NULL || !library_own_call(d->library, record->binding->fn))) {
-		rc = -EACCES;
-	}
-	monitor_unlock();
-	if (rc == 0 && d->functions != NULL) {
-		rc = words_to_vault(d, self, record);
-	}
-	if (rc == 0 && ROOT.backend == LYCH_MPROTECT) {
-		rc = backend_mprotect_enter(d);
-	}
-	return rc;
 }

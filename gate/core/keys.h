@@ -128,6 +128,12 @@ LYCH_HIDDEN void domain_open_again(struct lych_domain *domain);
 struct record;
 LYCH_HIDDEN bool call_goes_on(const struct record *call);
 
+/* domain.c. Is it the address of one that is there? Under monitor->lock it stays there. */
+LYCH_HIDDEN bool domain_lives(const struct lych_domain *domain);
+/* enter.c. Where a vault may be entered: nowhere. NULL: no memory. Both with monitor->lock. */
+LYCH_HIDDEN struct vault_functions *vault_functions_new(void);
+LYCH_HIDDEN void vault_functions_free(struct vault_functions *functions);
+
 /* region.c. Its key, 0; or -EINVAL: not a region that lives. With monitor->lock. */
 LYCH_HIDDEN LYCH_MUST_CHECK int region_key(const struct lych_region *region, int *key);
 

@@ -30,7 +30,7 @@ lych_vm_help() {
 		  --user                  run as an unprivileged user (1000) instead of root
 		  --no-pku                a processor without protection keys
 		  --forward PORT          127.0.0.1:PORT here reaches PORT in the guest
-		  --with FILE             one more file or folder, with the libraries it needs, at the same path
+		  --with FILE             one more file, with the libraries it needs, or a folder as it is; at the same path
 		  --env NAME=VALUE        one more environment variable
 		  --memory MIB            memory (default 1024)
 		  --timeout SECONDS       after which the machine counts as hung (default 300)
