@@ -12,8 +12,6 @@
 
 #define SPARE_FILES 64 /* closed ones that a call still holds */
 #define EVENT_SEMAPHORE 1 /* EFD_SEMAPHORE */
-#define EMPTIED_BYTES 4096
-#define EMPTIED_MOST 512
 #define HIGH 1024      /* above what select(2) of the process can name */
 
 #ifndef F_OFD_SETLK /* Linux 3.15 */
@@ -252,24 +250,48 @@ static bool is_empty(const struct file *f)
 	       (sys5(SYS_ppoll, &p, 1, &zero, NULL, 0) == 0 || !(p.revents & POLLIN));
 }
 
-/* What was left there by what is undone would be read by what begins anew. */
-static void make_empty(const struct file *f)
+static bool reads(const struct file *f)
 {
-	char lost[EMPTIED_BYTES];
-	long fresh;
+	return (sys3(SYS_fcntl, f->real, F_GETFL, 0) & O_ACCMODE) == O_RDONLY;
+}
 
-	if (f->kind == FILE_EVENT) {
-		fresh = sys2(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK | (f->semaphore ? EVENT_SEMAPHORE : 0));
-		if (fresh >= 0) {
-			sys3(SYS_dup3, fresh, f->real, O_CLOEXEC);
-			sys1(SYS_close, fresh);
-		} else {
-			sys3(SYS_read, f->real, lost, sizeof(uint64_t));
-		}
+/* Another pipe in place of the one that f reads from, also for who writes to it. */
+static void fresh_pipe(struct files *files, const struct file *f)
+{
+	struct stat is, other;
+	int two[2];
+
+	if (!reads(f) || sys2(SYS_fstat, f->real, &is) != 0 || sys2(SYS_pipe2, two, O_CLOEXEC | O_NONBLOCK) != 0) {
 		return;
 	}
-	/* Of the end that is read from. Somebody in a child of fork may be writing: there is an end to it. */
-	for (int i = 0; i < EMPTIED_MOST && sys3(SYS_read, f->real, lost, sizeof(lost)) > 0; i++) {
+	for (uint32_t i = 0; i < files->nfiles; i++) {
+		const struct file *g = &files->files[i];
+
+		if (atomic_load(&g->users) != 0 && g->kind == FILE_PIPE && sys2(SYS_fstat, g->real, &other) == 0 &&
+		    other.st_ino == is.st_ino && other.st_dev == is.st_dev) {
+			sys3(SYS_dup3, two[!reads(g)], g->real, O_CLOEXEC);
+		}
+	}
+	sys1(SYS_close, two[0]);
+	sys1(SYS_close, two[1]);
+}
+
+/*
+ * What was left there by what is undone would be read by what begins anew. They are made anew, and not read from: in a child of fork
+ * they are the parent's, too. (Where no descriptor is free that does not succeed.)
+ */
+static void make_empty(struct files *files, const struct file *f)
+{
+	long fresh;
+
+	if (f->kind == FILE_PIPE) {
+		fresh_pipe(files, f);
+		return;
+	}
+	fresh = sys2(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK | (f->semaphore ? EVENT_SEMAPHORE : 0));
+	if (fresh >= 0) {
+		sys3(SYS_dup3, fresh, f->real, O_CLOEXEC);
+		sys1(SYS_close, fresh);
 	}
 }
 
@@ -289,7 +311,7 @@ static void state_keep(struct saved *s, const struct file *f)
 	s->offset = f->kind == FILE_REGULAR || f->kind == FILE_DIR ? sys3(SYS_lseek, f->real, 0, SEEK_CUR) : -1;
 }
 
-static void state_back(const struct saved *s, struct file *f)
+static void state_back(struct files *files, const struct saved *s, struct file *f)
 {
 	long append = append_flag(f);
 
@@ -298,7 +320,7 @@ static void state_back(const struct saved *s, struct file *f)
 		sys3(SYS_fcntl, f->real, F_SETFL, (sys3(SYS_fcntl, f->real, F_GETFL, 0) & ~O_APPEND) | (s->append ? O_APPEND : 0));
 	}
 	if (s->empty) {
-		make_empty(f);
+		make_empty(files, f);
 	}
 	if (s->offset >= 0) {
 		sys3(SYS_lseek, f->real, s->offset, SEEK_SET);
@@ -353,7 +375,7 @@ void files_restore(struct library *l)
 		}
 		atomic_store(&files->numbers[i].cloexec, s->cloexec);
 		atomic_store(&files->numbers[i].file, s->file);
-		state_back(s, &files->files[s->file - 1]);
+		state_back(files, s, &files->files[s->file - 1]);
 	}
 	atomic_store(&files->mask, 022);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -718,6 +719,20 @@ TEST_F(Files, ThatWereEmptyAreSoAgainAfterAReset)
 		EXPECT_EQ(*value, 1U) << "a semaphore as before";
 	}
 	EXPECT_EQ(Call(SYS_read, 7, fake_arena() + 8192, 4096), 4) << "what the constructors left there is theirs";
+	EXPECT_EQ(Call(SYS_write, 4, Path("more"), 4), 4) << "its ends belong together";
+	EXPECT_EQ(Call(SYS_read, 3, fake_arena() + 8192, 4096), 4);
+
+	// In a child of fork they are the parent's, too.
+	EXPECT_EQ(Call(SYS_write, 4, Path("parent"), 6), 6);
+	pid_t child = fork();
+	if (child == 0) {
+		fake_restore();
+		_exit(Call(SYS_read, 3, fake_arena() + 8192, 4096) == -EAGAIN ? 0 : 1);
+	}
+	int status = -1;
+	waitpid(child, &status, 0);
+	EXPECT_EQ(status, 0);
+	EXPECT_EQ(Call(SYS_read, 3, fake_arena() + 8192, 4096), 6);
 }
 
 // The kernel reads and writes 2 GiB of a file whatever signal comes.
