@@ -87,7 +87,7 @@
 #define REC_MXCSR 104
 #define REC_FCW 108
 #define REC_FSW 110
-#define REC_SLOT_SP 112 /* CALLBACK: SLOT_SP of the domain before */
+#define REC_SLOT_SP 112 /* CALLBACK: SLOT_SP of the domain before; CALL: rsp of the domain where it begins and returns */
 #define REC_CALL_ID 120 /* id the domain had when it was entered */
 #define REC_FENV 128    /* 28 bytes of fnstenv, when RECF_FENV */
 #define REC_ST0 160     /* 16 bytes: a long double on its way */

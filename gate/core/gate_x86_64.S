@@ -680,6 +680,7 @@ lych_gate:
 	xor	%r10d, %r10d
 	mov	%eax, %gs:GATE_NOT_VIEW
 .Lcall_fs:
+	mov	%r13, REC_SLOT_SP(%r11)
 	mov	%gs:SLOT_FS(%rcx), %rcx
 	test	%rcx, %rcx
 	jnz	.Lcall_library
@@ -712,13 +713,16 @@ lych_gate:
 label V(lych_call_returns)
 	mov	%rax, %r8
 	mov	%rdx, %r9
+	mov	%rsp, %r10
 .Lret_r0:
 	load_view GATE_NOT_CALLER
 	site_gs	GATE_NOT_CALLER
 .Lret_granted:
-	/* rule 3 */
+	/* rule 3. And a call returns to where it began: it was left by longjmp if another one below it does. */
 	mov	%gs:MON_TOP, %r11
 	cfi_record_r11
+	cmp	%r10, REC_SLOT_SP(%r11)
+	jne	.Ltrap
 	cmpq	$KIND_CALL, REC_KIND(%r11) /* and no flag */
 	jne	.Lret_marked
 	host_context ret

@@ -29,8 +29,8 @@
  * No C++ exception and no pthread_exit crosses a gate. In a domain one that nobody there catches ends the call with
  * -EFAULT (LYCH_FAULT_ABORT); one that would leave a callback ends the process (std::terminate), and so does
  * canceling a thread inside of a callback. No longjmp of the domain's does either: where a callback calls what reports
- * errors so (png_error, lua_error), to a setjmp of before the callback, that call returns with status 0 and any result,
- * and the outer one mostly faults. A callback reports an error by what it returns.
+ * errors so (png_error, lua_error), to a setjmp of before the callback, that call ends with -EFAULT (LYCH_FAULT_GATE)
+ * when the outer one returns, and that one then with -ECANCELED. A callback reports an error by what it returns.
  */
 #ifndef LYCHGATE_GATE_H
 #define LYCHGATE_GATE_H

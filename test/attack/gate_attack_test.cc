@@ -16,6 +16,8 @@ extern char lych_callback_returns_pku[] __attribute__((visibility("hidden")));
 long host_function(long a, long b, long c, long d, long e, long f, long g, long h);
 void host_plain(void);
 long call_back(long (*fn)(long, long, long, long, long, long, long, long), volatile long *eighth);
+// A return, but for its instruction.
+long returns_by_hand(const void *to);
 long nested(long (*fn)(void));
 long host_nested(void);
 struct words {
@@ -28,6 +30,7 @@ LYCH_CALLBACK(host_function, long, (long, long, long, long, long, long, long, lo
 LYCH_CALLBACK(host_plain, void, (void));
 LYCH_CALLBACK(host_nested, long, (void));
 LYCH_CALLBACK(host_words, long, (struct words));
+LYCH_BIND(domain, returns_by_hand, long, (const void *));
 LYCH_BIND(domain, nested, long, (long (*)(void)));
 LYCH_BIND(victim, nested, long, (long (*)(void)));
 LYCH_BIND(other, attack_do, long, (attack_fn, struct prey *));
@@ -57,6 +60,11 @@ extern "C" long host_words(struct words)
 {
 	return ++called;
 }
+__asm__(".text\n"
+	"returns_by_hand:\n"
+	"	pop %rcx\n"
+	"	mov $7, %eax\n"
+	"	jmp *%rdi\n");
 extern "C" long host_nested(void)
 {
 	return in_nested();
@@ -408,8 +416,14 @@ TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 		EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
 		ExpectFault(LYCH_FAULT_KEY, "monitor");
 		Anew();
-		// the control: where calls return it may go, from anywhere, with any stack: it is its return
-		EXPECT_EQ(JumpTo(lych_call_returns_pku), 0);
+		// to where calls return, with a stack on which none began
+		EXPECT_EQ(JumpTo(lych_call_returns_pku), -EFAULT);
+		ExpectFault(LYCH_FAULT_GATE);
+		Anew();
+		// the control: with that of its call it may go there, from anywhere: it is its return
+		long result = 0;
+		EXPECT_EQ(LYCH_CALL(domain, &result, returns_by_hand, lych_call_returns_pku), 0);
+		EXPECT_EQ(result, 7);
 		// in a domain that was called by the host from a callback the same ends the inner call, and that only
 		long (*fn)(void) = nullptr;
 		ASSERT_EQ(lych_callback(&fn, domain, host_nested, nullptr), 0);
@@ -419,15 +433,16 @@ TEST_P(Gate, ReturnsOfTheOtherKindAreNotTaken)
 		in_nested = [&]() -> long {
 			domain = inner;
 			bool armed = Arm();
-			int rc = armed ? JumpTo(lych_call_returns_pku) : 99;
+			long seven = 0;
+			int rc = armed ? LYCH_CALL(domain, &seven, returns_by_hand, lych_call_returns_pku) : 99;
 			EXPECT_EQ(rc, 0);
+			EXPECT_EQ(seven, 7);
 			EXPECT_EQ(JumpTo(lych_callback_returns_pku), -EFAULT);
 			ExpectFault(LYCH_FAULT_KEY, "monitor");
 			domain = outer;
 			target = outer_target;
 			return 41;
 		};
-		long result = 0;
 		ASSERT_EQ(LYCH_CALL(domain, &result, nested, fn), 0);
 		EXPECT_EQ(result, 42);
 	});

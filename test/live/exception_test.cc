@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-// No C++ exception, and no forced unwinding, crosses a gate. One thrown in a domain ends the call as std::terminate
+// No C++ exception, no forced unwinding and no longjmp of a domain's crosses a gate. One thrown in a domain ends the call as std::terminate
 // does there; one that would leave a callback ends the process, before anything of the domain is run with the host's
 // rights. With keys where there are some, else with the mprotect backend; each in a child, which may end.
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ namespace
 
 // What the child saw.
 struct Seen {
-	int status, kind, caught, cleaned, after;
+	int status, kind, caught, cleaned, after, inner, result, landed;
 };
 
 Seen *seen;
@@ -117,10 +117,40 @@ int CallbackEndsItsThread(int value)
 	return value;
 }
 
+// What png_error and its like do: back to who has set the mark, over whatever was called since.
+void *mark[5];
+
+__attribute__((noinline, noipa)) int GoesToTheMark(int value)
+{
+	if (value != 0) {
+		__builtin_longjmp(mark, 1);
+	}
+	return 1;
+}
+
+__attribute__((noinline, noipa)) int SetsTheMark(int (*back)(int), int value)
+{
+	if (__builtin_setjmp(mark) == 0) {
+		return back(value);
+	}
+	seen->landed++;
+	return 77;
+}
+
+LYCH_BIND(domain, GoesToTheMark, int, (int));
+LYCH_BIND(domain, SetsTheMark, int, (int (*)(int), int));
 LYCH_BIND(domain, Throws, int, (int));
 LYCH_BIND(domain, ThrowsAndCatches, int, (int));
 LYCH_BIND(domain, EndsItsThread, int, (int));
 LYCH_BIND(domain, CatchesWhatComes, int, (int (*)(int)));
+int CallbackGoesToTheMark(int value)
+{
+	seen->result = 5;
+	seen->inner = LYCH_CALL(domain, &seen->result, GoesToTheMark, value);
+	return 3;
+}
+
+LYCH_CALLBACK(CallbackGoesToTheMark, int, (int));
 LYCH_CALLBACK(CallbackThrows, int, (int));
 LYCH_CALLBACK(CallbackThrowsAndCatches, int, (int));
 LYCH_CALLBACK(CallbackEndsItsThread, int, (int));
@@ -216,4 +246,29 @@ TEST(Exceptions, AThreadThatEndsItselfInACallbackEndsTheProcess)
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT) << "status " << status;
 	EXPECT_EQ(seen->caught, 0);
 	EXPECT_EQ(seen->cleaned, 0);
+}
+
+// Below the call that was left another one returns: its value is not taken for what the upper one has returned.
+TEST(Longjmps, OfADomainOverACallbackEndTheCallThatIsLeft)
+{
+	for (int value : {0, 1}) {
+		int status = Child([value] {
+			int (*back)(int);
+			if (lych_callback(&back, domain, CallbackGoesToTheMark, nullptr) != 0) {
+				_exit(1);
+			}
+			seen->caught = 9;
+			seen->status = LYCH_CALL(domain, &seen->caught, SetsTheMark, back, value);
+			After();
+		});
+
+		EXPECT_EQ(status, 0);
+		EXPECT_EQ(seen->landed, value);
+		EXPECT_EQ(seen->inner, value == 0 ? 0 : -EFAULT);
+		EXPECT_EQ(seen->result, value == 0 ? 1 : 5);
+		EXPECT_EQ(seen->status, value == 0 ? 0 : -ECANCELED);
+		EXPECT_EQ(seen->caught, value == 0 ? 3 : 9);
+		EXPECT_EQ(seen->kind, value == 0 ? LYCH_FAULT_NONE : LYCH_FAULT_GATE);
+		EXPECT_EQ(seen->after, 42) << "a reset, and it works";
+	}
 }
