@@ -237,7 +237,7 @@ bool MayEnd(const Report &report, int status, bool null_gs)
 void CheckEveryByte(lych_kind kind, bool null_gs)
 {
 	// The same gate on each kernel: where there are no pure domains half as many.
-	uint64_t stride = Stride(null_gs ? 29 : KernelWritesFramesWhole() ? 7 : 14), step = 20 * stride;
+	uint64_t stride = Stride(null_gs ? 41 : KernelWritesFramesWhole() ? 11 : 22), step = 20 * stride;
 	const char *first = getenv("LYCH_JUMP_FIRST"); // offset of the first byte, to look at one again
 	uint64_t from = inside_gate_text() + (first != nullptr ? strtoull(first, nullptr, 0) : First(stride));
 	uint64_t to = inside_gate_text_end();
