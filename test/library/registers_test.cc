@@ -24,7 +24,7 @@
 #include <lychgate/lychgate.h>
 
 #include "library_live.h"
-#include "registers.h"
+#include "registers_call.h"
 
 LYCH_SYM(in, registers_make, void, (struct registers_call *));
 LYCH_SYM(in, registers_begin, int, (struct registers_call *));
@@ -157,17 +157,6 @@ protected:
 		return nr >= 0 ? usage.calls[nr] : 0;
 	}
 
-	registers_call *Call(long nr, const std::vector<long> &arg, long pattern)
-	{
-		registers_call call = {};
-
-		call.nr = nr;
-		call.arguments = static_cast<long>(arg.size());
-		std::copy(arg.begin(), arg.end(), call.arg);
-		call.pattern = pattern;
-		return static_cast<registers_call *>(lych_copy_in(in, &call, sizeof(call)));
-	}
-
 	// Calls, and while it is made does meanwhile, with its thread.
 	void Make(registers_call *call, Place place, const std::function<void(int)> &meanwhile = [](int) {})
 	{
@@ -256,7 +245,7 @@ TEST_F(RegistersOfADomain, AreThoseOfBeforeAfterEachKindOfCall)
 		for (int i = 0; i < 2 * PATTERNS; i++) {
 			const Place place = i % 2 == 0 ? CALLER : OWN_THREAD;
 			const long pattern = i / 2;
-			registers_call *call = Call(row.nr, row.arg, pattern);
+			registers_call *call = RegistersCall(in, row.nr, row.arg, pattern);
 			ASSERT_NO_FATAL_FAILURE(Make(call, place));
 			EXPECT_TRUE(row.right(call->result)) << row.name << ": " << call->result;
 			EXPECT_EQ(call->wrong, 0u)
@@ -290,7 +279,7 @@ TEST_F(RegistersOfADomain, AreThoseOfBeforeWhenAHandlerOfTheHostCallsTheDomainMe
 		for (int i = 0; i < 2 * PATTERNS; i++) {
 			const Place place = i % 2 == 0 ? CALLER : OWN_THREAD;
 			const long pattern = i / 2;
-			registers_call *call = Call(row.nr, row.arg, pattern);
+			registers_call *call = RegistersCall(in, row.nr, row.arg, pattern);
 			const uint64_t made = Made(row.nr);
 			int n = handled;
 			ASSERT_NO_FATAL_FAILURE(Make(call, place, [&](int tid) {

@@ -20,7 +20,7 @@
 
 #include <lychgate/lychgate.h>
 
-#include "../library/registers.h"
+#include "../library/registers_call.h"
 #include "live.h"
 
 extern "C" {
@@ -52,18 +52,6 @@ class RegistersOfInImageCode : public testing::Test
 		ASSERT_NE(domain, nullptr);
 	}
 	void TearDown() override { EXPECT_EQ(lych_domain_free(domain), 0); }
-
-	registers_call *Call(long nr, const std::vector<long> &arg, long pattern)
-	{
-		registers_call call = {};
-
-		call.nr = nr;
-		call.arguments = static_cast<long>(arg.size());
-		std::copy(arg.begin(), arg.end(), call.arg);
-		call.pattern = pattern;
-		call.wrong = UINT64_MAX;
-		return static_cast<registers_call *>(lych_copy_in(domain, &call, sizeof(call)));
-	}
 
 	lych_domain *domain = nullptr;
 };
@@ -107,7 +95,7 @@ TEST_F(RegistersOfInImageCode, AreThoseOfBeforeAfterASystemCallThatIsAnswered)
 	for (const auto &row : rows) {
 		for (long pattern = 0; pattern < kPatterns; pattern++) {
 			*reinterpret_cast<int *>(room) = 0;
-			registers_call *call = Call(row.nr, row.arg, pattern);
+			registers_call *call = RegistersCall(domain, row.nr, row.arg, pattern);
 			ASSERT_EQ(LYCH_CALL(domain, LYCH_NOTHING, registers_make, call), 0) << row.name;
 			EXPECT_TRUE(row.right(call->result)) << row.name << ": " << call->result;
 			EXPECT_EQ(call->wrong, 0u) << row.name << ": " << std::hex << call->wrong << ", pattern " << pattern;
@@ -122,7 +110,7 @@ TEST_F(RegistersOfInImageCode, AreThoseOfBeforeBehindAHandlerOfTheHost)
 	action.sa_handler = Interrupt;
 	ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
 	for (long pattern = 0; pattern < kPatterns; pattern++) {
-		registers_call *call = Call(REGISTERS_SPIN, {}, pattern);
+		registers_call *call = RegistersCall(domain, REGISTERS_SPIN, {}, pattern);
 		std::atomic<int> tid{0}, rc{1};
 		const int n = handled;
 		*static_cast<volatile int *>(&registers_in) = 0;

@@ -263,15 +263,23 @@ TEST_F(Gates, GiveNothingAtAnySiteWhateverIsInTheRegisters)
 	});
 }
 
+// Of a control, in a child: the world of the attacks, and the attacker's jump in it.
+std::pair<World *, void (*)(landing *)> WithoutTheRuntime()
+{
+	World *w = new World;
+	auto land = reinterpret_cast<void (*)(landing *)>(WithoutProtection("hostile_land"));
+
+	if (land == nullptr || !w->Bare(true)) {
+		_exit(2);
+	}
+	return {w, land};
+}
+
 // The control: a WRPKRU that nothing is compared behind, the C library's own before the runtime has taken it away.
 TEST_F(Gates, WithoutTheCompareGiveWhatTheirWrpkruGives)
 {
 	int status = ChildStatus([] {
-		World *w = new World;
-		auto land = reinterpret_cast<void (*)(landing *)>(WithoutProtection("hostile_land"));
-		if (land == nullptr || !w->Bare(true)) {
-			_exit(2);
-		}
+		auto [w, land] = WithoutTheRuntime();
 		uint64_t set = reinterpret_cast<uint64_t>(w->target->host_pkey_set);
 		std::vector<uint64_t> writes = Find(set, set + 256, kWrpkru);
 		if (writes.empty()) {
@@ -400,11 +408,7 @@ TEST_F(Gates, AndNoSequenceOfTheHostsLibrariesIsOfUse)
 TEST_F(Gates, WithoutTheCheckAnXrstorOfTheLoaderGivesAllRights)
 {
 	int status = ChildStatus([] {
-		World *w = new World;
-		auto land = reinterpret_cast<void (*)(landing *)>(WithoutProtection("hostile_land"));
-		if (land == nullptr || !w->Bare(true)) {
-			_exit(2);
-		}
+		auto [w, land] = WithoutTheRuntime();
 		for (const Text &text : Texts(w->target)) {
 			std::vector<uint64_t> found = text.name.find("ld-linux") == std::string::npos ? std::vector<uint64_t>() : FindXrstors(text);
 			if (!found.empty()) {
@@ -492,9 +496,8 @@ TEST_F(Gates, AndNoSyscallInstructionOfTheHostIsTheHostsOwn)
 TEST_F(Gates, WithoutTheRuntimeASyscallInstructionIsAnybodys)
 {
 	int status = ChildStatus([] {
-		World *w = new World;
-		auto land = reinterpret_cast<void (*)(landing *)>(WithoutProtection("hostile_land"));
-		if (land == nullptr || !w->Bare(true) || w->target->host_syscall == nullptr) {
+		auto [w, land] = WithoutTheRuntime();
+		if (w->target->host_syscall == nullptr) {
 			_exit(2);
 		}
 		landing *at = Lay(w->target, Fetch(w->target, reinterpret_cast<uint64_t>(w->target->host_syscall)));
