@@ -46,7 +46,7 @@ long attack_paths(struct prey *p)
 		"/proc/1/root%s",
 		"/./%s",
 		"../..%s",
-		"%s/../work/../secret",
+		"%s/../desk/../secret",
 	};
 	char path[256];
 	long rc = -ENOENT, worst = -ENOENT;

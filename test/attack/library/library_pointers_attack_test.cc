@@ -260,8 +260,8 @@ struct Inside {
 	{
 		memset(room, 0, 3 * 4096);
 		*At<iovec>(0) = {At<char>(1), 1};
-		snprintf(At<char>(1), 256, "%s/work/file", w.base);
-		snprintf(At<char>(2), 256, "%s/work/none/none", w.base);
+		snprintf(At<char>(1), 256, "%s/desk/file", w.base);
+		snprintf(At<char>(2), 256, "%s/desk/none/none", w.base);
 		*At<struct flock>(3) = {F_RDLCK, SEEK_SET, 0, 0, 0};
 		*At<pollfd>(4) = {static_cast<int>(two[0]), POLLIN, 0};
 		*At<timespec>(5) = {0, 1000};
@@ -277,7 +277,7 @@ struct Inside {
 		At<msghdr>(11)->msg_name = At<char>(9);
 		At<msghdr>(11)->msg_namelen = 16;
 		*At<iovec>(13) = {At<char>(14), 8};
-		snprintf(At<char>(22), 256, "%s/work/link", w.base);
+		snprintf(At<char>(22), 256, "%s/desk/link", w.base);
 	}
 	// Sends itself a datagram, and waits until it is there. A socket that connects has a port, and keeps it.
 	void SendItself()
@@ -310,7 +310,7 @@ struct Inside {
 		room = w.target->own;
 		Lay();
 		file = Call(SYS_open, reinterpret_cast<long>(At<char>(1)), O_RDWR | O_CREAT, 0600);
-		snprintf(At<char>(15), 256, "%s/work", w.base);
+		snprintf(At<char>(15), 256, "%s/desk", w.base);
 		dir = Call(SYS_open, reinterpret_cast<long>(At<char>(15)), O_RDONLY | O_DIRECTORY);
 		sock = Call(SYS_socket, AF_INET, SOCK_DGRAM, 0);
 		EXPECT_EQ(Call(SYS_pipe, reinterpret_cast<long>(room + 8192)), 0);
@@ -321,7 +321,7 @@ struct Inside {
 		EXPECT_GE(dir, 3);
 		EXPECT_GE(sock, 3);
 		EXPECT_TRUE(OpenSelf());
-		EXPECT_EQ(symlink("file", (std::string(w.base) + "/work/link").c_str()), 0);
+		EXPECT_EQ(symlink("file", (std::string(w.base) + "/desk/link").c_str()), 0);
 		shared = static_cast<char *>(mmap(nullptr, 4 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 		memset(shared, 0x31, 4 * 4096);
 		EXPECT_EQ(lych_share(w.domain, shared + 4096, 4096, LYCH_SHARE_READ), 0) << lych_why();

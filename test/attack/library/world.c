@@ -91,7 +91,7 @@ static bool files(struct world *w)
 			return tell(w, "/tmp: %s", strerror(errno));
 		}
 	}
-	snprintf(path, sizeof(path), "%s/work", w->base);
+	snprintf(path, sizeof(path), "%s/desk", w->base);
 	if (mkdir(path, 0700) != 0) {
 		return tell(w, "%s: %s", path, strerror(errno));
 	}
@@ -165,7 +165,7 @@ static void fill(struct world *w, char *own)
 	t->other_tid = w->other_tid;
 	t->fd = w->fd;
 	t->dir = w->dir;
-	snprintf(t->work, sizeof(t->work), "%s/work", w->base);
+	snprintf(t->work, sizeof(t->work), "%s/desk", w->base);
 	snprintf(t->file, sizeof(t->file), "%s/secret", w->base);
 	t->host_pkey_set = dlsym(RTLD_NEXT, "pkey_set");
 	t->host_syscall = library_host_syscall();
@@ -217,7 +217,7 @@ bool world_start(struct world *w, enum attack_policy policy, const char *library
 	if (policy == POLICY_PURE) {
 		strcpy(text, "pure");
 	} else {
-		snprintf(text, sizeof(text), "%sallow write %s/work", policy == POLICY_WORK ? "" : policy == POLICY_MOST ? "net-client\nfiles-ro:/\n" : "report\nnet-client\nfiles-ro:/\n", w->base);
+		snprintf(text, sizeof(text), "%sallow write %s/desk", policy == POLICY_WORK ? "" : policy == POLICY_MOST ? "net-client\nfiles-ro:/\n" : "report\nnet-client\nfiles-ro:/\n", w->base);
 	}
 	memset(&opts, 0, sizeof(opts));
 	opts.size = sizeof(opts);
